@@ -1,0 +1,112 @@
+//! Times: one clock for all of them, wall-clock seconds, as the kernel stamps semaphore sets.
+//! Touches the clocks in [`Clock::now`] alone; everything else is arithmetic.
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Seconds since 1970 on the wall clock (`CLOCK_REALTIME`), whole seconds as `sem_ctime` and
+/// `sem_otime` have them (ipc/sem.c, `ktime_get_real_seconds`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(pub i64);
+
+impl WallTime {
+    /// This time moved by `seconds` (negative: earlier).
+    #[must_use]
+    pub fn plus(self, seconds: i64) -> WallTime {
+        WallTime(self.0.saturating_add(seconds))
+    }
+}
+
+/// Clock ticks since boot (`starttime` of /proc/PID/stat, proc(5); `CLOCK_BOOTTIME` based).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BootTicks(pub u64);
+
+/// One reading of the clocks, enough to place process starts and semaphore times on one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Wall-clock time of the reading.
+    pub now: WallTime,
+    /// Wall-clock time of the boot, as the present wall clock sees it: a clock that was stepped
+    /// since moves it.
+    pub boot: WallTime,
+    /// Ticks per second (`sysconf(_SC_CLK_TCK)`).
+    pub ticks_per_second: u64,
+}
+
+impl Clock {
+    /// Reads `CLOCK_REALTIME` and `CLOCK_BOOTTIME`. Needs no /proc/stat, which a unit with
+    /// `ProcSubset=pid` does not have.
+    ///
+    /// # Errors
+    /// Those of clock_gettime(2): in practice a seccomp filter.
+    pub fn now() -> nix::Result<Clock> {
+        let real = clock_gettime(ClockId::CLOCK_REALTIME)?;
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
+        let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
+        let mut boot = real.tv_sec() - since_boot.tv_sec();
+        if real.tv_nsec() < since_boot.tv_nsec() {
+            boot -= 1;
+        }
+        Ok(Clock {
+            now: WallTime(real.tv_sec()),
+            boot: WallTime(boot),
+            ticks_per_second: u64::try_from(ticks).unwrap_or(100).max(1),
+        })
+    }
+
+    /// The wall-clock second in which a process that started `ticks` after boot did so.
+    #[must_use]
+    pub fn at(&self, ticks: BootTicks) -> WallTime {
+        let seconds = i64::try_from(ticks.0 / self.ticks_per_second).unwrap_or(i64::MAX);
+        self.boot.plus(seconds)
+    }
+}
+
+/// An age for people, in its two largest units: "3 d 4 h", "12 s".
+#[must_use]
+pub fn age(seconds: i64) -> String {
+    let s = seconds.max(0);
+    let (d, h, m) = (s / 86_400, s % 86_400 / 3_600, s % 3_600 / 60);
+    match (d, h, m) {
+        (0, 0, 0) => format!("{s} s"),
+        (0, 0, _) => format!("{m} min"),
+        (0, _, 0) => format!("{h} h"),
+        (0, _, _) => format!("{h} h {m} min"),
+        (_, 0, _) => format!("{d} d"),
+        _ => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_boot_plus_ticks() {
+        let c = Clock { now: WallTime(2_000), boot: WallTime(1_000), ticks_per_second: 100 };
+        assert_eq!(c.at(BootTicks(4_250)), WallTime(1_042));
+        assert_eq!(c.at(BootTicks(u64::MAX)), WallTime(1_000 + (u64::MAX / 100) as i64));
+    }
+
+    #[test]
+    fn boot_is_before_now() {
+        let c = Clock::now().expect("clocks can be read");
+        assert!(c.boot < c.now && c.ticks_per_second > 0);
+    }
+
+    #[test]
+    fn ages_read_as_people_say_them() {
+        for (s, want) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h"),
+            (3_660, "1 h 1 min"),
+            (86_400, "1 d"),
+            (86_400 * 3 + 4 * 3_600, "3 d 4 h"),
+        ] {
+            assert_eq!(age(s), want);
+        }
+    }
+}

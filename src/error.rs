@@ -1,0 +1,110 @@
+//! Everything that can end a run before its answer: each error knows its exit code, and what to
+//! do next.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// The exit codes, those of sysexits.h, which systemd shows by name (`status=69/UNAVAILABLE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// httpd can make its locks.
+    Ok = 0,
+    /// `EX_USAGE`: the command line is wrong.
+    Usage = 64,
+    /// `EX_UNAVAILABLE`: httpd's lock would fail.
+    Unavailable = 69,
+    /// `EX_SOFTWARE`: a bug in the guard.
+    Software = 70,
+    /// `EX_OSERR`: the kernel refused an inspection.
+    OsError = 71,
+    /// `EX_NOPERM`: not root, not the owner.
+    NoPermission = 77,
+    /// `EX_CONFIG`: no such user, or the guarded user is root.
+    Config = 78,
+}
+
+impl Exit {
+    /// Every code with what it says, as man page, README and `--help` have it.
+    pub const ALL: [(Exit, &'static str); 7] = [
+        (Exit::Ok, "httpd can make its locks"),
+        (Exit::Usage, "the command line or an environment variable is wrong"),
+        (Exit::Unavailable, "httpd would not start: its lock would fail"),
+        (Exit::Software, "a bug in the guard"),
+        (Exit::OsError, "the kernel refused an inspection"),
+        (Exit::NoPermission, "not root and not the owner of the sets"),
+        (Exit::Config, "no such user, or the guarded user is root"),
+    ];
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(e: Exit) -> Self {
+        std::process::ExitCode::from(e as u8)
+    }
+}
+
+/// What ended a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// `--user` names nobody.
+    NoSuchUser(String),
+    /// `--user` names root, whose sets are never touched.
+    GuardedRoot,
+    /// No `--user`, and none of the known accounts exists.
+    NoKnownAccount,
+    /// The user database did not answer.
+    UserDatabase(String, Errno),
+    /// A system call of the inspection failed.
+    Kernel(&'static str, Errno),
+}
+
+impl Error {
+    /// The exit code of the run.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount => Exit::Config,
+            Error::UserDatabase(..) | Error::Kernel(..) => Exit::OsError,
+        }
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Error::NoSuchUser(_) => "pass the user that httpd runs as: --user NAME or --user UID \
+                                     (\"User\" in httpd's configuration)"
+                .into(),
+            Error::GuardedRoot => "pass the user that httpd's workers run as; sets of root are \
+                                   never removed, because any program of root's may own them"
+                .into(),
+            Error::NoKnownAccount => format!(
+                "none of {} exists here; pass --user NAME",
+                crate::users::ACCOUNTS.join(", ")
+            ),
+            Error::UserDatabase(..) => {
+                "pass the user by number (--user UID), or mend /etc/nsswitch.conf".into()
+            }
+            Error::Kernel(..) => "a seccomp filter (SystemCallFilter=) or a security module \
+                                  forbids it: allow it for this service"
+                .into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoSuchUser(name) => write!(f, "no such user: \"{name}\""),
+            Error::GuardedRoot => f.write_str("root cannot be guarded"),
+            Error::NoKnownAccount => f.write_str("cannot tell which user httpd runs as"),
+            Error::UserDatabase(name, e) => {
+                write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", e.desc())
+            }
+            Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", e.desc()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,22 @@
+//! httpd-semguard: what a dead Apache httpd left in the System V semaphore table, removed before
+//! the next httpd starts; and whether that one will find room for its locks.
+//!
+//! One way through: [`cli`] → [`guard`] → [`survey`] (by [`sysv`] and [`processes`]) →
+//! [`verdict`] → [`reap`] → [`capacity`] → [`trial`] → [`forecast`] → [`report`].
+//! Only `sysv` holds unsafe code; `verdict`, `capacity` and `forecast` are pure.
+
+pub mod capacity;
+pub mod cli;
+pub mod clock;
+pub mod error;
+pub mod forecast;
+pub mod guard;
+pub mod logging;
+pub mod processes;
+pub mod reap;
+pub mod report;
+pub mod survey;
+pub mod sysv;
+pub mod trial;
+pub mod users;
+pub mod verdict;

@@ -1,0 +1,119 @@
+//! Removes orphans: one guard at a time, as their owner and with no capability in effect, so that
+//! the kernel itself refuses whatever is not the owner's; each is read again just before. Touches
+//! sysv, the effective user and the lock file.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
+use nix::unistd::{Uid, geteuid, seteuid};
+
+use crate::survey::{self, Judged};
+use crate::sysv;
+
+/// The file whose lock keeps two guards from overlapping.
+pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
+
+/// How long a guard waits for another one.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of an orphan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Removed.
+    Removed,
+    /// It was gone already.
+    Gone,
+    /// It is not as it was judged: somebody touched it, so it stays.
+    Changed,
+    /// The kernel refused.
+    Refused(Errno),
+    /// A dry run: it would have been removed.
+    WouldRemove,
+}
+
+/// Takes the lock of [`LOCK_FILE`], waiting a few seconds for another guard. The lock ends with
+/// the process, however that ends (flock(2)).
+///
+/// # Errors
+/// Those of open(2); `WouldBlock` if another guard still holds it.
+pub fn lock() -> io::Result<Flock<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(LOCK_FILE)?;
+    let began = Instant::now();
+    let mut file = file;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((f, Errno::EWOULDBLOCK | Errno::EINTR)) if began.elapsed() < LOCK_PATIENCE => {
+                file = f;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err((_, errno)) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Removes the orphans among `judged`, owner by owner, and returns what became of each. One
+/// failure does not stop the rest. A dry run takes the same way and stops short of the removal.
+#[must_use]
+pub fn reap(judged: &[Judged], dry_run: bool) -> Vec<(&Judged, Fate)> {
+    let mut orphans: Vec<&Judged> = judged.iter().filter(|j| j.is_orphan()).collect();
+    orphans.sort_by_key(|j| j.set.uid.as_raw());
+    let mut fates = Vec::with_capacity(orphans.len());
+    for group in orphans.chunk_by(|a, b| a.set.uid == b.set.uid) {
+        let refused = as_user(group[0].set.uid, || {
+            fates.extend(group.iter().map(|orphan| (*orphan, remove(orphan, dry_run))));
+        });
+        if let Err(errno) = refused {
+            fates.extend(group.iter().map(|orphan| (*orphan, Fate::Refused(errno))));
+        }
+    }
+    fates
+}
+
+fn remove(orphan: &Judged, dry_run: bool) -> Fate {
+    let gone = |e| matches!(e, Errno::EINVAL | Errno::EIDRM);
+    let now = sysv::set(orphan.set.id).and_then(|s| Ok((s, survey::probe(&s)?)));
+    match now {
+        Err(e) if gone(e) => Fate::Gone,
+        Err(e) => Fate::Refused(e),
+        Ok((set, probe)) if set != orphan.set || Ok(probe) != orphan.evidence.probe => {
+            Fate::Changed
+        }
+        Ok(_) if dry_run => Fate::WouldRemove,
+        Ok(_) => match sysv::remove(orphan.set.id) {
+            Ok(()) => Fate::Removed,
+            Err(e) if gone(e) => Fate::Gone,
+            Err(e) => Fate::Refused(e),
+        },
+    }
+}
+
+/// Does `work` with the effective user `uid`. The kernel clears the effective capabilities when
+/// the effective user leaves 0 (capabilities(7)), so that semctl sees an owner and nothing more.
+///
+/// # Errors
+/// `EPERM`: neither this user nor allowed to become it.
+///
+/// # Panics
+/// If the way back is refused, which would leave the rest of the run without its rights.
+fn as_user<T>(uid: Uid, work: impl FnOnce() -> T) -> nix::Result<T> {
+    let before = geteuid();
+    if before == uid {
+        return Ok(work());
+    }
+    seteuid(uid)?;
+    let result = work();
+    seteuid(before).expect("the kernel gives back the effective user that this process began with");
+    Ok(result)
+}

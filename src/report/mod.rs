@@ -1,0 +1,134 @@
+//! What a run found and did, as one value; each format is a module of its own that writes it.
+
+pub mod text;
+
+use crate::capacity::Capacity;
+use crate::cli::Command;
+use crate::clock::Clock;
+use crate::error::Exit;
+use crate::forecast::{Forecast, Need};
+use crate::reap::Fate;
+use crate::survey::{Holder, Judged};
+use crate::sysv::SemSet;
+use crate::trial::Trial;
+use crate::users::{Guarded, Source};
+
+/// What a run found and did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was asked for.
+    pub command: Command,
+    /// Nothing was to be removed.
+    pub dry_run: bool,
+    /// A start at risk counts as a failure.
+    pub strict: bool,
+    /// The guarded users.
+    pub users: Vec<Guarded>,
+    /// Where they came from.
+    pub source: Source,
+    /// The semaphore table; none on a kernel without System V semaphores.
+    pub table: Option<Table>,
+    /// What httpd needs.
+    pub need: Need,
+    /// The reserve asked for, in sets.
+    pub min_free: i64,
+    /// What the trial set showed.
+    pub trial: Trial,
+    /// What will happen when httpd is started.
+    pub forecast: Forecast,
+}
+
+/// The semaphore table of a run.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Limits and usage as they were found.
+    pub before: Capacity,
+    /// Limits and usage that the forecast is for: after the removals, for a dry run as they
+    /// would be.
+    pub after: Capacity,
+    /// Every set that can be read.
+    pub all: Vec<SemSet>,
+    /// Sets that cannot be read at all.
+    pub unreadable: usize,
+    /// The guarded users' sets, with their verdicts.
+    pub judged: Vec<Judged>,
+    /// What became of the orphans.
+    pub fates: Vec<Fate>,
+    /// Who holds the table; empty where the forecast did not ask.
+    pub holders: Vec<Holder>,
+    /// When it was read.
+    pub clock: Clock,
+}
+
+impl Table {
+    /// How many orphans met this fate.
+    #[must_use]
+    pub fn count(&self, fate: Fate) -> usize {
+        self.fates.iter().filter(|f| **f == fate).count()
+    }
+
+    /// The orphans as they were judged.
+    pub fn orphans(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|j| j.is_orphan())
+    }
+
+    /// Sets of the guarded users that the kernel did not let this caller look at.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.judged.iter().filter(|j| j.is_refused()).count() + self.unreadable
+    }
+}
+
+impl Report {
+    /// The exit code of the run.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let refused = self.table.as_ref().map_or(0, Table::refused);
+        match (self.command, &self.forecast) {
+            (Command::Guard | Command::Check, Forecast::Fails(_)) => Exit::Unavailable,
+            (Command::Guard | Command::Check, Forecast::AtRisk) if self.strict => Exit::Unavailable,
+            // A guard that may not look at the sets it is to guard was set up wrong. Root may
+            // always look at what root made; a check promises nothing about the sets.
+            (Command::Guard | Command::List, _)
+                if refused > 0 && !nix::unistd::geteuid().is_root() =>
+            {
+                Exit::NoPermission
+            }
+            _ => Exit::Ok,
+        }
+    }
+}
+
+/// A text from outside (a process or user name, another program's output), with every control
+/// character made visible, so that it can neither break a line nor steer a terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Characters that change the order or the width of the text around them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_become_visible() {
+        assert_eq!(
+            printable("a\nb\x1b[31mc\u{9b}d\u{202e}e"),
+            "a\\nb\\u{1b}[31mc\\u{9b}d\\u{202e}e"
+        );
+        assert_eq!(printable("müller"), "müller");
+    }
+}

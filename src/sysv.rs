@@ -1,0 +1,267 @@
+//! The System V semaphore calls of the kernel: one typed function per semctl(2) command.
+//! The only room with unsafe code; it touches the kernel and decides nothing.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int};
+use nix::unistd::{Gid, Uid};
+
+use crate::clock::WallTime;
+
+/// `IPC_INFO` of linux/ipc.h; the libc crate does not export it for Linux.
+const IPC_INFO: c_int = 3;
+
+/// The identifier of one semaphore set, as semget(2) returns it. Zero is a valid identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SemId(pub i32);
+
+impl fmt::Display for SemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the kernel tells of one set without any permission (`struct semid_ds`, semctl(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemSet {
+    /// Its identifier.
+    pub id: SemId,
+    /// The key it was made with; 0 is `IPC_PRIVATE`.
+    pub key: i32,
+    /// Number of semaphores in it.
+    pub nsems: u64,
+    /// Permission bits (the low nine).
+    pub mode: u32,
+    /// Owner (`IPC_SET` can change it).
+    pub uid: Uid,
+    /// Owner's group.
+    pub gid: Gid,
+    /// Creator; never changes.
+    pub cuid: Uid,
+    /// Creator's group; never changes.
+    pub cgid: Gid,
+    /// Last change: creation, `SETVAL`, `SETALL` or `IPC_SET`.
+    pub ctime: WallTime,
+    /// Last semop(2), or exit of a process with an undo entry; none: never.
+    pub otime: Option<WallTime>,
+}
+
+/// The limits of this IPC namespace (`kernel.sem`; sysctl(8), ipc/sem.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Semaphores in one set.
+    pub semmsl: i64,
+    /// Semaphores in all sets together.
+    pub semmns: i64,
+    /// Operations in one semop(2).
+    pub semopm: i64,
+    /// Sets.
+    pub semmni: i64,
+}
+
+impl fmt::Display for Limits {
+    /// The four numbers in the order of `kernel.sem`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.semmsl, self.semmns, self.semopm, self.semmni)
+    }
+}
+
+/// What is in use in this IPC namespace (`SEM_INFO`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Sets in use (`semusz`).
+    pub sets: i64,
+    /// Semaphores in use (`semaem`).
+    pub semaphores: i64,
+}
+
+/// Every set of the namespace that could be read, and how many could not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// The sets, each identifier once.
+    pub sets: Vec<SemSet>,
+    /// Sets that an old kernel (before 4.17, no `SEM_STAT_ANY`) does not show to this caller.
+    pub unreadable: usize,
+}
+
+fn seminfo(cmd: c_int) -> nix::Result<(libc::seminfo, i32)> {
+    let mut info = MaybeUninit::<libc::seminfo>::zeroed();
+    // SAFETY: IPC_INFO and SEM_INFO fill a `struct seminfo` behind the fourth argument, which is
+    // valid for writing; semid and semnum are ignored (ipc/sem.c, semctl_info).
+    let highest = Errno::result(unsafe { libc::semctl(0, 0, cmd, info.as_mut_ptr()) })?;
+    // SAFETY: zeroed integers are a valid `struct seminfo`, whatever part the kernel wrote.
+    Ok((unsafe { info.assume_init() }, highest))
+}
+
+/// The limits of this namespace.
+///
+/// # Errors
+/// `ENOSYS`: a kernel without `CONFIG_SYSVIPC`; others come from seccomp or an LSM.
+pub fn limits() -> nix::Result<Limits> {
+    let (info, _) = seminfo(IPC_INFO)?;
+    Ok(Limits {
+        semmsl: info.semmsl.into(),
+        semmns: info.semmns.into(),
+        semopm: info.semopm.into(),
+        semmni: info.semmni.into(),
+    })
+}
+
+/// What is in use in this namespace.
+///
+/// # Errors
+/// As [`limits`].
+pub fn usage() -> nix::Result<Usage> {
+    let (info, _) = seminfo(libc::SEM_INFO)?;
+    Ok(Usage { sets: info.semusz.into(), semaphores: info.semaem.into() })
+}
+
+/// A semctl whose fourth argument is a `struct semid_ds` to be filled; returns what semctl did.
+fn stat(number: c_int, cmd: c_int) -> nix::Result<(i32, libc::semid_ds)> {
+    let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
+    // SAFETY: IPC_STAT, SEM_STAT and SEM_STAT_ANY fill a `struct semid_ds` behind the fourth
+    // argument, which is valid for writing (ipc/sem.c, semctl_stat).
+    let id = Errno::result(unsafe { libc::semctl(number, 0, cmd, ds.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded and so filled it; zeroed integers would be valid too.
+    Ok((id, unsafe { ds.assume_init() }))
+}
+
+// The widths of these fields differ between architectures; never narrower than here.
+#[allow(clippy::useless_conversion)]
+fn set_of(id: SemId, ds: &libc::semid_ds) -> SemSet {
+    SemSet {
+        id,
+        key: ds.sem_perm.__key,
+        nsems: ds.sem_nsems.into(),
+        mode: u32::from(ds.sem_perm.mode) & 0o777,
+        uid: Uid::from_raw(ds.sem_perm.uid),
+        gid: Gid::from_raw(ds.sem_perm.gid),
+        cuid: Uid::from_raw(ds.sem_perm.cuid),
+        cgid: Gid::from_raw(ds.sem_perm.cgid),
+        ctime: WallTime(ds.sem_ctime.into()),
+        otime: (ds.sem_otime != 0).then_some(WallTime(ds.sem_otime.into())),
+    }
+}
+
+/// All sets of this namespace, by index: linear on every kernel, where /proc/sysvipc/sem is
+/// quadratic before 5.15 and absent under `ProcSubset=pid`. Sets that vanish meanwhile are left
+/// out; an identifier that shows twice counts once.
+///
+/// # Errors
+/// As [`limits`]; also whatever a security module answers to `SEM_STAT`.
+pub fn table() -> nix::Result<Table> {
+    let (info, highest) = seminfo(libc::SEM_INFO)?;
+    let by_any = read_indices(highest, libc::SEM_STAT_ANY)?;
+    if by_any.sets.is_empty() && info.semusz > 0 {
+        // A kernel that does not know SEM_STAT_ANY says EINVAL to every index.
+        return read_indices(highest, libc::SEM_STAT);
+    }
+    Ok(by_any)
+}
+
+fn read_indices(highest: i32, cmd: c_int) -> nix::Result<Table> {
+    let mut table = Table::default();
+    // The highest index is itself in use: 0..=highest.
+    for index in 0..=highest {
+        match stat(index, cmd) {
+            Ok((id, ds)) => table.sets.push(set_of(SemId(id), &ds)),
+            Err(Errno::EINVAL | Errno::EIDRM) => {}
+            Err(Errno::EACCES) => table.unreadable += 1,
+            Err(e) => return Err(e),
+        }
+    }
+    table.sets.sort_unstable_by_key(|s| s.id);
+    table.sets.dedup_by_key(|s| s.id);
+    Ok(table)
+}
+
+/// One set, by its identifier (`IPC_STAT`).
+///
+/// # Errors
+/// `EINVAL`, `EIDRM`: it is gone; `EACCES`: not readable by this caller.
+pub fn set(id: SemId) -> nix::Result<SemSet> {
+    stat(id.0, libc::IPC_STAT).map(|(_, ds)| set_of(id, &ds))
+}
+
+fn plain(id: SemId, cmd: c_int) -> nix::Result<i32> {
+    // SAFETY: GETPID, GETVAL, GETNCNT, GETZCNT and IPC_RMID take no fourth argument and touch no
+    // memory of ours; semaphore number 0 exists in every set or the kernel says EINVAL.
+    Errno::result(unsafe { libc::semctl(id.0, 0, cmd) })
+}
+
+/// The process that last changed the set's first semaphore (`GETPID`): the last semop(2),
+/// `SETVAL`, `SETALL`, or undo at exit; dead or alive. 0: none yet, or one that this PID namespace
+/// cannot see.
+///
+/// # Errors
+/// `EINVAL`, `EIDRM`: gone; `EACCES`: neither owner nor creator nor `CAP_IPC_OWNER`.
+pub fn last_pid(id: SemId) -> nix::Result<i32> {
+    plain(id, libc::GETPID)
+}
+
+/// The value of the set's first semaphore (`GETVAL`).
+///
+/// # Errors
+/// As [`last_pid`].
+pub fn value(id: SemId) -> nix::Result<i32> {
+    plain(id, libc::GETVAL)
+}
+
+/// Threads that wait for the first semaphore to grow, and to become zero (`GETNCNT`, `GETZCNT`).
+///
+/// # Errors
+/// As [`last_pid`].
+pub fn waiters(id: SemId) -> nix::Result<(i32, i32)> {
+    Ok((plain(id, libc::GETNCNT)?, plain(id, libc::GETZCNT)?))
+}
+
+/// Removes the set (`IPC_RMID`): at once, for everybody, without a way back.
+///
+/// # Errors
+/// `EINVAL`, `EIDRM`: it was gone already; `EPERM`: neither owner nor creator nor
+/// `CAP_SYS_ADMIN`.
+pub fn remove(id: SemId) -> nix::Result<()> {
+    plain(id, libc::IPC_RMID).map(drop)
+}
+
+/// Makes a set of one semaphore, mode 0600, under `key`, which must not be in use (semget(2) with
+/// `IPC_CREAT|IPC_EXCL`).
+///
+/// # Errors
+/// `EEXIST`: the key is in use; `EINVAL`: SEMMSL is 0; `ENOSPC`: SEMMNS or SEMMNI is reached;
+/// `ENOMEM`; `ENOSYS`: no `CONFIG_SYSVIPC`; `EPERM`, `EACCES`: seccomp or an LSM.
+pub fn create(key: i32) -> nix::Result<SemId> {
+    // SAFETY: semget takes three integers and touches no memory of ours.
+    let id = unsafe { libc::semget(key, 1, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
+    Errno::result(id).map(SemId)
+}
+
+/// Sets the first semaphore to `value` (`SETVAL`).
+///
+/// # Errors
+/// As [`last_pid`]; `ERANGE`: above SEMVMX.
+pub fn set_value(id: SemId, value: i32) -> nix::Result<()> {
+    // SAFETY: the fourth argument of SETVAL is the integer member of `union semun`, passed by
+    // value; no memory of ours is touched.
+    Errno::result(unsafe { libc::semctl(id.0, 0, libc::SETVAL, value) }).map(drop)
+}
+
+/// Gives the set to `uid` and `gid`, mode 0600 (`IPC_SET`), as httpd does
+/// (httpd os/unix/unixd.c, `unixd_set_proc_mutex_perms`).
+///
+/// # Errors
+/// As [`last_pid`]; `EPERM`: neither owner nor creator nor `CAP_SYS_ADMIN`.
+pub fn give(id: SemId, uid: Uid, gid: Gid) -> nix::Result<()> {
+    let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
+    // SAFETY: `semid_ds` is plain integers, for which zero is valid.
+    let ds = unsafe { ds.assume_init_mut() };
+    ds.sem_perm.uid = uid.as_raw();
+    ds.sem_perm.gid = gid.as_raw();
+    ds.sem_perm.mode = 0o600;
+    // SAFETY: IPC_SET reads uid, gid and mode of the `struct semid_ds` behind the fourth argument,
+    // which lives until the call returns.
+    Errno::result(unsafe { libc::semctl(id.0, 0, libc::IPC_SET, std::ptr::from_mut(ds)) }).map(drop)
+}

@@ -1,0 +1,145 @@
+//! Whose sets are looked at: from `--user`, else the account that distributions give to httpd.
+//! Touches the user database (getpwnam(3)).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+
+use nix::unistd::{Gid, Uid, User};
+
+use crate::error::Error;
+use crate::report::printable;
+
+/// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat,
+/// Debian, SUSE, Arch, and hand-made installations.
+pub const ACCOUNTS: [&str; 6] = ["apache", "www-data", "wwwrun", "http", "httpd", "www"];
+
+/// A user whose sets the guard may remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guarded {
+    /// Its number.
+    pub uid: Uid,
+    /// Its primary group; its number as a group where the account has no entry.
+    pub gid: Gid,
+    /// Its name, made printable; the number where the account has no entry.
+    pub name: String,
+}
+
+impl fmt::Display for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.uid)
+    }
+}
+
+/// Where the list of users came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line or the environment.
+    Given,
+    /// The first of [`ACCOUNTS`] that exists.
+    Account,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Given => "--user",
+            Source::Account => "the distribution's account",
+        })
+    }
+}
+
+/// The users to guard, each once, and where they came from.
+///
+/// # Errors
+/// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`].
+pub fn guarded(given: &[String]) -> Result<(Vec<Guarded>, Source), Error> {
+    if given.is_empty() {
+        for name in ACCOUNTS {
+            if let Some(user) = by_name(name)? {
+                return Ok((vec![user], Source::Account));
+            }
+        }
+        return Err(Error::NoKnownAccount);
+    }
+    let mut users: Vec<Guarded> = Vec::new();
+    for text in given {
+        let user = find(text)?;
+        if user.uid.is_root() {
+            return Err(Error::GuardedRoot);
+        }
+        if !users.iter().any(|u| u.uid == user.uid) {
+            users.push(user);
+        }
+    }
+    Ok((users, Source::Given))
+}
+
+/// A user by name, else by number; the number need not have an account (containers have none).
+fn find(text: &str) -> Result<Guarded, Error> {
+    if let Some(user) = by_name(text)? {
+        return Ok(user);
+    }
+    match text.parse::<u32>() {
+        // The last number means "no change" to the kernel (chown(2), setresuid(2)).
+        Ok(uid) if uid != u32::MAX => Ok(by_uid(Uid::from_raw(uid))),
+        _ => Err(Error::NoSuchUser(printable(text))),
+    }
+}
+
+fn by_name(name: &str) -> Result<Option<Guarded>, Error> {
+    match User::from_name(name) {
+        Ok(user) => Ok(user.map(of)),
+        Err(e) => Err(Error::UserDatabase(printable(name), e)),
+    }
+}
+
+fn of(user: User) -> Guarded {
+    Guarded { uid: user.uid, gid: user.gid, name: printable(&user.name) }
+}
+
+fn by_uid(uid: Uid) -> Guarded {
+    User::from_uid(uid).ok().flatten().map_or_else(
+        || Guarded { uid, gid: Gid::from_raw(uid.as_raw()), name: uid.to_string() },
+        of,
+    )
+}
+
+/// The names of users for people, each looked up once.
+#[derive(Debug, Default)]
+pub struct Names(RefCell<HashMap<u32, String>>);
+
+impl Names {
+    /// The name of a user; its number where it has none.
+    #[must_use]
+    pub fn of(&self, uid: Uid) -> String {
+        self.0.borrow_mut().entry(uid.as_raw()).or_insert_with(|| by_uid(uid).name).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_refused_by_name_and_by_number() {
+        for root in ["root", "0"] {
+            assert!(matches!(guarded(&[root.to_owned()]), Err(Error::GuardedRoot)), "{root}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_an_account_is_a_user() {
+        let (users, source) = guarded(&["4123456789".into(), "4123456789".into()]).expect("found");
+        assert_eq!(source, Source::Given);
+        assert_eq!(users.len(), 1);
+        assert_eq!(users[0].to_string(), "4123456789 (4123456789)");
+    }
+
+    #[test]
+    fn what_is_neither_name_nor_number_is_an_error() {
+        for bad in ["no such user", "-1", "4294967295", "99999999999", ""] {
+            assert!(matches!(guarded(&[bad.to_owned()]), Err(Error::NoSuchUser(_))), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Whether a semaphore set is an orphan: every rule, in one table. Pure: it reads no clock, no
+//! /proc, no environment; the survey brings the evidence.
+//!
+//! Any doubt keeps the set. The kernel keeps no creator (ipc/sem.c), and a healthy httpd owns sets
+//! whose last pid is dead: so a set is an orphan only when *nobody who lives could know it*.
+
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::unistd::{Pid, Uid};
+
+use crate::clock::{Clock, WallTime};
+use crate::processes::{Incomplete, Kind, Named, Process};
+use crate::sysv::SemSet;
+
+/// Seconds by which two times may differ for rounding alone: both are cut to whole seconds.
+pub const SLACK: i64 = 2;
+
+/// Seconds before a leader's fork in which its launcher may have made sets for it. The launcher
+/// creates the mutexes of the first pass and then detaches; a pass phrase may be typed in between.
+pub const LAUNCH_WINDOW: i64 = 600;
+
+/// Seconds after its fork within which a leader's second pass makes its sets: a set that surely
+/// is the leader's and bears such a time proves that the clock was not stepped since.
+pub const START_WINDOW: i64 = 30;
+
+/// What was asked of one set beyond its `semid_ds`, all of its first semaphore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// `GETPID`.
+    pub last_pid: i32,
+    /// `GETVAL`.
+    pub value: i32,
+    /// `GETNCNT` plus `GETZCNT`.
+    pub waiters: i32,
+}
+
+/// What is known of the process that a set's last pid names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastPid {
+    /// `GETPID` said 0: none, or one of a PID namespace that cannot be seen from here.
+    Unseen,
+    /// No such process lives in this IPC namespace.
+    Dead(Pid),
+    /// It lives.
+    Living(Process),
+    /// It exists, but /proc does not show it.
+    Hidden(Pid),
+    /// Nobody asked: the set is kept for what it is, or could not be probed.
+    NotAsked,
+}
+
+/// The evidence on one set.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The probe, or why the kernel refused it.
+    pub probe: Result<Probe, Errno>,
+    /// Whom the last pid names.
+    pub last_pid: LastPid,
+    /// A process seen inside semop(2) on the set.
+    pub inside: Option<Named>,
+}
+
+/// The evidence that all sets share.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The living processes of interest in this IPC namespace.
+    pub processes: Vec<Process>,
+    /// Why the process table cannot be relied on, if so.
+    pub incomplete: Option<Incomplete>,
+    /// When all this was read.
+    pub clock: Clock,
+    /// Sets that prove that the wall clock was stepped since they were stamped.
+    pub stepped: bool,
+    /// Leaders whose start is proved to lie on the same clock as the present one.
+    pub confirmed: Vec<Pid>,
+    /// `--private-ipc`: no process outside this PID namespace shares the sets.
+    pub private_ipc: bool,
+}
+
+/// What is to become of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nobody who lives can know it.
+    Orphan,
+    /// It stays.
+    Keep(Reason),
+}
+
+/// Why a set stays: the rows of the verdict table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It does not look like a mutex of httpd's.
+    NotHttpds(Mismatch),
+    /// Not enough could be seen to judge it.
+    Blind(Doubt),
+    /// Threads wait for it, or one is inside semop(2) on it.
+    Waiters {
+        /// How many.
+        count: i32,
+        /// One of them, where known.
+        by: Option<Named>,
+    },
+    /// It is locked: value 0, which an undo at the holder's death would have raised.
+    Locked {
+        /// The holder, where known.
+        by: Option<Named>,
+    },
+    /// Last touched from a PID namespace that cannot be seen from here.
+    Unseen,
+    /// The process that touched it last lives.
+    LastPidLives(Named),
+    /// A living httpd may have made or inherited it.
+    MayBelongToHttpd(Named),
+    /// A living process of its owner may have made it.
+    MayBelongTo(Named),
+}
+
+/// The part of the APR fingerprint (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a
+/// set lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It has a key; httpd's are private.
+    Key(i32),
+    /// It has this many semaphores; httpd's have one.
+    Nsems(u64),
+    /// Its mode is this; httpd's is 0600.
+    Mode(u32),
+    /// It was made by this user, neither root nor its owner.
+    Creator(Uid),
+}
+
+/// What could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The kernel refused to tell the set's last pid, value or waiters.
+    Refused(Errno),
+    /// The process table is not complete.
+    Processes(Incomplete),
+    /// The last pid exists, but /proc does not show it.
+    HiddenPid(Pid),
+    /// The executable of this process cannot be read: it might be a httpd.
+    Executable(Named),
+}
+
+/// The verdict on one set. The first row that holds decides.
+#[must_use]
+pub fn judge(set: &SemSet, evidence: &Evidence, world: &World) -> Verdict {
+    match keep(set, evidence, world) {
+        Some(reason) => Verdict::Keep(reason),
+        None => Verdict::Orphan,
+    }
+}
+
+fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
+    // Not httpd's.
+    if let Some(m) = mismatch(set) {
+        return Some(Reason::NotHttpds(m));
+    }
+    // Blind.
+    let probe = match evidence.probe {
+        Ok(probe) => probe,
+        Err(errno) => return Some(Reason::Blind(Doubt::Refused(errno))),
+    };
+    if let Some(i) = &world.incomplete {
+        return Some(Reason::Blind(Doubt::Processes(i.clone())));
+    }
+    if let LastPid::Hidden(pid) = evidence.last_pid {
+        return Some(Reason::Blind(Doubt::HiddenPid(pid)));
+    }
+    let unreadable = world.processes.iter().find(|p| p.kind == Kind::Unreadable);
+    if let (true, Some(p)) = (set.cuid.is_root(), unreadable) {
+        return Some(Reason::Blind(Doubt::Executable(p.named.clone())));
+    }
+    // In use at this moment.
+    if probe.waiters > 0 || evidence.inside.is_some() {
+        return Some(Reason::Waiters { count: probe.waiters.max(1), by: evidence.inside.clone() });
+    }
+    if probe.value == 0 {
+        let by = match &evidence.last_pid {
+            LastPid::Living(p) => Some(p.named.clone()),
+            _ => None,
+        };
+        return Some(Reason::Locked { by });
+    }
+    // Touched last by somebody who lives, or who cannot be seen.
+    if evidence.last_pid == LastPid::Unseen && !world.private_ipc {
+        return Some(Reason::Unseen);
+    }
+    match &evidence.last_pid {
+        LastPid::Living(p) if !is_recycled(p, set, world) => {
+            return Some(Reason::LastPidLives(p.named.clone()));
+        }
+        _ => {}
+    }
+    // Known to somebody who lives.
+    if set.cuid.is_root() {
+        return holder(set, evidence, world, |p| p.kind != Kind::Other)
+            .map(Reason::MayBelongToHttpd);
+    }
+    holder(set, evidence, world, |p| p.may_run_as(set.uid)).map(Reason::MayBelongTo)
+}
+
+/// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or
+/// by its owner.
+#[must_use]
+pub fn mismatch(set: &SemSet) -> Option<Mismatch> {
+    if set.key != 0 {
+        Some(Mismatch::Key(set.key))
+    } else if set.nsems != 1 {
+        Some(Mismatch::Nsems(set.nsems))
+    } else if set.mode != 0o600 {
+        Some(Mismatch::Mode(set.mode))
+    } else if !set.cuid.is_root() && set.cuid != set.uid {
+        Some(Mismatch::Creator(set.cuid))
+    } else {
+        None
+    }
+}
+
+/// The later of the set's two times.
+fn last_activity(set: &SemSet) -> WallTime {
+    set.otime.map_or(set.ctime, |o| o.max(set.ctime))
+}
+
+/// Whether the living process of the set's last pid provably is another one that got the number
+/// later. Never for what may be a httpd: that one could know the set.
+fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
+    p.kind == Kind::Other && !world.stepped && p.start > last_activity(set).plus(SLACK)
+}
+
+/// The first of the processes in question that may know the set.
+fn holder(
+    set: &SemSet,
+    evidence: &Evidence,
+    world: &World,
+    in_question: impl Fn(&Process) -> bool,
+) -> Option<Named> {
+    world
+        .processes
+        .iter()
+        .filter(|p| in_question(p))
+        // A httpd knows nothing that the httpd which forked it does not: that one is asked
+        // instead, if it is in question at all.
+        .filter(|p| p.kind != Kind::Httpd || !parent_httpd(p, world).is_some_and(&in_question))
+        .find(|p| may_know(p, set, evidence, world))
+        .map(|p| p.named.clone())
+}
+
+fn parent_httpd<'w>(p: &Process, world: &'w World) -> Option<&'w Process> {
+    world.processes.iter().find(|q| q.kind == Kind::Httpd && Some(q.named.pid) == p.parent)
+}
+
+/// Whether a process may know the set: always, unless it is a confirmed leader whose times
+/// exclude it.
+///
+/// A leader forked at T knows sets from [`LAUNCH_WINDOW`] before T (its launcher made some) onward.
+/// Of sets made after T it made those itself: one that was never used (no otime) and whose last
+/// pid is dead was made by somebody who is dead.
+///
+/// A worker that has lost its leader may know everything that was made before it, and nothing
+/// proves on which clock: it keeps every set. So does what cannot be told apart from one.
+fn may_know(p: &Process, set: &SemSet, evidence: &Evidence, world: &World) -> bool {
+    if !is_leader(p, world) || world.stepped || !world.confirmed.contains(&p.named.pid) {
+        return true;
+    }
+    let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
+    let toucher_is_dead = matches!(evidence.last_pid, LastPid::Dead(_) | LastPid::Unseen);
+    let anothers =
+        set.otime.is_none() && toucher_is_dead && set.ctime > p.start.plus(START_WINDOW + SLACK);
+    !older && !anothers
+}
+
+/// A httpd that no httpd forked, and that leads its session or process group, is the parent of an
+/// instance. (A worker that lost its parent has neither; nor has a httpd started from a script
+/// without job control: that one counts as a worker, which keeps more.)
+#[must_use]
+pub fn is_leader(p: &Process, world: &World) -> bool {
+    p.kind == Kind::Httpd && p.leads && parent_httpd(p, world).is_none()
+}
+
+/// The leader of the instance that a living httpd belongs to.
+fn instance_of<'w>(p: &'w Process, world: &'w World) -> &'w Process {
+    let mut at = p;
+    for _ in 0..world.processes.len() {
+        match parent_httpd(at, world) {
+            Some(parent) => at = parent,
+            None => break,
+        }
+    }
+    at
+}
+
+/// Fills in what the sets' own times say of the clock: whether it was stepped since some of them
+/// were stamped, and for which leaders a set proves that it was not.
+///
+/// A process start is counted from boot and carried to the wall clock *as it is now*; a set bears
+/// the wall clock *as it was*. A machine whose clock was stepped in between (a paused virtual
+/// machine, a late first NTP step) makes a living leader's sets look too old or too new for it. So
+/// the times of a leader count only if one of its own sets confirms them.
+pub fn settle_clock<'a>(
+    world: &mut World,
+    table: &[SemSet],
+    judged: impl IntoIterator<Item = (&'a SemSet, &'a Evidence)>,
+) {
+    let (now, boot) = (world.clock.now, world.clock.boot);
+    // No set survives a reboot, and none is stamped tomorrow.
+    let mut stepped =
+        table.iter().any(|s| last_activity(s) > now.plus(SLACK) || s.ctime < boot.plus(-SLACK));
+    let mut confirmed = Vec::new();
+    for (set, evidence) in judged {
+        let LastPid::Living(p) = &evidence.last_pid else { continue };
+        let surely_theirs = mismatch(set).is_none()
+            && p.kind == Kind::Httpd
+            && p.start <= last_activity(set).plus(SLACK);
+        let leader = instance_of(p, world);
+        if !surely_theirs || !is_leader(leader, world) {
+            continue;
+        }
+        if set.ctime < leader.start.plus(-LAUNCH_WINDOW - SLACK) {
+            stepped = true;
+        }
+        let window = leader.start.plus(-SLACK)..=leader.start.plus(START_WINDOW);
+        if window.contains(&set.ctime) {
+            confirmed.push(leader.named.pid);
+        }
+    }
+    world.stepped = stepped;
+    world.confirmed = confirmed;
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Key(key) => write!(f, "it has the key 0x{key:08x}"),
+            Mismatch::Nsems(n) => write!(f, "it has {n} semaphores"),
+            Mismatch::Mode(m) => write!(f, "its mode is {m:04o}"),
+            Mismatch::Creator(uid) => write!(f, "uid {uid} made it"),
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Refused(e) => {
+                write!(f, "semctl(GETPID) says {e:?}: run as root or as the owner")
+            }
+            Doubt::Processes(Incomplete::NoProc) => {
+                f.write_str("/proc does not show this PID namespace")
+            }
+            Doubt::Processes(Incomplete::HidePid) => {
+                f.write_str("/proc hides processes (hidepid) and CAP_SYS_PTRACE is missing")
+            }
+            Doubt::Processes(Incomplete::Restless) => {
+                f.write_str("processes start faster than /proc can be read")
+            }
+            Doubt::HiddenPid(pid) => write!(f, "process {pid} exists but /proc does not show it"),
+            Doubt::Executable(p) => write!(
+                f,
+                "{p} might be a httpd: its executable cannot be read without CAP_SYS_PTRACE"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NotHttpds(m) => write!(f, "not httpd's: {m}"),
+            Reason::Blind(d) => write!(f, "cannot tell: {d}"),
+            Reason::Waiters { count, by: Some(p) } => {
+                write!(f, "in use: {count} waiting, {p} among them")
+            }
+            Reason::Waiters { count, by: None } => write!(f, "in use: {count} waiting"),
+            Reason::Locked { by: Some(p) } => write!(f, "in use: locked by {p}"),
+            Reason::Locked { by: None } => f.write_str("in use: locked"),
+            Reason::Unseen => f.write_str(
+                "last touched from a PID namespace that cannot be seen here (see --private-ipc)",
+            ),
+            Reason::LastPidLives(p) => write!(f, "in use by {p}"),
+            Reason::MayBelongToHttpd(p) => write!(f, "may belong to httpd: {p}"),
+            Reason::MayBelongTo(p) => write!(f, "may belong to {p}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
