@@ -2,6 +2,7 @@
 //! nothing; `parse` takes the arguments and returns values.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
@@ -90,6 +91,25 @@ pub struct Options {
     #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC")]
     pub private_ipc: bool,
 
+    /// Ask this httpd or apachectl (absolute path) what it will need; default: the
+    /// distribution's
+    #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
+    pub httpd: Option<PathBuf>,
+
+    /// Do not ask httpd what it will need; assume one accept lock
+    #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK")]
+    pub no_ask: bool,
+
+    /// How long httpd may take to answer
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "HTTPD_SEMGUARD_ASK_TIMEOUT",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    pub ask_timeout: u32,
+
     /// Where the log goes
     #[arg(
         long,
@@ -107,6 +127,10 @@ pub struct Options {
     /// Say only what needs attention
     #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET")]
     pub quiet: bool,
+
+    /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
+    #[arg(last = true, value_name = "ARGS")]
+    pub httpd_args: Vec<OsString>,
 }
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).

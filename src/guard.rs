@@ -22,6 +22,8 @@ use crate::users::{self, Guarded};
 /// What keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
     let (users, source) = users::guarded(&options.user)?;
+    let named: Vec<String> = users.iter().map(ToString::to_string).collect();
+    debug!("users: {} ({source})", named.join(", "));
     let scope = Scope {
         uids: users.iter().map(|u| u.uid).collect(),
         private_ipc: options.private_ipc,
@@ -56,6 +58,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         }
         Err(e) => return Err(e),
     };
+    let (l, u) = (&survey.capacity.limits, &survey.capacity.usage);
+    debug!("found: {} sets with {} semaphores; kernel.sem is \"{l}\"", u.sets, u.semaphores);
     let fates = match options.command {
         Command::Guard => remove_orphans(&survey, &report.users, options.dry_run),
         Command::Check | Command::List => Vec::new(),

@@ -134,10 +134,6 @@ fn orphaned(n: usize) -> String {
 /// With `-v`: how the answer was found.
 fn details(text: &mut Text, report: &Report, table: &Table, names: &Names) {
     let mut say = |line: String| text.log.push((Level::Debug, line));
-    let users: Vec<String> = report.users.iter().map(ToString::to_string).collect();
-    say(format!("users: {} ({})", users.join(", "), report.source));
-    let (l, u) = (&table.before.limits, &table.before.usage);
-    say(format!("found: {} sets with {} semaphores; kernel.sem is \"{l}\"", u.sets, u.semaphores));
     if report.command != Command::List {
         for j in table.judged.iter().filter(|j| !j.is_orphan()) {
             say(format!("keeps set {} of {}: {}", j.set.id, names.of(j.set.uid), why(j)));
