@@ -247,8 +247,14 @@ fn holder(
         .map(|p| p.named.clone())
 }
 
+/// The living httpd that forked `p`. One that is younger than its child has taken the number of
+/// the real parent while the table was being read.
 fn parent_httpd<'w>(p: &Process, world: &'w World) -> Option<&'w Process> {
-    world.processes.iter().find(|q| q.kind == Kind::Httpd && Some(q.named.pid) == p.parent)
+    let older = |q: &Process| (q.start, q.named.pid) < (p.start, p.named.pid);
+    world
+        .processes
+        .iter()
+        .find(|q| q.kind == Kind::Httpd && Some(q.named.pid) == p.parent && older(q))
 }
 
 /// Whether a process may know the set: always, unless it is a confirmed leader whose times
