@@ -1,0 +1,61 @@
+#!/bin/bash
+# Sees to it that the Debian packages are there which the tests use: installs what is missing when
+# it runs as root, else names it and the command that installs it. A package's service is neither
+# started nor enabled by that.
+#
+# Exit: 0 all is there; 1 something is missing (or could not be installed).
+set -euo pipefail
+
+# The one list.
+readonly PACKAGES=(apache2 curl groff libcap2-bin man-db mandoc openssl procps shellcheck strace
+    util-linux)
+
+# Services that come with them.
+readonly SERVICES=(apache2 apache-htcacheclean)
+
+missing=()
+for package in "${PACKAGES[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command="apt-get install --no-install-recommends ${missing[*]}"
+if ! [ -x /usr/bin/apt-get ]; then
+    echo "setup: the tests use these programs of Debian's packages: ${missing[*]}" >&2
+    echo "setup: this system has no apt-get; install their like by hand" >&2
+    exit 1
+elif [ "$(id -u)" -ne 0 ]; then
+    echo "setup: missing: ${missing[*]}" >&2
+    echo "setup: get them (as root):  $command" >&2
+    exit 1
+fi
+
+echo "setup: installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+
+# dpkg's scripts ask policy-rc.d whether they may start a service (deb-systemd-invoke(1p),
+# invoke-rc.d(8)). An administrator's own is covered for the time, in a mount namespace.
+policy=/usr/sbin/policy-rc.d
+deny=$(mktemp $policy.XXXXXX)
+trap 'rm -f "$deny"' EXIT
+printf '#!/bin/sh\nexit 101\n' >"$deny"
+chmod 755 "$deny"
+if [ -e $policy ]; then
+    # shellcheck disable=SC2016 # for the inner shell
+    quietly=(unshare --mount sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$deny" "$policy")
+else
+    trap 'rm -f "$deny" $policy' EXIT
+    cp -p "$deny" $policy
+    quietly=()
+fi
+
+apt-get -q update >&2
+"${quietly[@]}" apt-get -qy install --no-install-recommends "${missing[@]}" >&2
+
+if [[ " ${missing[*]} " == *" apache2 "* ]]; then
+    for service in "${SERVICES[@]}"; do
+        [ ! -e "/etc/init.d/$service" ] || update-rc.d "$service" disable >/dev/null
+        [ ! -x /usr/bin/systemctl ] || systemctl --quiet disable "$service" 2>/dev/null || true
+    done
+fi
