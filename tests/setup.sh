@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # The one list.
-readonly PACKAGES=(apache2 curl groff libcap2-bin man-db mandoc openssl procps shellcheck strace
+readonly PACKAGES=(apache2 curl groff-base libcap2-bin mandoc openssl procps shellcheck strace
     util-linux)
 
 # Services that come with them.
