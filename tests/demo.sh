@@ -45,7 +45,7 @@ outside() {
                 "kernel.unprivileged_userns_clone and" \
                 "kernel.apparmor_restrict_unprivileged_userns" >&2
         else
-            echo "demo: root lacks CAP_SYS_ADMIN here (a container without --privileged?)" >&2
+            echo "demo: root may not make namespaces here (a container without CAP_SYS_ADMIN, a chroot?)" >&2
         fi
         exit "$NO_NAMESPACES"
     fi
