@@ -5,6 +5,9 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::capacity::{self, Capacity, Limit};
+use crate::httpd::demand::Demand;
+use crate::httpd::dump::Mechanism;
+use crate::resources::Shortage;
 use crate::trial::Trial;
 
 /// How many semaphore sets httpd will make.
@@ -21,17 +24,35 @@ pub struct Need {
 /// Where a need comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeedSource {
-    /// Nothing is known: one accept lock by System V semaphore.
+    /// httpd was not to be asked: one accept lock by System V semaphore.
     Assumed,
+    /// httpd was asked and gave no answer: the same, but not surely.
+    Unheard,
     /// `--need`.
     Given,
+    /// httpd's own configuration.
+    Asked,
 }
 
 impl Need {
-    /// What is assumed where nothing is known: the accept lock.
+    /// What is assumed where httpd gave no answer: that it may need an accept lock. Nothing is
+    /// proved then, so this alone never fails a start.
+    #[must_use]
+    pub fn unheard() -> Need {
+        Need { at_least: 0, at_most: 1, source: NeedSource::Unheard }
+    }
+
+    /// What is assumed where httpd is not to be asked: the accept lock.
     #[must_use]
     pub fn assumed() -> Need {
         Need { at_least: 1, at_most: 1, source: NeedSource::Assumed }
+    }
+
+    /// What httpd's own configuration asks for.
+    #[must_use]
+    pub fn asked(demand: &Demand) -> Need {
+        let (at_least, at_most) = demand.sets();
+        Need { at_least, at_most, source: NeedSource::Asked }
     }
 
     /// The administrator's figure.
@@ -50,7 +71,9 @@ impl fmt::Display for Need {
         }
         f.write_str(match self.source {
             NeedSource::Assumed => " (assumed: the accept lock)",
+            NeedSource::Unheard => " (assumed: at most the accept lock)",
             NeedSource::Given => " (--need)",
+            NeedSource::Asked => "",
         })
     }
 }
@@ -73,7 +96,7 @@ pub enum Forecast {
 }
 
 /// Why it will fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// This limit leaves too little room.
     NoRoom(Limit),
@@ -83,29 +106,58 @@ pub enum Failure {
     Refused(&'static str, Errno),
     /// The kernel has no System V semaphores.
     NoSysvIpc,
+    /// A mutex of another mechanism cannot be made.
+    Resource(Shortage),
+    /// httpd refuses the directory that this argument of `Mutex` names.
+    MutexDirectory(String),
+}
+
+/// What a forecast is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Outlook<'a> {
+    /// The table; none on a kernel without System V semaphores.
+    pub capacity: Option<&'a Capacity>,
+    /// What httpd needs.
+    pub need: &'a Need,
+    /// Sets that must be left afterwards.
+    pub min_free: i64,
+    /// What the trial set showed.
+    pub trial: Trial,
+    /// What is missing for mutexes of other mechanisms.
+    pub shortage: Option<&'a Shortage>,
 }
 
 /// The forecast. Room for what httpd may need at most: it starts. Room for less than it needs at
-/// least: it fails. Only a refused trial overrules that; one that taught nothing does not.
+/// least: it fails. A trial that was refused says the same of any need; one that taught nothing
+/// says nothing.
 #[must_use]
-pub fn forecast(capacity: &Capacity, need: &Need, min_free: i64, trial: Trial) -> Forecast {
-    let room = capacity.room();
-    if need.at_most == 0 {
-        return Forecast::Starts;
+pub fn forecast(o: &Outlook<'_>) -> Forecast {
+    let need = o.need;
+    let mut at_risk = false;
+    match o.capacity {
+        None if need.at_least > 0 => return Forecast::Fails(Failure::NoSysvIpc),
+        None => at_risk |= need.at_most > 0,
+        Some(capacity) => {
+            let room = capacity.room();
+            if room.sets < need.at_least {
+                return Forecast::Fails(Failure::NoRoom(room.binding));
+            }
+            if let (Trial::Refused(call, errno), true) = (o.trial, need.at_least > 0) {
+                return Forecast::Fails(Failure::Refused(call, errno));
+            }
+            at_risk |= matches!(o.trial, Trial::Refused(..)) && need.at_most > 0;
+            at_risk |= room.sets < need.at_most;
+            if !at_risk && o.min_free > 0 && room.sets - need.at_most < o.min_free {
+                return Forecast::Fails(Failure::Reserve);
+            }
+        }
     }
-    if room.sets < need.at_least {
-        return Forecast::Fails(Failure::NoRoom(room.binding));
+    match o.shortage {
+        Some(shortage) if shortage.certain => Forecast::Fails(Failure::Resource(shortage.clone())),
+        Some(_) => Forecast::AtRisk,
+        None if at_risk => Forecast::AtRisk,
+        None => Forecast::Starts,
     }
-    if let Trial::Refused(call, errno) = trial {
-        return Forecast::Fails(Failure::Refused(call, errno));
-    }
-    if room.sets < need.at_most {
-        return Forecast::AtRisk;
-    }
-    if room.sets - need.at_most < min_free {
-        return Forecast::Fails(Failure::Reserve);
-    }
-    Forecast::Starts
 }
 
 impl Failure {
@@ -117,16 +169,17 @@ impl Failure {
             Failure::NoRoom(_) => Some(Errno::ENOSPC),
             Failure::Refused(_, e) => Some(*e),
             Failure::NoSysvIpc => Some(Errno::ENOSYS),
-            Failure::Reserve => None,
+            Failure::Resource(shortage) => Some(shortage.errno),
+            Failure::Reserve | Failure::MutexDirectory(_) => None,
         }
     }
 }
 
-/// The line that httpd 2.4 writes to its ErrorLog when it cannot make its accept mutex
+/// The line that httpd 2.4 writes to its ErrorLog when it cannot make a mutex
 /// (server/util_mutex.c, AH00023).
 #[must_use]
-pub fn httpds_line(errno: Errno) -> String {
-    format!("({}){}: AH00023: Couldn't create the mpm-accept mutex", errno as i32, errno.desc())
+pub fn httpds_line(errno: Errno, mutex: &str) -> String {
+    format!("({}){}: AH00023: Couldn't create the {mutex} mutex", errno as i32, errno.desc())
 }
 
 /// A message in three parts, complete by itself.
@@ -161,8 +214,12 @@ pub struct Situation<'a> {
     pub capacity: Option<&'a Capacity>,
     /// What httpd needs.
     pub need: &'a Need,
+    /// The mutexes behind the need, where httpd was asked.
+    pub demand: Option<&'a Demand>,
     /// The reserve that was asked for.
     pub min_free: i64,
+    /// What is missing for mutexes of other mechanisms.
+    pub shortage: Option<&'a Shortage>,
     /// Who holds the table, in words.
     pub holders: &'a str,
     /// How many sets a `guard` would remove now.
@@ -171,13 +228,35 @@ pub struct Situation<'a> {
     pub undecided: Option<(usize, String)>,
 }
 
-/// The words for a start at risk: how much room is missing.
+impl Situation<'_> {
+    /// The mutex at which the start breaks off for want of room, and whether only after httpd has
+    /// detached.
+    fn breaks_off(&self) -> (String, bool) {
+        let room = self.capacity.map_or(0, |c| c.room().sets);
+        match self.demand.and_then(|d| d.breaks_off(room)) {
+            Some(b) => (b.mutex, b.detached),
+            None => ("mpm-accept".into(), false),
+        }
+    }
+}
+
+/// The words for a start at risk: what is in doubt.
 #[must_use]
 pub fn at_risk(s: &Situation<'_>) -> Message {
+    if let Some(shortage) = s.shortage {
+        let (mut why, todo) = why_shortage(shortage);
+        why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
+        let headline = format!("httpd may not start: {}", shortage_line(shortage));
+        return Message { headline, why, todo };
+    }
     let free = s.capacity.map_or(0, |c| c.room().sets);
+    let mut why = why_no_room(s);
+    for row in s.demand.iter().flat_map(|d| d.in_doubt()) {
+        why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
+    }
     Message {
         headline: format!("httpd may not start: it needs {}, and {free} can be made", s.need),
-        why: why_no_room(s),
+        why,
         todo: remedies(s),
     }
 }
@@ -185,16 +264,28 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
 /// The words for a failure.
 #[must_use]
 pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
-    let headline = match failure.errno() {
-        Some(errno) => format!("httpd would not start: {}", httpds_line(errno)),
-        None => format!(
+    let (mutex, detached) = s.breaks_off();
+    let headline = match (failure, failure.errno()) {
+        (Failure::Resource(shortage), _) => {
+            format!("httpd would not start: {}", shortage_line(shortage))
+        }
+        (Failure::MutexDirectory(argument), _) => {
+            format!("httpd would not start: Invalid Mutex directory in argument {argument}")
+        }
+        (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &mutex)),
+        (_, None) => format!(
             "httpd would start, but leave less room than asked for (--min-free {})",
             s.min_free
         ),
     };
-    let (why, todo) = match failure {
+    let (mut why, todo) = match failure {
         Failure::NoRoom(_) | Failure::Reserve => (why_no_room(s), remedies(s)),
         Failure::Refused(call, errno) => why_refused(call, *errno, s),
+        Failure::Resource(shortage) => why_shortage(shortage),
+        Failure::MutexDirectory(_) => (
+            vec!["the directory is not there, or is no directory".into()],
+            vec!["make it (mkdir), or name another one in httpd's \"Mutex\" directive".into()],
+        ),
         Failure::NoSysvIpc => (
             vec!["this kernel has no System V semaphores: it was built without CONFIG_SYSVIPC".into()],
             vec![
@@ -205,7 +296,63 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
             ],
         ),
     };
+    if detached && matches!(failure, Failure::NoRoom(_)) {
+        why.push(
+            "it would fail after it has detached: \"apachectl start\" reports success, and only \
+             the ErrorLog says why the server is dead"
+                .into(),
+        );
+    }
     Message { headline, why, todo }
+}
+
+/// httpd's own line for a mutex that is not a semaphore set.
+fn shortage_line(s: &Shortage) -> String {
+    let line = httpds_line(s.errno, &s.mutex);
+    match s.mechanism {
+        Mechanism::Fcntl | Mechanism::Flock => {
+            format!(
+                "{line} (file {}/{}.PID)",
+                s.path.display().to_string().trim_end_matches('/'),
+                s.mutex
+            )
+        }
+        _ => line,
+    }
+}
+
+fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
+    let path = crate::report::printable(&s.path.to_string_lossy());
+    let what = match s.mechanism {
+        Mechanism::PosixSem => "a POSIX semaphore",
+        Mechanism::Pthread => "a process-shared pthread mutex",
+        _ => "a lock file",
+    };
+    let mut why = vec![format!(
+        "httpd makes this mutex as {what} in {path} (mechanism {}), not as a semaphore set",
+        s.mechanism.name()
+    )];
+    why.push(match s.errno {
+        Errno::ENOSPC => {
+            format!(
+                "{path} took {} of the {} needed: it has no inodes or blocks left",
+                s.made, s.needed
+            )
+        }
+        e => format!("{path} took {} of the {} needed: {e:?} ({})", s.made, s.needed, e.desc()),
+    });
+    let todo = match (s.mechanism, s.errno) {
+        (_, Errno::ENOSPC) => format!("df -h {path}; df -i {path}      and make room there"),
+        (Mechanism::PosixSem, Errno::ENOENT) => "mount -t tmpfs tmpfs /dev/shm".into(),
+        (Mechanism::PosixSem | Mechanism::Pthread, _) => {
+            format!("ls -ld {path}; mount | grep {path}")
+        }
+        (_, Errno::ENOENT) => format!(
+            "mkdir {path}      (or look why it is not there: tmpfiles.d, RuntimeDirectory=)"
+        ),
+        _ => format!("ls -ld {path}      it must be a directory that root can write to"),
+    };
+    (why, vec![todo])
 }
 
 fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec<String>) {
@@ -243,20 +390,24 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
         }
         Limit::Semmns => vec![
             format!("{semmns} {disk}"),
-            format!("SEMMNI allows {} sets; {} in use: {}", l.semmni, u.sets, s.holders),
+            format!("SEMMNI allows {} sets; {} in use{}", l.semmni, u.sets, held(s.holders)),
         ],
         Limit::Semmni => vec![
-            format!("{semmni} {disk}: {}", s.holders),
+            format!("{semmni} {disk}{}", held(s.holders)),
             format!("SEMMNS allows {} semaphores; {} in use", l.semmns, u.semaphores),
         ],
     };
     if let Some(odd) = capacity::oddity(l) {
         why.push(format!("kernel.sem is \"{l}\": {odd}"));
     }
-    if s.need.at_most > 1 || c.room().sets > 0 {
+    if s.need.at_most > 1 || c.room().sets > 0 || s.min_free > 0 {
         why.push(format!("httpd needs {}; {} can be made", s.need, c.room().sets));
     }
     why
+}
+
+fn held(holders: &str) -> String {
+    if holders.is_empty() { String::new() } else { format!(": {holders}") }
 }
 
 fn remedies(s: &Situation<'_>) -> Vec<String> {

@@ -1,16 +1,22 @@
 //! The story of one run: look, judge, remove, count the room, try, forecast. Everything happens in
 //! the order in which it stands here.
 
+use std::time::Duration;
+
 use log::{debug, info, warn};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
+use crate::capacity::Capacity;
 use crate::cli::{Command, Options};
 use crate::clock::age;
 use crate::error::Error;
-use crate::forecast::{Failure, Forecast, Need, forecast};
+use crate::forecast::{Failure, Forecast, Need, Outlook, forecast};
+use crate::httpd::ask::{NoAnswer, Question};
+use crate::httpd::{self, Answer};
 use crate::reap::{self, Fate};
 use crate::report::{Report, Table};
+use crate::resources;
 use crate::survey::{self, Judged, Scope, Survey};
 use crate::sysv;
 use crate::trial::{self, Trial};
@@ -21,65 +27,86 @@ use crate::users::{self, Guarded};
 /// # Errors
 /// What keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
-    let (users, source) = users::guarded(&options.user)?;
+    let answer = ask_httpd(options);
+    let (demand, no_answer) = match &answer {
+        Some(Ok(answer)) => (Some(&answer.demand), None),
+        Some(Err(no_answer)) => (None, Some(no_answer.clone())),
+        None => (None, None),
+    };
+    let (users, source) = match &answer {
+        Some(Ok(a)) => {
+            users::guarded(&options.user, a.user.as_ref().map(|u| u.1), &a.further_users)?
+        }
+        _ => users::guarded(&options.user, None, &[])?,
+    };
     let named: Vec<String> = users.iter().map(ToString::to_string).collect();
     debug!("users: {} ({source})", named.join(", "));
+    let need = match (options.need, demand, &no_answer) {
+        (Some(n), _, _) => Need::given(n),
+        (None, Some(demand), _) => Need::asked(demand),
+        (None, None, Some(_)) => Need::unheard(),
+        (None, None, None) => Need::assumed(),
+    };
+
+    let removes = options.command == Command::Guard && !options.dry_run;
+    let _lock = removes.then(take_lock).flatten();
+    if removes {
+        remove_leftover_trial();
+    }
     let scope = Scope {
         uids: users.iter().map(|u| u.uid).collect(),
         private_ipc: options.private_ipc,
-        httpd: None,
+        httpd: options.httpd.clone(),
     };
-    let need = options.need.map_or_else(Need::assumed, Need::given);
-    let mut report = Report {
-        command: options.command,
-        dry_run: options.dry_run,
-        strict: options.strict,
-        users,
-        source,
-        table: None,
-        need,
-        min_free: options.min_free.into(),
-        trial: Trial::Skipped("there are no semaphores to try"),
-        forecast: Forecast::Starts,
-    };
-    let removes = options.command == Command::Guard && !options.dry_run;
-
-    let _lock = removes.then(take_lock).flatten();
-    if removes {
-        remove_leftover_trial()?;
-    }
     let survey = match survey::take(&scope) {
-        Ok(survey) => survey,
-        Err(Error::Kernel(_, Errno::ENOSYS)) => {
-            if report.need.at_least > 0 {
-                report.forecast = Forecast::Fails(Failure::NoSysvIpc);
-            }
-            return Ok(report);
+        Ok(survey) => Some(survey),
+        Err(Error::Kernel(_, Errno::ENOSYS)) => None,
+        Err(e) if need.at_most == 0 => {
+            warn!("{e}; httpd makes no semaphore set, so its start does not depend on it");
+            None
         }
         Err(e) => return Err(e),
     };
-    let (l, u) = (&survey.capacity.limits, &survey.capacity.usage);
-    debug!("found: {} sets with {} semaphores; kernel.sem is \"{l}\"", u.sets, u.semaphores);
-    let fates = match options.command {
-        Command::Guard => remove_orphans(&survey, &report.users, options.dry_run),
-        Command::Check | Command::List => Vec::new(),
-    };
-    let after = match (removes, options.dry_run) {
-        (true, _) => survey::capacity()?,
-        (false, true) => {
-            survey.capacity.without(survey.judged.iter().filter(|j| j.is_orphan()).count())
-        }
-        (false, false) => survey.capacity,
-    };
-    if options.command != Command::List {
-        report.trial = try_one(&report, &survey, after.room().sets);
-        report.forecast = forecast(&after, &report.need, report.min_free, report.trial);
+    if let Some(Survey { capacity: Capacity { limits, usage }, .. }) = &survey {
+        let (sets, semaphores) = (usage.sets, usage.semaphores);
+        debug!("found: {sets} sets with {semaphores} semaphores; kernel.sem is \"{limits}\"");
     }
-    let holders = match report.forecast {
+    let fates = match (&survey, options.command) {
+        (Some(survey), Command::Guard) => remove_orphans(survey, &users, options.dry_run),
+        _ => Vec::new(),
+    };
+    let after = match &survey {
+        Some(_) if removes => Some(survey::capacity()?),
+        Some(survey) if options.dry_run => {
+            let orphans = survey.judged.iter().filter(|j| j.is_orphan()).count();
+            Some(survey.capacity.without(orphans))
+        }
+        Some(survey) => Some(survey.capacity),
+        None => None,
+    };
+
+    let mut trial = Trial::Skipped("nothing is to be forecast");
+    let mut shortage = None;
+    let mut prospect = Forecast::Starts;
+    if options.command != Command::List {
+        trial = try_one(options, &users, &need, survey.as_ref(), after.as_ref());
+        shortage = demand.and_then(resources::shortage);
+        prospect = match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
+            Some(argument) => Forecast::Fails(Failure::MutexDirectory(argument)),
+            None => forecast(&Outlook {
+                capacity: after.as_ref(),
+                need: &need,
+                min_free: options.min_free.into(),
+                trial,
+                shortage: shortage.as_ref(),
+            }),
+        };
+    }
+    let holders = match prospect {
         Forecast::Starts => Vec::new(),
         _ => survey::holders(&sysv::table().map(|t| t.sets).unwrap_or_default()),
     };
-    report.table = Some(Table {
+    let table = survey.zip(after).map(|(survey, after)| Table {
         before: survey.capacity,
         after,
         all: survey.table,
@@ -89,7 +116,42 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         holders,
         clock: survey.clock,
     });
-    Ok(report)
+    Ok(Report {
+        command: options.command,
+        dry_run: options.dry_run,
+        strict: options.strict,
+        users,
+        source,
+        table,
+        need,
+        min_free: options.min_free.into(),
+        demand: demand.cloned(),
+        no_answer,
+        shortage,
+        trial,
+        forecast: prospect,
+    })
+}
+
+/// Asks httpd what it will make and whom it runs as; none: there was no reason to.
+fn ask_httpd(options: &Options) -> Option<Result<Answer, NoAnswer>> {
+    let only_users = options.command == Command::List;
+    if options.no_ask || (only_users && !options.user.is_empty()) {
+        return None;
+    }
+    let question = Question {
+        httpd: options.httpd.clone(),
+        args: options.httpd_args.clone(),
+        patience: Duration::from_secs(options.ask_timeout.into()),
+    };
+    let answer = httpd::ask(&question);
+    if let Ok(a) = &answer {
+        debug!("asked: {}", a.control.display());
+        if !a.has_config {
+            debug!("it could not load mod_info, so its directives are not known");
+        }
+    }
+    Some(answer)
 }
 
 fn take_lock() -> Option<impl Sized> {
@@ -102,13 +164,10 @@ fn take_lock() -> Option<impl Sized> {
     }
 }
 
-/// Removes the trial set of a guard that was killed half way.
-fn remove_leftover_trial() -> Result<(), Error> {
-    let table = match sysv::table() {
-        Ok(table) => table,
-        Err(Errno::ENOSYS) => return Ok(()),
-        Err(e) => return Err(Error::Kernel("semctl(SEM_STAT_ANY)", e)),
-    };
+/// Removes the trial set of a guard that was killed half way. (A table that cannot be read is the
+/// survey's to complain of.)
+fn remove_leftover_trial() {
+    let Ok(table) = sysv::table() else { return };
     if let Some(id) = trial::leftover(&table.sets) {
         match sysv::remove(id) {
             Ok(()) => info!("removed set {id}, the trial set of a guard that was killed"),
@@ -116,7 +175,6 @@ fn remove_leftover_trial() -> Result<(), Error> {
             Err(e) => warn!("the trial set {id} of a killed guard stays: IPC_RMID says {e:?}"),
         }
     }
-    Ok(())
 }
 
 /// Removes the orphans, and logs each; a dry run goes the same way.
@@ -148,30 +206,31 @@ fn describe(judged: &Judged, survey: &Survey, users: &[Guarded]) -> String {
 }
 
 /// Tries a set of the guard's own, where there is room for it and it can teach something.
-fn try_one(report: &Report, survey: &Survey, room: i64) -> Trial {
-    if report.need.at_most == 0 {
-        return Trial::Skipped("httpd needs no semaphore set");
-    }
-    if room < report.need.at_least {
-        return Trial::Skipped("the limits leave too little room anyway");
-    }
-    let now = if report.dry_run || report.command == Command::Check {
-        survey.capacity.room().sets
-    } else {
-        room
+fn try_one(
+    options: &Options,
+    users: &[Guarded],
+    need: &Need,
+    survey: Option<&Survey>,
+    after: Option<&Capacity>,
+) -> Trial {
+    let (Some(survey), Some(after), Some(user)) = (survey, after, users.first()) else {
+        return Trial::Skipped("there are no semaphores to try");
     };
-    if now < 1 {
-        return Trial::Skipped("there is no room for it before the removals");
+    if need.at_most == 0 {
+        return Trial::Skipped("httpd makes no semaphore set");
     }
-    // Beside a httpd that may be starting at this moment, a check takes no last place.
-    if report.command == Command::Check && now < 2 {
+    let changes = options.command == Command::Guard && !options.dry_run;
+    let now = if changes { after.room().sets } else { survey.capacity.room().sets };
+    if now < 1 || after.room().sets < need.at_least {
+        return Trial::Skipped("there is no room for one");
+    }
+    // Beside a httpd that may be starting at this moment, nobody who only looks takes the last
+    // place.
+    if !changes && now < 2 {
         return Trial::Skipped("it would take the last place");
     }
-    if !geteuid().is_root() && !report.users.iter().any(|u| u.uid == geteuid()) {
+    if !geteuid().is_root() && !users.iter().any(|u| u.uid == geteuid()) {
         return Trial::Skipped("neither root nor httpd's user makes it");
     }
-    match report.users.first() {
-        Some(user) => trial::run(user),
-        None => Trial::Skipped("there is no user to give it to"),
-    }
+    trial::run(user)
 }

@@ -36,6 +36,8 @@ impl fmt::Display for Guarded {
 pub enum Source {
     /// The command line or the environment.
     Given,
+    /// httpd's own configuration.
+    Httpd,
     /// The first of [`ACCOUNTS`] that exists.
     Account,
 }
@@ -44,17 +46,37 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Source::Given => "--user",
+            Source::Httpd => "httpd's configuration",
             Source::Account => "the distribution's account",
         })
     }
 }
 
-/// The users to guard, each once, and where they came from.
+/// The users to guard, each once, and where they came from: those given; else those that httpd
+/// named (its own, by number; further ones by name or "#" and number); else the first known account.
 ///
 /// # Errors
 /// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`].
-pub fn guarded(given: &[String]) -> Result<(Vec<Guarded>, Source), Error> {
+pub fn guarded(
+    given: &[String],
+    httpds: Option<u32>,
+    further: &[String],
+) -> Result<(Vec<Guarded>, Source), Error> {
     if given.is_empty() {
+        let mut users: Vec<Guarded> =
+            httpds.map(|uid| by_uid(Uid::from_raw(uid))).into_iter().collect();
+        users.extend(further.iter().filter_map(|f| find(f.trim_start_matches('#')).ok()));
+        users.retain(|u| !u.uid.is_root());
+        let mut seen = Vec::new();
+        users.retain(|u| {
+            !seen.contains(&u.uid) && {
+                seen.push(u.uid);
+                true
+            }
+        });
+        if !users.is_empty() {
+            return Ok((users, Source::Httpd));
+        }
         for name in ACCOUNTS {
             if let Some(user) = by_name(name)? {
                 return Ok((vec![user], Source::Account));
@@ -124,22 +146,42 @@ mod tests {
     #[test]
     fn root_is_refused_by_name_and_by_number() {
         for root in ["root", "0"] {
-            assert!(matches!(guarded(&[root.to_owned()]), Err(Error::GuardedRoot)), "{root}");
+            assert!(
+                matches!(guarded(&[root.to_owned()], None, &[]), Err(Error::GuardedRoot)),
+                "{root}"
+            );
         }
     }
 
     #[test]
     fn a_number_without_an_account_is_a_user() {
-        let (users, source) = guarded(&["4123456789".into(), "4123456789".into()]).expect("found");
+        let (users, source) =
+            guarded(&["4123456789".into(), "4123456789".into()], None, &[]).expect("found");
         assert_eq!(source, Source::Given);
         assert_eq!(users.len(), 1);
         assert_eq!(users[0].to_string(), "4123456789 (4123456789)");
     }
 
     #[test]
+    fn without_a_given_user_httpds_own_are_guarded_and_root_never() {
+        let further = ["#4123456788".to_owned(), "root".into(), "no such user".into()];
+        let (users, source) = guarded(&[], Some(4_123_456_789), &further).expect("found");
+        let uids: Vec<u32> = users.iter().map(|u| u.uid.as_raw()).collect();
+        assert_eq!(
+            (uids.as_slice(), source),
+            ([4_123_456_789, 4_123_456_788].as_slice(), Source::Httpd)
+        );
+        let given = guarded(&["4123456787".into()], Some(4_123_456_789), &further).expect("found");
+        assert_eq!((given.0.len(), given.1), (1, Source::Given));
+    }
+
+    #[test]
     fn what_is_neither_name_nor_number_is_an_error() {
         for bad in ["no such user", "-1", "4294967295", "99999999999", ""] {
-            assert!(matches!(guarded(&[bad.to_owned()]), Err(Error::NoSuchUser(_))), "{bad}");
+            assert!(
+                matches!(guarded(&[bad.to_owned()], None, &[]), Err(Error::NoSuchUser(_))),
+                "{bad}"
+            );
         }
     }
 }

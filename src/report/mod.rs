@@ -7,7 +7,10 @@ use crate::cli::Command;
 use crate::clock::Clock;
 use crate::error::Exit;
 use crate::forecast::{Forecast, Need};
+use crate::httpd::ask::NoAnswer;
+use crate::httpd::demand::Demand;
 use crate::reap::Fate;
+use crate::resources::Shortage;
 use crate::survey::{Holder, Judged};
 use crate::sysv::SemSet;
 use crate::trial::Trial;
@@ -32,6 +35,12 @@ pub struct Report {
     pub need: Need,
     /// The reserve asked for, in sets.
     pub min_free: i64,
+    /// What httpd was asked and answered: the mutexes it will make.
+    pub demand: Option<Demand>,
+    /// Why httpd gave no answer, if it was asked and gave none.
+    pub no_answer: Option<NoAnswer>,
+    /// What is missing for mutexes that are no semaphore sets.
+    pub shortage: Option<Shortage>,
     /// What the trial set showed.
     pub trial: Trial,
     /// What will happen when httpd is started.

@@ -9,7 +9,9 @@ use super::{Report, Table};
 use crate::capacity::{self, Capacity};
 use crate::cli::Command;
 use crate::clock::age;
-use crate::forecast::{self, Forecast, Message, Situation, sets};
+use crate::forecast::{self, Forecast, Message, NeedSource, Situation, sets};
+use crate::httpd::demand::Row;
+use crate::httpd::dump::Mechanism;
 use crate::reap::Fate;
 use crate::survey::{Holder, Judged};
 use crate::trial::Trial;
@@ -30,13 +32,18 @@ pub struct Text {
 pub fn render(report: &Report) -> Text {
     let mut text = Text::default();
     let names = Names::default();
+    if let Some(reason) = &report.no_answer {
+        let assumed = match report.command {
+            Command::List => String::new(),
+            _ => format!("; taking it to need {}", report.need),
+        };
+        text.log.push((Level::Warn, format!("httpd was not heard: {reason}{assumed}")));
+    }
     let Some(table) = &report.table else {
-        match &report.forecast {
-            Forecast::Fails(failure) if report.command != Command::List => {
-                let situation = situation(report, None, "");
-                text.log.push((Level::Error, join(&forecast::words(failure, &situation))));
-            }
-            _ => text.out = "this kernel has no System V semaphores\n".into(),
+        if report.command == Command::List {
+            text.out = "this kernel has no System V semaphores\n".into();
+        } else {
+            answer(&mut text, report, None, "");
         }
         return text;
     };
@@ -44,7 +51,8 @@ pub fn render(report: &Report) -> Text {
     if report.command == Command::List {
         text.out = list(table, &names);
     } else {
-        answer(&mut text, report, table, &names);
+        let holders = holders(&table.holders, &names);
+        answer(&mut text, report, Some(table), &holders);
     }
     let refused = table.refused();
     if refused > 0 {
@@ -60,9 +68,8 @@ pub fn render(report: &Report) -> Text {
     text
 }
 
-fn answer(text: &mut Text, report: &Report, table: &Table, names: &Names) {
-    let holders = holders(&table.holders, names);
-    let situation = situation(report, Some(table), &holders);
+fn answer(text: &mut Text, report: &Report, table: Option<&Table>, holders: &str) {
+    let situation = situation(report, table, holders);
     match &report.forecast {
         Forecast::Fails(failure) => {
             text.log.push((Level::Error, join(&forecast::words(failure, &situation))));
@@ -72,37 +79,41 @@ fn answer(text: &mut Text, report: &Report, table: &Table, names: &Names) {
             text.log.push((level, join(&forecast::at_risk(&situation))));
         }
         Forecast::Starts => {
-            if let Some(odd) = capacity::oddity(&table.after.limits) {
-                let sem = table.after.limits;
+            if let Some((odd, sem)) =
+                table.and_then(|t| Some((capacity::oddity(&t.after.limits)?, t.after.limits)))
+            {
                 text.log.push((Level::Warn, format!("kernel.sem is \"{sem}\": {odd}")));
             }
             text.out = fine(report, table);
         }
     }
-    if report.command == Command::Check {
-        let orphans = table.orphans().count();
-        if orphans > 0 {
-            let then = table.before.without(orphans).room().sets;
-            let _ = writeln!(
-                text.out,
-                "httpd-semguard guard would remove {} that a dead httpd left: {} could be made then",
-                sets(count(orphans)),
-                sets(then)
-            );
-        }
+    let orphans = table.map_or(0, |t| t.orphans().count());
+    if let (Command::Check, Some(table), 1..) = (report.command, table, orphans) {
+        let then = table.before.without(orphans).room().sets;
+        let _ = writeln!(
+            text.out,
+            "httpd-semguard guard would remove {} that a dead httpd left: {} could be made then",
+            sets(count(orphans)),
+            sets(then)
+        );
     }
 }
 
 /// The one line of a good day.
-fn fine(report: &Report, table: &Table) -> String {
-    let mut line = String::from("httpd can start");
-    let need = &report.need;
-    let _ = write!(
-        line,
-        ": it needs {need}; {} of {} free",
-        table.after.room().sets,
-        size(&table.after)
-    );
+fn fine(report: &Report, table: Option<&Table>) -> String {
+    let mut line = String::from("httpd can start: ");
+    if report.need.source == NeedSource::Unheard {
+        line = "httpd's accept lock can be made; what more it needs is not known".into();
+    } else if report.need.at_most == 0 {
+        line.push_str("it makes no System V semaphore set");
+    } else {
+        let _ = write!(line, "it needs {}", report.need);
+    }
+    let Some(table) = table else {
+        line.push_str("; this kernel has none\n");
+        return line;
+    };
+    let _ = write!(line, "; {} of {} free", table.after.room().sets, size(&table.after));
     let removed = table.count(Fate::Removed);
     let would = table.count(Fate::WouldRemove);
     if removed > 0 {
@@ -139,6 +150,9 @@ fn details(text: &mut Text, report: &Report, table: &Table, names: &Names) {
             say(format!("keeps set {} of {}: {}", j.set.id, names.of(j.set.uid), why(j)));
         }
         say(format!("need: {}", report.need));
+        for row in report.demand.iter().flat_map(|d| &d.rows) {
+            say(format!("need: {}", demanded(row)));
+        }
         say(match report.trial {
             Trial::Passed => "trial: a set could be made and removed".into(),
             Trial::Refused(call, e) => format!("trial: {call} says {e:?}"),
@@ -150,10 +164,23 @@ fn details(text: &mut Text, report: &Report, table: &Table, names: &Names) {
     }
 }
 
+/// "proxy: 1 by sysvsem (mod_proxy)".
+fn demanded(row: &Row) -> String {
+    let number = if row.least == row.most {
+        row.most.to_string()
+    } else {
+        format!("{} to {}", row.least, row.most)
+    };
+    let mechanism = row.mechanism.map_or("an unknown mechanism", Mechanism::name);
+    format!("{}: {number} by {mechanism} ({})", row.mutex, row.cause)
+}
+
 fn situation<'a>(report: &'a Report, table: Option<&'a Table>, holders: &'a str) -> Situation<'a> {
     Situation {
         capacity: table.map(|t| &t.after),
         need: &report.need,
+        demand: report.demand.as_ref(),
+        shortage: report.shortage.as_ref(),
         min_free: report.min_free,
         holders,
         removable: match (report.command, table) {

@@ -1,0 +1,298 @@
+//! Asks httpd itself what its configuration says: runs its control program, within a time and a
+//! size. Touches the control program; understands nothing of what it prints.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::report::printable;
+
+/// The most that httpd may print: a thousand virtual hosts take some megabytes.
+const MOST_BYTES: usize = 32 << 20;
+
+/// What is to be asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The control program that was named, if any.
+    pub httpd: Option<PathBuf>,
+    /// What httpd will be started with.
+    pub args: Vec<OsString>,
+    /// How long all of it may take.
+    pub patience: Duration,
+}
+
+/// Why httpd gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// None of the usual control programs is here.
+    NotFound,
+    /// The control program is not an absolute path.
+    NotAbsolute(PathBuf),
+    /// The control program cannot be run.
+    NotRun(PathBuf, String),
+    /// It took longer than it may.
+    TimedOut(PathBuf, Duration),
+    /// It printed more than it may.
+    TooMuch(PathBuf),
+    /// It ended badly, and said this.
+    Refused(PathBuf, String),
+    /// It answered with something that is not the answer.
+    Garbage(PathBuf),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoAnswer::NotFound => f.write_str("no httpd was found to ask (see --httpd)"),
+            NoAnswer::NotAbsolute(p) => write!(f, "--httpd {} is not an absolute path", show(p)),
+            NoAnswer::NotRun(p, e) => write!(f, "{} cannot be run: {e}", show(p)),
+            NoAnswer::TimedOut(p, t) => {
+                write!(f, "{} did not answer within {} s", show(p), t.as_secs())
+            }
+            NoAnswer::TooMuch(p) => {
+                write!(f, "{} printed more than {} MiB", show(p), MOST_BYTES >> 20)
+            }
+            NoAnswer::Refused(p, said) => write!(f, "{} says: {said}", show(p)),
+            NoAnswer::Garbage(p) => write!(f, "{} does not answer as httpd does", show(p)),
+        }
+    }
+}
+
+impl NoAnswer {
+    /// The argument of a `Mutex` directive whose directory httpd refuses (server/util_mutex.c):
+    /// the one complaint about a configuration that is about a lock.
+    #[must_use]
+    pub fn mutex_directory(&self) -> Option<String> {
+        let NoAnswer::Refused(_, said) = self else { return None };
+        let (_, rest) = said.split_once("Invalid Mutex directory in argument ")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    }
+}
+
+fn show(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+/// The control program to ask: the one named; else Debian's, which reads envvars; else httpd
+/// itself, because newer apachectl scripts refuse arguments.
+///
+/// # Errors
+/// [`NoAnswer::NotFound`], [`NoAnswer::NotAbsolute`].
+pub fn control_program(named: Option<&Path>) -> Result<PathBuf, NoAnswer> {
+    if let Some(path) = named {
+        return if path.is_absolute() {
+            Ok(path.to_owned())
+        } else {
+            Err(NoAnswer::NotAbsolute(path.to_owned()))
+        };
+    }
+    let candidates = [
+        ("/usr/sbin/apache2", "/usr/sbin/apache2ctl"),
+        ("/usr/sbin/httpd", "/usr/sbin/httpd"),
+        ("/usr/local/apache2/bin/httpd", "/usr/local/apache2/bin/httpd"),
+    ];
+    candidates
+        .into_iter()
+        .find(|(server, control)| is_executable(server.as_ref()) && is_executable(control.as_ref()))
+        .map(|(_, control)| PathBuf::from(control))
+        .ok_or(NoAnswer::NotFound)
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// mod_info's file for a control program, where it is installed: with it httpd prints its whole
+/// configuration as it resolved it.
+#[must_use]
+pub fn mod_info(control: &Path) -> Option<PathBuf> {
+    let own = control.parent().and_then(Path::parent).map(|p| p.join("modules"));
+    let debian = control.file_name().is_some_and(|n| n.to_string_lossy().starts_with("apache2"));
+    let system: &[&str] = if debian {
+        &["/usr/lib/apache2/modules"]
+    } else {
+        &[
+            "/usr/lib64/httpd/modules",
+            "/usr/lib/httpd/modules",
+            "/etc/httpd/modules",
+            "/usr/lib64/apache2",
+            "/usr/lib/apache2/modules",
+        ]
+    };
+    own.into_iter()
+        .chain(system.iter().map(PathBuf::from))
+        .map(|dir| dir.join("mod_info.so"))
+        .find(|file| file.is_file())
+}
+
+/// What one call of the control program printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its standard output.
+    pub out: Vec<u8>,
+    /// Its standard error.
+    pub err: Vec<u8>,
+}
+
+/// Asks for the configuration: users, mutexes, modules and, where mod_info can be loaded, the
+/// directives. It makes no mutex and passes on a full table (measured on 2.4.71).
+///
+/// # Errors
+/// [`NoAnswer`].
+pub fn configuration(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
+    let dumps = ["-t", "-D", "DUMP_RUN_CFG", "-D", "DUMP_MODULES", "-D", "DUMP_CONFIG"];
+    let mut args = question.args.clone();
+    args.extend(dumps.map(OsString::from));
+    if let Some(file) = mod_info(control) {
+        let mut load = OsString::from("LoadModule info_module ");
+        load.push(file);
+        let with = [args.clone(), vec!["-C".into(), load]].concat();
+        match run(control, &with, question.patience) {
+            // Built in, or of another build: then without.
+            Err(NoAnswer::Refused(_, said))
+                if said.contains("info_module") || said.contains("mod_info") => {}
+            answer => return answer,
+        }
+    }
+    run(control, &args, question.patience)
+}
+
+/// Asks for the compiled-in settings (`-V`).
+///
+/// # Errors
+/// [`NoAnswer`].
+pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
+    let args = [question.args.clone(), vec!["-V".into()]].concat();
+    run(control, &args, question.patience)
+}
+
+/// Runs the control program in a process group of its own, which is killed when it is done, has
+/// said too much or has taken too long.
+fn run(control: &Path, args: &[OsString], patience: Duration) -> Result<Said, NoAnswer> {
+    let mut child = Command::new(control)
+        .args(args.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|e| NoAnswer::NotRun(control.to_owned(), e.to_string()))?;
+    let heard = listen(&mut child, Instant::now() + patience);
+    let group = Pid::from_raw(child.id() as i32);
+    let status = match &heard {
+        // It closed both pipes, or is dead already: its end is near.
+        Ok(Heard { done: true, .. }) => wait_until(&mut child, Instant::now() + patience),
+        _ => None,
+    };
+    // Whatever is left of the group, apachectl's own children for one.
+    let _ = killpg(group, Signal::SIGKILL);
+    let status = match status {
+        Some(status) => Some(status),
+        None => child.wait().ok(),
+    };
+    match heard {
+        Err(e) => Err(NoAnswer::NotRun(control.to_owned(), e.to_string())),
+        Ok(Heard { too_much: true, .. }) => Err(NoAnswer::TooMuch(control.to_owned())),
+        Ok(Heard { done: false, .. }) => Err(NoAnswer::TimedOut(control.to_owned(), patience)),
+        Ok(Heard { said, .. }) => match status {
+            Some(s) if s.success() => Ok(said),
+            status => Err(NoAnswer::Refused(control.to_owned(), complaint(&said, status))),
+        },
+    }
+}
+
+struct Heard {
+    said: Said,
+    done: bool,
+    too_much: bool,
+}
+
+/// Reads both pipes until they are closed, the child has ended, the time is over, or too much was
+/// said.
+fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
+    let mut heard = Heard { said: Said::default(), done: false, too_much: false };
+    let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
+        return Ok(heard);
+    };
+    let (mut out_open, mut err_open) = (true, true);
+    let mut buffer = vec![0; 64 << 10];
+    let mut ended = false;
+    while out_open || err_open {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(heard);
+        }
+        // Short turns, to see a child that ended and left its pipes to a grandchild.
+        let turn = left.min(Duration::from_millis(100)).as_millis() as u16;
+        let interest = |open: bool| if open { PollFlags::POLLIN } else { PollFlags::empty() };
+        let mut fds = [
+            PollFd::new(out.as_fd(), interest(out_open)),
+            PollFd::new(err.as_fd(), interest(err_open)),
+        ];
+        match poll(&mut fds, PollTimeout::from(turn)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ready = fds.map(|fd| fd.any().unwrap_or(false));
+        let mut idle = true;
+        if out_open && ready[0] {
+            let n = out.read(&mut buffer)?;
+            heard.said.out.extend_from_slice(&buffer[..n]);
+            (out_open, idle) = (n > 0, false);
+        }
+        if err_open && ready[1] {
+            let n = err.read(&mut buffer)?;
+            heard.said.err.extend_from_slice(&buffer[..n]);
+            (err_open, idle) = (n > 0, false);
+        }
+        if heard.said.out.len() + heard.said.err.len() > MOST_BYTES {
+            heard.too_much = true;
+            return Ok(heard);
+        }
+        if idle && ended {
+            break;
+        }
+        ended = child.try_wait()?.is_some();
+    }
+    heard.done = true;
+    Ok(heard)
+}
+
+fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// What a call that ended badly had to say: its own last words on standard error.
+fn complaint(said: &Said, status: Option<ExitStatus>) -> String {
+    let err = String::from_utf8_lossy(&said.err);
+    let lines: Vec<&str> =
+        err.lines().map(str::trim).filter(|l| !l.is_empty() && !l.contains("AH00558")).collect();
+    let words = lines.join(" ");
+    let words: String = words.chars().take(400).collect();
+    match status {
+        _ if !words.is_empty() => printable(&words),
+        Some(s) => match (s.code(), s.signal()) {
+            (Some(code), _) => format!("nothing, and exits {code}"),
+            (None, Some(signal)) => format!("nothing, and dies of signal {signal}"),
+            _ => "nothing".into(),
+        },
+        None => "nothing".into(),
+    }
+}

@@ -1,0 +1,205 @@
+//! What the mechanisms other than System V semaphores need, tried as httpd would use it: lock
+//! files in their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which
+//! it removes again, with signals held.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+use crate::httpd::demand::{Demand, Row};
+use crate::httpd::dump::Mechanism;
+
+/// The most mutexes of one kind that are tried at once; nobody has more.
+const MOST_TRIED: u32 = 256;
+
+/// glibc's named semaphore (sem_open(3)): a file of this many bytes in [`SHM`].
+const SEM_BYTES: [u8; 32] = [0; 32];
+
+/// Where POSIX semaphores live (sem_overview(7)).
+const SHM: &str = "/dev/shm";
+
+/// A mutex that cannot be made for want of something other than a semaphore set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The mutex type that will meet it first.
+    pub mutex: String,
+    /// How it would be made.
+    pub mechanism: Mechanism,
+    /// The directory or device that fails.
+    pub path: PathBuf,
+    /// The error that httpd will get.
+    pub errno: Errno,
+    /// How many of them could be made.
+    pub made: u32,
+    /// How many are needed.
+    pub needed: u32,
+    /// Whether httpd surely needs so many.
+    pub certain: bool,
+}
+
+/// Tries what the demand needs beside semaphore sets. The first shortage that is certain, else
+/// the first one.
+#[must_use]
+pub fn shortage(demand: &Demand) -> Option<Shortage> {
+    let mut before = SigSet::empty();
+    // Held, so that no signal ends the run while a trial file has a name.
+    let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
+    let mut found: Vec<Shortage> = Vec::new();
+    for (mechanism, dir, rows) in groups(demand) {
+        found.extend(try_group(mechanism, &dir, &rows));
+    }
+    if held.is_ok() {
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    }
+    found.sort_by_key(|s| !s.certain);
+    found.into_iter().next()
+}
+
+/// The rows that share a mechanism and a place.
+fn groups(demand: &Demand) -> Vec<(Mechanism, PathBuf, Vec<&Row>)> {
+    let mut groups: Vec<(Mechanism, PathBuf, Vec<&Row>)> = Vec::new();
+    for row in &demand.rows {
+        let (Some(mechanism), place) = (row.mechanism, place(row)) else { continue };
+        let Some(place) = place else { continue };
+        match groups.iter_mut().find(|(m, p, _)| *m == mechanism && *p == place) {
+            Some((_, _, rows)) => rows.push(row),
+            None => groups.push((mechanism, place, vec![row])),
+        }
+    }
+    groups
+}
+
+fn place(row: &Row) -> Option<PathBuf> {
+    match row.mechanism? {
+        Mechanism::Fcntl | Mechanism::Flock => Some(PathBuf::from(&row.dir)),
+        Mechanism::PosixSem => Some(PathBuf::from(SHM)),
+        Mechanism::Pthread => Some(PathBuf::from("/dev/zero")),
+        Mechanism::SysVSem | Mechanism::None => None,
+    }
+}
+
+fn try_group(mechanism: Mechanism, place: &Path, rows: &[&Row]) -> Option<Shortage> {
+    let least: u32 = rows.iter().map(|r| r.least).sum();
+    let most: u32 = rows.iter().map(|r| r.most).sum();
+    let wanted = most.min(MOST_TRIED);
+    let (made, error) = match mechanism {
+        // A process-shared mutex lives in a page of /dev/zero (apr locks/unix/proc_mutex.c).
+        Mechanism::Pthread => match File::options().read(true).write(true).open(place) {
+            Ok(_) => return None,
+            Err(e) => (0, e),
+        },
+        Mechanism::PosixSem => files(place, wanted, &SEM_BYTES, true)?,
+        _ => files(place, wanted, &[], false)?,
+    };
+    // httpd makes them row by row.
+    let mut sum = 0;
+    let first = rows.iter().find(|r| {
+        sum += r.most;
+        sum > made
+    })?;
+    Some(Shortage {
+        mutex: first.mutex.clone(),
+        mechanism,
+        path: place.to_owned(),
+        errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
+        made,
+        needed: if made < least { least } else { most },
+        certain: made < least,
+    })
+}
+
+/// Makes `count` files in `dir` at once, each with `content`, and removes them. None: all could be
+/// made; else how many, and what stopped the next. With `linked`, each gets its name as glibc
+/// gives a semaphore its own: by a link from a temporary one, which takes an inode for a moment.
+fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, io::Error)> {
+    let pid = std::process::id();
+    let mut held = Vec::new();
+    for n in 0..count {
+        let path = dir.join(format!("httpd-semguard.{pid}.{n}"));
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .and_then(|mut file| {
+                let written = file.write_all(content).and_then(|()| {
+                    let second = dir.join(format!("httpd-semguard.{pid}.{n}.link"));
+                    if linked {
+                        fs::hard_link(&path, &second).and_then(|()| fs::remove_file(&second))
+                    } else {
+                        Ok(())
+                    }
+                });
+                let removed = fs::remove_file(&path);
+                written.and(removed).map(|()| file)
+            });
+        match made {
+            // Open, it keeps its inode and blocks, as httpd's own will.
+            Ok(file) => held.push(file),
+            Err(e) => return Some((n, e)),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(mechanism: Mechanism, dir: &str, least: u32, most: u32) -> Row {
+        Row {
+            mutex: "proxy".into(),
+            mechanism: Some(mechanism),
+            dir: dir.into(),
+            least,
+            most,
+            cause: String::new(),
+        }
+    }
+
+    fn of(rows: Vec<Row>) -> Option<Shortage> {
+        shortage(&Demand { rows })
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_what_httpd_will_complain_of() {
+        let s = of(vec![row(Mechanism::Fcntl, "/no/such/dir", 1, 1)]).expect("a shortage");
+        assert_eq!((s.errno, s.made, s.needed, s.certain), (Errno::ENOENT, 0, 1, true));
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_directory_is_a_shortage() {
+        let s = of(vec![row(Mechanism::Flock, "/etc/passwd", 1, 1)]).expect("a shortage");
+        assert_eq!(s.errno, Errno::ENOTDIR);
+    }
+
+    #[test]
+    fn what_is_only_possibly_needed_is_no_certain_shortage() {
+        let s = of(vec![row(Mechanism::Fcntl, "/no/such/dir", 0, 1)]).expect("a shortage");
+        assert!(!s.certain);
+    }
+
+    #[test]
+    fn a_good_directory_is_left_as_it_was() {
+        let dir = std::env::temp_dir().join(format!("semguard-resources-{}", std::process::id()));
+        fs::create_dir(&dir).expect("made");
+        let path = dir.to_string_lossy().into_owned();
+        assert_eq!(of(vec![row(Mechanism::Fcntl, &path, 3, 5)]), None);
+        assert_eq!(fs::read_dir(&dir).expect("read").count(), 0);
+        fs::remove_dir(&dir).expect("removed");
+    }
+
+    #[test]
+    fn semaphore_sets_and_no_mutexes_need_nothing_here() {
+        assert_eq!(
+            of(vec![row(Mechanism::SysVSem, "", 9, 9), row(Mechanism::None, "", 1, 1)]),
+            None
+        );
+    }
+}
