@@ -209,7 +209,7 @@ PERL
     OWNER=$(id -u)
     [ "$OWNER" -ne 0 ] || OWNER=$(id -u www-data 2>/dev/null || echo 33)
     START=(./stand-in "$OWNER")
-    GUARDED=(--no-ask --user "$OWNER")
+    GUARDED=(--user "$OWNER" --no-ask --need 1)
 }
 
 standin_start() {
