@@ -7,8 +7,8 @@
 set -euo pipefail
 
 # The one list.
-readonly PACKAGES=(apache2 curl groff-base libcap2-bin mandoc openssl procps shellcheck strace
-    util-linux)
+readonly PACKAGES=(apache2 curl groff-base iproute2 libcap2-bin mandoc openssl procps shellcheck
+    strace util-linux)
 
 # Services that come with them.
 readonly SERVICES=(apache2 apache-htcacheclean)
