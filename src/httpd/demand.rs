@@ -608,3 +608,6 @@ pub fn listen_names(dump: &Dump) -> BTreeSet<String> {
     };
     dump.all("Listen").filter_map(name).collect()
 }
+
+#[cfg(test)]
+mod tests;

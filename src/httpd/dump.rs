@@ -371,3 +371,6 @@ pub fn words(text: &str) -> Vec<String> {
     }
     words
 }
+
+#[cfg(test)]
+mod tests;
