@@ -432,3 +432,6 @@ fn remedies(s: &Situation<'_>) -> Vec<String> {
     ));
     todo
 }
+
+#[cfg(test)]
+mod tests;
