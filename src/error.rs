@@ -44,6 +44,13 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
+/// The text of an error as strerror(3) has it, and so httpd in its log.
+#[must_use]
+pub fn strerror(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// What ended a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -100,9 +107,9 @@ impl fmt::Display for Error {
             Error::GuardedRoot => f.write_str("root cannot be guarded"),
             Error::NoKnownAccount => f.write_str("cannot tell which user httpd runs as"),
             Error::UserDatabase(name, e) => {
-                write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", e.desc())
+                write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", strerror(*e))
             }
-            Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", e.desc()),
+            Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", strerror(*e)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::capacity::{self, Capacity, Limit};
+use crate::error::strerror;
 use crate::httpd::demand::Demand;
 use crate::httpd::dump::Mechanism;
 use crate::resources::Shortage;
@@ -179,7 +180,7 @@ impl Failure {
 /// (server/util_mutex.c, AH00023).
 #[must_use]
 pub fn httpds_line(errno: Errno, mutex: &str) -> String {
-    format!("({}){}: AH00023: Couldn't create the {mutex} mutex", errno as i32, errno.desc())
+    format!("({}){}: AH00023: Couldn't create the {mutex} mutex", errno as i32, strerror(errno))
 }
 
 /// A message in three parts, complete by itself.
@@ -339,7 +340,7 @@ fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
                 s.made, s.needed
             )
         }
-        e => format!("{path} took {} of the {} needed: {e:?} ({})", s.made, s.needed, e.desc()),
+        e => format!("{path} took {} of the {} needed: {e:?} ({})", s.made, s.needed, strerror(e)),
     });
     let todo = match (s.mechanism, s.errno) {
         (_, Errno::ENOSPC) => format!("df -h {path}; df -i {path}      and make room there"),
@@ -356,7 +357,7 @@ fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
 }
 
 fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec<String>) {
-    let mut why = vec![format!("{call} for a trial set says {errno:?} ({})", errno.desc())];
+    let mut why = vec![format!("{call} for a trial set says {errno:?} ({})", strerror(errno))];
     if let Some(c) = s.capacity {
         why.push(format!(
             "the limits leave room for {}, so they are not the cause",

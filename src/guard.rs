@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 use crate::capacity::Capacity;
 use crate::cli::{Command, Options};
 use crate::clock::age;
-use crate::error::Error;
+use crate::error::{Error, strerror};
 use crate::forecast::{Failure, Forecast, Need, Outlook, forecast};
 use crate::httpd::ask::{NoAnswer, Question};
 use crate::httpd::{self, Answer};
@@ -187,7 +187,7 @@ fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> Vec<Fate
             Fate::WouldRemove => info!("would remove {what}"),
             Fate::Gone => debug!("already gone: {what}"),
             Fate::Changed => info!("keeps {what}: it changed after it was judged"),
-            Fate::Refused(e) => warn!("could not remove {what}: {e:?} ({})", e.desc()),
+            Fate::Refused(e) => warn!("could not remove {what}: {e:?} ({})", strerror(e)),
         }
         fates.push(fate);
     }

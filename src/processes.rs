@@ -79,7 +79,8 @@ impl Process {
 /// Why a reading of the process table is not the whole truth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incomplete {
-    /// The own process is not in it: /proc is not mounted, or not for this PID namespace.
+    /// The own process is not in it, or not by its own number: /proc is not mounted, or is that
+    /// of another PID namespace.
     NoProc,
     /// /proc hides other users' processes (`hidepid`), and `CAP_SYS_PTRACE` is missing.
     HidePid,
@@ -238,7 +239,7 @@ impl Snapshot {
             reader.system.refresh_processes_specifics(ProcessesToUpdate::Some(&fresh), false, kind);
         }
         let own = nix::unistd::getpid();
-        if !snapshot.listed.contains(&own.as_raw()) {
+        if !snapshot.listed.contains(&own.as_raw()) || !is_own_proc(own) {
             snapshot.incomplete = Some(Incomplete::NoProc);
         } else if hides_processes(&text("/proc/self/mountinfo"))
             && !may_look_into_all(&text("/proc/self/status"), &text("/proc/self/uid_map"))
@@ -322,6 +323,16 @@ fn theirs(pid: Pid) -> sysinfo::Pid {
 
 fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Whether /proc speaks of this PID namespace: it knows this process by its own number, and by no
+/// further one (`NSpid` of /proc/self/status lists the numbers from the namespace of the mount
+/// inwards).
+fn is_own_proc(own: Pid) -> bool {
+    let by_link = fs::read_link("/proc/self").is_ok_and(|l| l == Path::new(&own.to_string()));
+    let status = text("/proc/self/status");
+    let numbers = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
+    by_link && numbers.is_none_or(|n| n.split_ascii_whitespace().count() <= 1)
 }
 
 fn listing() -> impl Iterator<Item = sysinfo::Pid> {
