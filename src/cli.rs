@@ -4,8 +4,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{FalseyValueParser, Resettable};
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::error::Exit;
 
@@ -47,8 +49,8 @@ pub struct Options {
     #[arg(value_enum, default_value = "guard", hide_default_value = false)]
     pub command: Command,
 
-    /// Guard the sets of this user (repeatable, or separated by commas); default: the
-    /// distribution's account for httpd
+    /// Guard the sets of this user (repeatable, or separated by commas); default: those that
+    /// httpd's configuration names, else the distribution's account
     #[arg(
         short,
         long,
@@ -60,7 +62,7 @@ pub struct Options {
     pub user: Vec<String>,
 
     /// Go the whole way of guard, but remove nothing; the forecast is for the table as it would be
-    #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN")]
+    #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
 
     /// Semaphore sets that httpd needs, instead of what is known of its configuration
@@ -83,12 +85,12 @@ pub struct Options {
     pub min_free: u32,
 
     /// Treat a start at risk as a failure
-    #[arg(long, env = "HTTPD_SEMGUARD_STRICT")]
+    #[arg(long, env = "HTTPD_SEMGUARD_STRICT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub strict: bool,
 
     /// Declare that no process outside this PID namespace uses the sets (a container with an IPC
     /// namespace of its own)
-    #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC")]
+    #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub private_ipc: bool,
 
     /// Ask this httpd or apachectl (absolute path) what it will need; default: the
@@ -97,7 +99,7 @@ pub struct Options {
     pub httpd: Option<PathBuf>,
 
     /// Do not ask httpd what it will need; assume one accept lock
-    #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK")]
+    #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub no_ask: bool,
 
     /// How long httpd may take to answer
@@ -121,11 +123,11 @@ pub struct Options {
     pub log: LogTo,
 
     /// Say how the answer was found: users, each set, each figure
-    #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", conflicts_with = "quiet")]
+    #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub verbose: bool,
 
     /// Say only what needs attention
-    #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET")]
+    #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
@@ -151,6 +153,15 @@ pub struct Stop {
     pub text: String,
 }
 
+/// The definition. A variable that is set and empty is as good as not set: an EnvironmentFile
+/// holds such lines.
+fn command() -> clap::Command {
+    Options::command().mut_args(|arg| {
+        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|v| v.is_empty());
+        if empty { arg.env(Resettable::Reset) } else { arg }
+    })
+}
+
 /// Parses the arguments, the program's name first, and the environment.
 ///
 /// # Errors
@@ -160,11 +171,24 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
         text: e.render().to_string(),
     };
-    let options = Options::try_parse_from(args).map_err(stop)?;
+    let matches = command().try_get_matches_from(args).map_err(stop)?;
+    let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
+    // What the environment says of every run gives way to what was typed for this one.
+    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     if options.dry_run && options.command != Command::Guard {
-        let mut command = Options::command();
-        let message = "--dry-run goes with guard; check and list change nothing anyway";
-        return Err(stop(command.error(ErrorKind::ArgumentConflict, message)));
+        if typed("dry_run") {
+            let message = "--dry-run goes with guard; check and list change nothing anyway";
+            return Err(stop(command().error(ErrorKind::ArgumentConflict, message)));
+        }
+        options.dry_run = false;
+    }
+    if options.quiet && options.verbose {
+        if typed("quiet") && typed("verbose") {
+            let message = "--quiet and --verbose cannot be used together";
+            return Err(stop(command().error(ErrorKind::ArgumentConflict, message)));
+        }
+        options.quiet = typed("quiet");
+        options.verbose = !options.quiet;
     }
     Ok(options)
 }

@@ -427,10 +427,17 @@ fn remedies(s: &Situation<'_>) -> Vec<String> {
              and cannot be told from orphans while it lives"
         ));
     }
-    todo.push(format!(
-        "sysctl -w kernel.sem=\"{}\"      and the same line in /etc/sysctl.d/",
-        capacity::better(c, missing)
-    ));
+    let better = capacity::better(c, missing);
+    let then = Capacity { limits: better, ..*c };
+    todo.push(if then.room().sets < missing {
+        format!(
+            "no kernel.sem has room for {missing} more: a kernel has {} sets at most \
+             (\"ipcmni_extend\" on its command line raises that)",
+            capacity::IPCMNI
+        )
+    } else {
+        format!("sysctl -w kernel.sem=\"{better}\"      and the same line in /etc/sysctl.d/")
+    });
     todo
 }
 

@@ -119,7 +119,7 @@ fn every_command_and_choice_is_in_the_man_page() {
     for arg in Options::command().get_arguments() {
         for value in arg.get_possible_values() {
             let told = format!("Cm {}", value.get_name());
-            let is_flag = ["true", "false"].contains(&value.get_name());
+            let is_flag = matches!(arg.get_action(), clap::ArgAction::SetTrue);
             assert!(is_flag || man.contains(&told), "{MAN} does not tell of {}", value.get_name());
         }
     }

@@ -222,6 +222,13 @@ fn too_low_a_semmsl_is_an_invalid_argument() {
 }
 
 #[test]
+fn what_no_limit_can_give_is_not_proposed() {
+    let (table, many) = (capacity(128, 0), need(40_000, 40_000));
+    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&table, &many));
+    assert!(text.contains("no kernel.sem has room for 40000 more") && !text.contains("sysctl"));
+}
+
+#[test]
 fn every_failure_has_all_three_parts() {
     let (table, one) = (capacity(10, 10), need(1, 1));
     let shortage = lacking(true);
