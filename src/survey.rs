@@ -111,14 +111,10 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
         None
     };
     let evidence = evidence(asked, snapshot.as_ref());
-    let mut world = World {
-        processes: snapshot.as_ref().map(|s| s.processes.clone()).unwrap_or_default(),
-        incomplete: snapshot.and_then(|s| s.incomplete),
-        clock,
-        stepped: false,
-        confirmed: Vec::new(),
-        private_ipc: scope.private_ipc,
-    };
+    let snapshot = snapshot.unwrap_or_default();
+    let mut world = World::new(snapshot.processes, clock);
+    world.incomplete = snapshot.incomplete;
+    world.private_ipc = scope.private_ipc;
     verdict::settle_clock(&mut world, &table.sets, evidence.iter().map(|(s, e)| (s, e)));
     let judged = evidence
         .into_iter()

@@ -4,6 +4,7 @@
 //! Any doubt keeps the set. The kernel keeps no creator (ipc/sem.c), and a healthy httpd owns sets
 //! whose last pid is dead: so a set is an orphan only when *nobody who lives could know it*.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use nix::errno::Errno;
@@ -65,7 +66,9 @@ pub struct Evidence {
 #[derive(Clone, Debug)]
 pub struct World {
     /// The living processes of interest in this IPC namespace.
-    pub processes: Vec<Process>,
+    processes: Vec<Process>,
+    /// For each of them, the place of the living httpd that forked it.
+    forked_by: Vec<Option<usize>>,
     /// Why the process table cannot be relied on, if so.
     pub incomplete: Option<Incomplete>,
     /// When all this was read.
@@ -76,6 +79,35 @@ pub struct World {
     pub confirmed: Vec<Pid>,
     /// `--private-ipc`: no process outside this PID namespace shares the sets.
     pub private_ipc: bool,
+}
+
+impl World {
+    /// A world of these living processes, on a clock of which nothing is known yet.
+    #[must_use]
+    pub fn new(processes: Vec<Process>, clock: Clock) -> World {
+        let places: HashMap<Pid, usize> =
+            processes.iter().enumerate().map(|(i, p)| (p.named.pid, i)).collect();
+        let forked_by = processes
+            .iter()
+            .map(|p| {
+                let parent = *places.get(&p.parent?)?;
+                let q = &processes[parent];
+                // One that is younger than its child has taken the number of the real parent
+                // while the table was being read.
+                let older = (q.start, q.named.pid) < (p.start, p.named.pid);
+                (q.kind == Kind::Httpd && older).then_some(parent)
+            })
+            .collect();
+        World {
+            processes,
+            forked_by,
+            incomplete: None,
+            clock,
+            stepped: false,
+            confirmed: Vec::new(),
+            private_ipc: false,
+        }
+    }
 }
 
 /// What is to become of a set.
@@ -236,25 +268,17 @@ fn holder(
     world: &World,
     in_question: impl Fn(&Process) -> bool,
 ) -> Option<Named> {
-    world
-        .processes
-        .iter()
-        .filter(|p| in_question(p))
+    let forker = |place: usize| world.forked_by[place].map(|i| &world.processes[i]);
+    (0..world.processes.len())
+        .filter(|place| in_question(&world.processes[*place]))
         // A httpd knows nothing that the httpd which forked it does not: that one is asked
         // instead, if it is in question at all.
-        .filter(|p| p.kind != Kind::Httpd || !parent_httpd(p, world).is_some_and(&in_question))
-        .find(|p| may_know(p, set, evidence, world))
-        .map(|p| p.named.clone())
-}
-
-/// The living httpd that forked `p`. One that is younger than its child has taken the number of
-/// the real parent while the table was being read.
-fn parent_httpd<'w>(p: &Process, world: &'w World) -> Option<&'w Process> {
-    let older = |q: &Process| (q.start, q.named.pid) < (p.start, p.named.pid);
-    world
-        .processes
-        .iter()
-        .find(|q| q.kind == Kind::Httpd && Some(q.named.pid) == p.parent && older(q))
+        .filter(|place| {
+            let is_httpd = world.processes[*place].kind == Kind::Httpd;
+            !(is_httpd && forker(*place).is_some_and(&in_question))
+        })
+        .find(|place| may_know(*place, set, evidence, world))
+        .map(|place| world.processes[place].named.clone())
 }
 
 /// Whether a process may know the set: always, unless it is a confirmed leader whose times
@@ -266,8 +290,9 @@ fn parent_httpd<'w>(p: &Process, world: &'w World) -> Option<&'w Process> {
 ///
 /// A worker that has lost its leader may know everything that was made before it, and nothing
 /// proves on which clock: it keeps every set. So does what cannot be told apart from one.
-fn may_know(p: &Process, set: &SemSet, evidence: &Evidence, world: &World) -> bool {
-    if !is_leader(p, world) || world.stepped || !world.confirmed.contains(&p.named.pid) {
+fn may_know(place: usize, set: &SemSet, evidence: &Evidence, world: &World) -> bool {
+    let p = &world.processes[place];
+    if !is_leader(place, world) || world.stepped || !world.confirmed.contains(&p.named.pid) {
         return true;
     }
     let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
@@ -280,21 +305,19 @@ fn may_know(p: &Process, set: &SemSet, evidence: &Evidence, world: &World) -> bo
 /// A httpd that no httpd forked, and that leads its session or process group, is the parent of an
 /// instance. (A worker that lost its parent has neither; nor has a httpd started from a script
 /// without job control: that one counts as a worker, which keeps more.)
-#[must_use]
-pub fn is_leader(p: &Process, world: &World) -> bool {
-    p.kind == Kind::Httpd && p.leads && parent_httpd(p, world).is_none()
+fn is_leader(place: usize, world: &World) -> bool {
+    let p = &world.processes[place];
+    p.kind == Kind::Httpd && p.leads && world.forked_by[place].is_none()
 }
 
-/// The leader of the instance that a living httpd belongs to.
-fn instance_of<'w>(p: &'w Process, world: &'w World) -> &'w Process {
-    let mut at = p;
-    for _ in 0..world.processes.len() {
-        match parent_httpd(at, world) {
-            Some(parent) => at = parent,
-            None => break,
-        }
+/// The place of the first httpd of the instance that a living process belongs to.
+fn instance_of(pid: Pid, world: &World) -> Option<usize> {
+    let mut at = world.processes.iter().position(|p| p.named.pid == pid)?;
+    // It ends: each is older than the one it forked.
+    while let Some(parent) = world.forked_by[at] {
+        at = parent;
     }
-    at
+    Some(at)
 }
 
 /// Fills in what the sets' own times say of the clock: whether it was stepped since some of them
@@ -319,10 +342,10 @@ pub fn settle_clock<'a>(
         let surely_theirs = mismatch(set).is_none()
             && p.kind == Kind::Httpd
             && p.start <= last_activity(set).plus(SLACK);
-        let leader = instance_of(p, world);
-        if !surely_theirs || !is_leader(leader, world) {
-            continue;
-        }
+        let leader = match instance_of(p.named.pid, world) {
+            Some(place) if surely_theirs && is_leader(place, world) => &world.processes[place],
+            _ => continue,
+        };
         if set.ctime < leader.start.plus(-LAUNCH_WINDOW - SLACK) {
             stepped = true;
         }

@@ -75,14 +75,8 @@ fn of_user(pid: i32, kind: Kind, start: i64) -> Process {
 }
 
 fn world(processes: Vec<Process>) -> World {
-    World {
-        processes,
-        incomplete: None,
-        clock: Clock { now: WallTime(NOW), boot: WallTime(BOOT), ticks_per_second: 100 },
-        stepped: false,
-        confirmed: Vec::new(),
-        private_ipc: false,
-    }
+    let clock = Clock { now: WallTime(NOW), boot: WallTime(BOOT), ticks_per_second: 100 };
+    World::new(processes, clock)
 }
 
 /// A world in which a set proves the start times of the processes named.
@@ -309,8 +303,10 @@ fn of_two_instances_one_undecided_is_enough_to_keep() {
 #[test]
 fn a_httpd_that_leads_nothing_is_no_leader() {
     let w = world(vec![leader(10, 0), process(11, Kind::Httpd, 0), worker_of(10, 12, 0)]);
-    let leaders: Vec<i32> =
-        w.processes.iter().filter(|p| is_leader(p, &w)).map(|p| p.named.pid.as_raw()).collect();
+    let leaders: Vec<i32> = (0..w.processes.len())
+        .filter(|place| is_leader(*place, &w))
+        .map(|place| w.processes[place].named.pid.as_raw())
+        .collect();
     assert_eq!(leaders, [10]);
 }
 
