@@ -20,17 +20,48 @@
 //! exit              end at once
 //! ```
 //! Every set is printed as "set ID". A verb that fails ends the process with a message and 1.
+//! Where a verb takes I, "#ID" names a set by its identifier.
+//!
+//! And to be led step by step (tests/model):
+//!
+//! ```text
+//! serve FIFO        print "NAME PID" (NAME is the file's), then do each line read from there as
+//!                   verbs and print "done:NAME PID", or "fail:NAME PID"; children are reaped
+//! hoard             from now on, reap no child
+//! exec PATH VERBS   become this program, with these arguments
+//! churn MS          touch the sets so far in turn, until the next line comes
+//! hop MS            go on as a child, and that one as a child of its own …, until it comes
+//! drop I            IPC_RMID
+//! nextpid N         the next process gets this number, if it is free
+//! signal PID N      send a signal
+//! kill PID          kill it, and wait until it is dead or a zombie
+//! await PID         wait until it is dead or a zombie
+//! run NAME { … }    a child that does verbs, its output in the file NAME.out beside the fifo;
+//!                   prints "mid:NAME PID" (it waits), "pid:NAME PID" and "ran:NAME CODE"
+//! table             print the table, one line
+//! reaper WHAT UID   remove sets of UID as a careless guard would: every, last-pid
+//! ```
 #![allow(unsafe_code)]
 
-use std::io::{self, Write};
-use std::process::exit;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, exit};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
 
 use httpd_semguard::sysv::{self, SemId};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{self, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Uid, fork, geteuid, getpid, pause, setgid, setsid, setuid};
+use nix::unistd::{
+    ForkResult, Gid, Pid, Uid, fork, geteuid, getpid, pause, setgid, setsid, setuid,
+};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -117,6 +148,62 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 }
             }
             "exit" => exit(0),
+            "serve" => serve(next()?, sets),
+            "hoard" => on_child(SigHandler::SigDfl),
+            "exec" => {
+                let path = next()?;
+                let e = Command::new(path).args(rest).exec();
+                return Err(format!("exec {path}: {e}"));
+            }
+            "churn" => {
+                let pause = number(next()?)? as u16;
+                for id in sets.iter().cycle() {
+                    // One that is gone, or not for this user, is not the point here.
+                    if semop(*id, -1, libc::SEM_UNDO).is_ok() {
+                        let _ = semop(*id, 1, libc::SEM_UNDO);
+                    }
+                    if line_waits(pause) {
+                        break;
+                    }
+                }
+            }
+            "hop" => {
+                let pause = number(next()?)? as u16;
+                while !line_waits(pause) {
+                    // SAFETY: this program has one thread.
+                    if let ForkResult::Parent { .. } = unsafe { fork() }.map_err(failed)? {
+                        exit(0);
+                    }
+                }
+            }
+            "drop" => sysv::remove(of(next()?, sets)?).map_err(failed)?,
+            "nextpid" => {
+                let last = number(next()?)? - 1;
+                fs::write("/proc/sys/kernel/ns_last_pid", last.to_string())
+                    .map_err(|e| e.to_string())?;
+            }
+            "signal" => {
+                let (pid, signal) = (number(next()?)? as i32, number(next()?)? as i32);
+                let signal = Signal::try_from(signal).map_err(failed)?;
+                let _ = signal::kill(Pid::from_raw(pid), signal);
+            }
+            "kill" => {
+                let pid = number(next()?)? as i32;
+                let _ = signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+                await_end(pid);
+            }
+            "await" => await_end(number(next()?)? as i32),
+            "run" => {
+                let name = next()?;
+                let (block, after) = block(rest)?;
+                rest = after;
+                run(name, block, sets).map_err(failed)?;
+            }
+            "table" => print_table().map_err(failed)?,
+            "reaper" => {
+                let (what, uid) = (next()?, number(next()?)? as u32);
+                reaper(what, Uid::from_raw(uid)).map_err(failed)?;
+            }
             other => return Err(format!("no such verb: {other}")),
         }
         words = rest;
@@ -156,6 +243,131 @@ fn reap() -> ! {
     }
 }
 
+/// The fifo of this process, once it serves.
+static FIFO: OnceLock<File> = OnceLock::new();
+/// Its directory.
+const DIRECTORY: &str = "/run/t/c";
+
+/// Does each line that comes through the fifo, for ever.
+fn serve(path: &str, sets: &mut Vec<SemId>) -> ! {
+    on_child(SigHandler::SigIgn);
+    let name = Path::new(path).file_name().and_then(|n| n.to_str()).unwrap_or("?").to_owned();
+    // Open for writing too, so that it never ends.
+    let fifo = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(fifo) => fifo,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "actor: {path}: {e}");
+            exit(1);
+        }
+    };
+    if let Err(fifo) = FIFO.set(fifo) {
+        // Forked from one that serves: this one has a fifo of its own now.
+        let own = FIFO.get().expect("set").as_raw_fd();
+        // SAFETY: two descriptors of this process; nothing else reads from them meanwhile.
+        unsafe { libc::dup3(fifo.into_raw_fd(), own, libc::O_CLOEXEC) };
+    }
+    say(&name, getpid().as_raw());
+    loop {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        let mut fifo = FIFO.get().expect("set");
+        while fifo.read_exact(&mut byte).is_ok() && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match act(&words, sets) {
+            Ok(()) => say(&format!("done:{name}"), getpid().as_raw()),
+            Err(e) => {
+                let _ = writeln!(io::stderr(), "{name}: {e}");
+                say(&format!("fail:{name}"), getpid().as_raw());
+            }
+        }
+    }
+}
+
+/// Whether a line comes through the fifo within so many milliseconds.
+fn line_waits(milliseconds: u16) -> bool {
+    let fifo = FIFO.get().expect("it serves");
+    let mut polled = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::from(milliseconds)).is_ok_and(|n| n > 0)
+}
+
+fn on_child(what: SigHandler) {
+    // SAFETY: no handler of ours is set, only one of the kernel's own two ways.
+    let _ = unsafe { signal::signal(Signal::SIGCHLD, what) };
+}
+
+/// Waits until a process is dead or a zombie; by then its undos are done (kernel/exit.c, do_exit).
+fn await_end(pid: i32) {
+    let lives = || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| {
+            !s.rsplit(')').next().is_some_and(|f| f.trim_start().starts_with(['Z', 'X']))
+        })
+    };
+    while lives() {
+        sleep(Duration::from_micros(200));
+    }
+}
+
+fn run(name: &str, block: &[&str], sets: &mut Vec<SemId>) -> nix::Result<()> {
+    // SAFETY: this program has one thread.
+    let ForkResult::Child = (unsafe { fork() })? else { return Ok(()) };
+    on_child(SigHandler::SigDfl);
+    say(&format!("mid:{name}"), getpid().as_raw());
+    // SAFETY: this program has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            say(&format!("pid:{name}"), getpid().as_raw());
+            let out = File::create(format!("{DIRECTORY}/{name}.out")).expect("a file");
+            // SAFETY: descriptors of this process that nothing else uses meanwhile.
+            unsafe {
+                libc::dup2(out.as_raw_fd(), 1);
+                libc::dup2(out.as_raw_fd(), 2);
+            }
+            if let Err(e) = act(block, sets) {
+                let _ = writeln!(io::stderr(), "actor: {e}");
+                exit(1);
+            }
+            exit(0);
+        }
+        ForkResult::Parent { child } => {
+            let code = match waitpid(child, None) {
+                Ok(WaitStatus::Exited(_, code)) => code,
+                _ => -1,
+            };
+            say(&format!("ran:{name}"), code);
+            exit(0);
+        }
+    }
+}
+
+/// "table ID:KEY:NSEMS:UID:CUID:CTIME:OTIME:PID:VALUE …"
+fn print_table() -> nix::Result<()> {
+    let mut line = "table".to_owned();
+    for s in sysv::table()?.sets {
+        let (Ok(pid), Ok(value)) = (sysv::last_pid(s.id), sysv::value(s.id)) else { continue };
+        let otime = s.otime.map_or(0, |t| t.0);
+        line += &format!(
+            " {}:{}:{}:{}:{}:{}:{otime}:{pid}:{value}",
+            s.id, s.key, s.nsems, s.uid, s.cuid, s.ctime.0
+        );
+    }
+    line.push('\n');
+    let _ = io::stdout().write_all(line.as_bytes());
+    Ok(())
+}
+
+fn reaper(what: &str, uid: Uid) -> nix::Result<()> {
+    for set in sysv::table()?.sets.iter().filter(|s| s.uid == uid) {
+        let pid = Pid::from_raw(sysv::last_pid(set.id)?);
+        if what == "every" || signal::kill(pid, None) == Err(Errno::ESRCH) {
+            let _ = sysv::remove(set.id);
+        }
+    }
+    Ok(())
+}
+
 /// The words between the braces that come first, and those after them.
 fn block<'a>(words: &'a [&'a str]) -> Result<(&'a [&'a str], &'a [&'a str]), String> {
     let mut depth = 0;
@@ -183,6 +395,9 @@ fn number(word: &str) -> Result<i64, String> {
 }
 
 fn of(word: &str, sets: &[SemId]) -> Result<SemId, String> {
+    if let Some(id) = word.strip_prefix('#') {
+        return number(id).map(|id| SemId(id as i32));
+    }
     let index = number(word)? as usize;
     sets.get(index).copied().ok_or(format!("there is no set {index} yet"))
 }
