@@ -90,7 +90,8 @@ impl World {
         let forked_by = processes
             .iter()
             .map(|p| {
-                let parent = *places.get(&p.parent?)?;
+                // One that leads its session or group is no worker, but an instance of its own.
+                let parent = *places.get(&p.parent.filter(|_| !p.leads)?)?;
                 let q = &processes[parent];
                 // One that is younger than its child has taken the number of the real parent
                 // while the table was being read.
@@ -227,10 +228,9 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
     }
     // Known to somebody who lives.
     if set.cuid.is_root() {
-        return holder(set, evidence, world, |p| p.kind != Kind::Other)
-            .map(Reason::MayBelongToHttpd);
+        return holder(set, world, |p| p.kind != Kind::Other).map(Reason::MayBelongToHttpd);
     }
-    holder(set, evidence, world, |p| p.may_run_as(set.uid)).map(Reason::MayBelongTo)
+    holder(set, world, |p| p.may_run_as(set.uid)).map(Reason::MayBelongTo)
 }
 
 /// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or
@@ -262,12 +262,7 @@ fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
 }
 
 /// The first of the processes in question that may know the set.
-fn holder(
-    set: &SemSet,
-    evidence: &Evidence,
-    world: &World,
-    in_question: impl Fn(&Process) -> bool,
-) -> Option<Named> {
+fn holder(set: &SemSet, world: &World, in_question: impl Fn(&Process) -> bool) -> Option<Named> {
     let forker = |place: usize| world.forked_by[place].map(|i| &world.processes[i]);
     (0..world.processes.len())
         .filter(|place| in_question(&world.processes[*place]))
@@ -277,7 +272,7 @@ fn holder(
             let is_httpd = world.processes[*place].kind == Kind::Httpd;
             !(is_httpd && forker(*place).is_some_and(&in_question))
         })
-        .find(|place| may_know(*place, set, evidence, world))
+        .find(|place| may_know(*place, set, world))
         .map(|place| world.processes[place].named.clone())
 }
 
@@ -285,29 +280,27 @@ fn holder(
 /// exclude it.
 ///
 /// A leader forked at T knows sets from [`LAUNCH_WINDOW`] before T (its launcher made some) onward.
-/// Of sets made after T it made those itself: one that was never used (no otime) and whose last
-/// pid is dead was made by somebody who is dead.
+/// Of sets made after T it made those itself, and so is the last pid of those that were never used
+/// (no otime): one that has come this far down the table has a dead last pid, and another maker.
 ///
 /// A worker that has lost its leader may know everything that was made before it, and nothing
 /// proves on which clock: it keeps every set. So does what cannot be told apart from one.
-fn may_know(place: usize, set: &SemSet, evidence: &Evidence, world: &World) -> bool {
+fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
     let p = &world.processes[place];
     if !is_leader(place, world) || world.stepped || !world.confirmed.contains(&p.named.pid) {
         return true;
     }
     let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
-    let toucher_is_dead = matches!(evidence.last_pid, LastPid::Dead(_) | LastPid::Unseen);
-    let anothers =
-        set.otime.is_none() && toucher_is_dead && set.ctime > p.start.plus(START_WINDOW + SLACK);
+    let anothers = set.otime.is_none() && set.ctime > p.start.plus(START_WINDOW + SLACK);
     !older && !anothers
 }
 
-/// A httpd that no httpd forked, and that leads its session or process group, is the parent of an
-/// instance. (A worker that lost its parent has neither; nor has a httpd started from a script
-/// without job control: that one counts as a worker, which keeps more.)
+/// A httpd that leads its session or process group is the parent of an instance. (A worker that
+/// lost its parent leads neither; nor does a httpd started from a script without job control: that
+/// one counts as a worker, which keeps more.)
 fn is_leader(place: usize, world: &World) -> bool {
     let p = &world.processes[place];
-    p.kind == Kind::Httpd && p.leads && world.forked_by[place].is_none()
+    p.kind == Kind::Httpd && p.leads
 }
 
 /// The place of the first httpd of the instance that a living process belongs to.

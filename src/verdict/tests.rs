@@ -293,6 +293,24 @@ fn a_worker_of_a_living_leader_knows_no_more_than_that() {
     assert_eq!(judge(&set(), &dead(), &confirmed(young)), Verdict::Orphan);
 }
 
+/// A script under one httpd has started another one.
+#[test]
+fn an_instance_that_a_httpd_started_is_no_worker_of_it() {
+    let old = leader(10, NOW - 8_000);
+    let inner = Process { parent: Some(Pid::from_raw(10)), ..leader(11, NOW - 4_999) };
+    // Made by the inner one's launcher, too late for the old one's.
+    let never_used = SemSet { otime: None, ..set() };
+    let verdict = judge(&never_used, &dead(), &confirmed(vec![old, inner.clone()]));
+    assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(inner.named));
+}
+
+#[test]
+fn a_parent_that_is_younger_than_its_child_is_another_one_with_its_number() {
+    let (child, young) = (worker_of(10, 11, NOW - 9_000), leader(10, NOW - 10));
+    let verdict = judge(&set(), &dead(), &confirmed(vec![young, child.clone()]));
+    assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(child.named));
+}
+
 #[test]
 fn of_two_instances_one_undecided_is_enough_to_keep() {
     let (young, old) = (leader(10, NOW - 10), leader(20, NOW - 9_000));
