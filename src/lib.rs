@@ -2,8 +2,9 @@
 //! the next httpd starts; and whether that one will find room for its locks.
 //!
 //! One way through: [`cli`] → [`guard`] → [`survey`] (by [`sysv`] and [`processes`]) →
-//! [`verdict`] → [`reap`] → [`capacity`] → [`trial`] → [`forecast`] → [`report`].
-//! Only `sysv` holds unsafe code; `verdict`, `capacity` and `forecast` are pure.
+//! [`verdict`] → [`reap`] → [`capacity`] → [`trial`] and [`resources`] → [`forecast`] → [`report`],
+//! with what [`httpd`] says of itself as the need. Only `sysv` holds unsafe code; `verdict`,
+//! `capacity`, `httpd::dump`, `httpd::demand`, `forecast` and `message` are pure.
 
 pub mod capacity;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod forecast;
 pub mod guard;
 pub mod httpd;
 pub mod logging;
+pub mod message;
 pub mod processes;
 pub mod reap;
 pub mod report;

@@ -109,6 +109,12 @@ impl World {
             private_ipc: false,
         }
     }
+
+    /// The living processes of interest.
+    #[must_use]
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
 }
 
 /// What is to become of a set.
@@ -287,7 +293,7 @@ fn holder(set: &SemSet, world: &World, in_question: impl Fn(&Process) -> bool) -
 /// proves on which clock: it keeps every set. So does what cannot be told apart from one.
 fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
     let p = &world.processes[place];
-    if !is_leader(place, world) || world.stepped || !world.confirmed.contains(&p.named.pid) {
+    if !is_leader(p) || world.stepped || !world.confirmed.contains(&p.named.pid) {
         return true;
     }
     let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
@@ -298,8 +304,8 @@ fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
 /// A httpd that leads its session or process group is the parent of an instance. (A worker that
 /// lost its parent leads neither; nor does a httpd started from a script without job control: that
 /// one counts as a worker, which keeps more.)
-fn is_leader(place: usize, world: &World) -> bool {
-    let p = &world.processes[place];
+#[must_use]
+pub fn is_leader(p: &Process) -> bool {
     p.kind == Kind::Httpd && p.leads
 }
 
@@ -336,7 +342,9 @@ pub fn settle_clock<'a>(
             && p.kind == Kind::Httpd
             && p.start <= last_activity(set).plus(SLACK);
         let leader = match instance_of(p.named.pid, world) {
-            Some(place) if surely_theirs && is_leader(place, world) => &world.processes[place],
+            Some(place) if surely_theirs && is_leader(&world.processes[place]) => {
+                &world.processes[place]
+            }
             _ => continue,
         };
         if set.ctime < leader.start.plus(-LAUNCH_WINDOW - SLACK) {

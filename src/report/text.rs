@@ -9,9 +9,10 @@ use super::{Report, Table};
 use crate::capacity::{self, Capacity};
 use crate::cli::Command;
 use crate::clock::age;
-use crate::forecast::{self, Forecast, Message, NeedSource, Situation, sets};
+use crate::forecast::{Forecast, NeedSource, sets};
 use crate::httpd::demand::Row;
 use crate::httpd::dump::Mechanism;
+use crate::message::{self, Message, Situation};
 use crate::reap::Fate;
 use crate::survey::{Holder, Judged};
 use crate::trial::Trial;
@@ -72,11 +73,11 @@ fn answer(text: &mut Text, report: &Report, table: Option<&Table>, holders: &str
     let situation = situation(report, table, holders);
     match &report.forecast {
         Forecast::Fails(failure) => {
-            text.log.push((Level::Error, join(&forecast::words(failure, &situation))));
+            text.log.push((Level::Error, join(&message::words(failure, &situation))));
         }
         Forecast::AtRisk => {
             let level = if report.strict { Level::Error } else { Level::Warn };
-            text.log.push((level, join(&forecast::at_risk(&situation))));
+            text.log.push((level, join(&message::at_risk(&situation))));
         }
         Forecast::Starts => {
             if let Some((odd, sem)) =

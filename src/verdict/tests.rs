@@ -321,10 +321,8 @@ fn of_two_instances_one_undecided_is_enough_to_keep() {
 #[test]
 fn a_httpd_that_leads_nothing_is_no_leader() {
     let w = world(vec![leader(10, 0), process(11, Kind::Httpd, 0), worker_of(10, 12, 0)]);
-    let leaders: Vec<i32> = (0..w.processes.len())
-        .filter(|place| is_leader(*place, &w))
-        .map(|place| w.processes[place].named.pid.as_raw())
-        .collect();
+    let leaders: Vec<i32> =
+        w.processes.iter().filter(|p| is_leader(p)).map(|p| p.named.pid.as_raw()).collect();
     assert_eq!(leaders, [10]);
 }
 
