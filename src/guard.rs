@@ -139,11 +139,8 @@ fn ask_httpd(options: &Options) -> Option<Result<Answer, NoAnswer>> {
     if options.no_ask || (only_users && !options.user.is_empty()) {
         return None;
     }
-    let question = Question {
-        httpd: options.httpd.clone(),
-        args: options.httpd_args.clone(),
-        patience: Duration::from_secs(options.ask_timeout.into()),
-    };
+    let patience = Duration::from_secs(options.ask_timeout.into());
+    let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
     let answer = httpd::ask(&question);
     if let Ok(a) = &answer {
         debug!("asked: {}", a.control.display());

@@ -29,6 +29,16 @@ pub struct Question {
     pub args: Vec<OsString>,
     /// How long all of it may take.
     pub patience: Duration,
+    /// When that time is over.
+    pub deadline: Instant,
+}
+
+impl Question {
+    /// A question whose time begins now.
+    #[must_use]
+    pub fn new(httpd: Option<PathBuf>, args: Vec<OsString>, patience: Duration) -> Question {
+        Question { httpd, args, patience, deadline: Instant::now() + patience }
+    }
 }
 
 /// Why httpd gave no answer.
@@ -157,14 +167,14 @@ pub fn configuration(question: &Question, control: &Path) -> Result<Said, NoAnsw
         let mut load = OsString::from("LoadModule info_module ");
         load.push(file);
         let with = [args.clone(), vec!["-C".into(), load]].concat();
-        match run(control, &with, question.patience) {
+        match run(control, &with, question) {
             // Built in, or of another build: then without.
             Err(NoAnswer::Refused(_, said))
                 if said.contains("info_module") || said.contains("mod_info") => {}
             answer => return answer,
         }
     }
-    run(control, &args, question.patience)
+    run(control, &args, question)
 }
 
 /// Asks for the compiled-in settings (`-V`).
@@ -173,12 +183,12 @@ pub fn configuration(question: &Question, control: &Path) -> Result<Said, NoAnsw
 /// [`NoAnswer`].
 pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
     let args = [question.args.clone(), vec!["-V".into()]].concat();
-    run(control, &args, question.patience)
+    run(control, &args, question)
 }
 
 /// Runs the control program in a process group of its own, which is killed when it is done, has
 /// said too much or has taken too long.
-fn run(control: &Path, args: &[OsString], patience: Duration) -> Result<Said, NoAnswer> {
+fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, NoAnswer> {
     let mut child = Command::new(control)
         .args(args.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>())
         .stdin(Stdio::null())
@@ -187,11 +197,11 @@ fn run(control: &Path, args: &[OsString], patience: Duration) -> Result<Said, No
         .process_group(0)
         .spawn()
         .map_err(|e| NoAnswer::NotRun(control.to_owned(), e.to_string()))?;
-    let heard = listen(&mut child, Instant::now() + patience);
+    let heard = listen(&mut child, question.deadline);
     let group = Pid::from_raw(child.id() as i32);
     let status = match &heard {
         // It closed both pipes, or is dead already: its end is near.
-        Ok(Heard { done: true, .. }) => wait_until(&mut child, Instant::now() + patience),
+        Ok(Heard { done: true, .. }) => wait_until(&mut child, question.deadline),
         _ => None,
     };
     // Whatever is left of the group, apachectl's own children for one.
@@ -203,7 +213,9 @@ fn run(control: &Path, args: &[OsString], patience: Duration) -> Result<Said, No
     match heard {
         Err(e) => Err(NoAnswer::NotRun(control.to_owned(), e.to_string())),
         Ok(Heard { too_much: true, .. }) => Err(NoAnswer::TooMuch(control.to_owned())),
-        Ok(Heard { done: false, .. }) => Err(NoAnswer::TimedOut(control.to_owned(), patience)),
+        Ok(Heard { done: false, .. }) => {
+            Err(NoAnswer::TimedOut(control.to_owned(), question.patience))
+        }
         Ok(Heard { said, .. }) => match status {
             Some(s) if s.success() => Ok(said),
             status => Err(NoAnswer::Refused(control.to_owned(), complaint(&said, status))),

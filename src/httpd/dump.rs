@@ -176,6 +176,10 @@ pub struct Build {
     pub default: Option<Mechanism>,
     /// `SINGLE_LISTEN_UNSERIALIZED_ACCEPT`: one listener needs no accept mutex.
     pub unserialized_single_listen: bool,
+    /// `HTTPD_ROOT`.
+    pub root: Option<String>,
+    /// `SERVER_CONFIG_FILE`, relative to it.
+    pub config_file: Option<String>,
     /// IPv4-mapped addresses are disabled: a wildcard takes a listener for each family.
     pub splits_wildcard: bool,
 }
@@ -192,13 +196,17 @@ pub fn build(text: &str) -> Build {
         let Some(define) = line.strip_prefix("-D ") else { continue };
         build.unserialized_single_listen |= define == "SINGLE_LISTEN_UNSERIALIZED_ACCEPT";
         build.splits_wildcard |= define.starts_with("APR_HAVE_IPV6") && define.contains("disabled");
-        let of = |m| Some(m);
+        match define.split_once('=') {
+            Some(("HTTPD_ROOT", path)) => build.root = Some(unquote(path)),
+            Some(("SERVER_CONFIG_FILE", path)) => build.config_file = Some(unquote(path)),
+            _ => {}
+        }
         let default = match define {
-            "APR_USE_SYSVSEM_SERIALIZE" => of(Mechanism::SysVSem),
-            "APR_USE_POSIXSEM_SERIALIZE" => of(Mechanism::PosixSem),
-            "APR_USE_PROC_PTHREAD_SERIALIZE" => of(Mechanism::Pthread),
-            "APR_USE_FCNTL_SERIALIZE" => of(Mechanism::Fcntl),
-            "APR_USE_FLOCK_SERIALIZE" => of(Mechanism::Flock),
+            "APR_USE_SYSVSEM_SERIALIZE" => Some(Mechanism::SysVSem),
+            "APR_USE_POSIXSEM_SERIALIZE" => Some(Mechanism::PosixSem),
+            "APR_USE_PROC_PTHREAD_SERIALIZE" => Some(Mechanism::Pthread),
+            "APR_USE_FCNTL_SERIALIZE" => Some(Mechanism::Fcntl),
+            "APR_USE_FLOCK_SERIALIZE" => Some(Mechanism::Flock),
             _ => None,
         };
         build.default = build.default.or(default);
@@ -242,6 +250,18 @@ pub fn parse(text: &str) -> Dump {
         }
     }
     dump
+}
+
+/// Parses a configuration file as it stands: directives and sections, lines that end in a backslash
+/// joined, nothing resolved.
+#[must_use]
+pub fn directives(text: &str) -> Vec<Directive> {
+    let mut dump = Dump::default();
+    let mut open = Vec::new();
+    for line in text.replace("\\\r\n", " ").replace("\\\n", " ").lines() {
+        config_line(line.trim(), &mut dump, &mut open);
+    }
+    dump.directives
 }
 
 /// A line of DUMP_RUN_CFG (server/core.c, server/mpm_unix.c, modules/arch/unix/mod_unixd.c).

@@ -4,6 +4,7 @@
 pub mod ask;
 pub mod demand;
 pub mod dump;
+pub mod old;
 
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ pub fn ask(question: &Question) -> Result<Answer, NoAnswer> {
     let said = ask::configuration(question, &control)?;
     let dump = dump::parse(&String::from_utf8_lossy(&said.out));
     if !dump.is_answer() {
-        return Err(NoAnswer::Garbage(control));
+        return ask_old(question, control);
     }
     let host = host(&dump);
     // A second call only where its answer matters, and no answer to it is an answer, too.
@@ -52,6 +53,29 @@ pub fn ask(question: &Question) -> Result<Answer, NoAnswer> {
         further_users: demand::further_users(&dump),
         user: dump.user,
         has_config: dump.has_config,
+        control,
+    })
+}
+
+/// Asks a httpd that does not know the dumps: 2.2, or no httpd at all.
+fn ask_old(question: &Question, control: PathBuf) -> Result<Answer, NoAnswer> {
+    let said = ask::build(question, &control)?;
+    let build = dump::build(&String::from_utf8_lossy(&said.out));
+    match build.version {
+        Some((2, 0..=3, _)) => {}
+        _ => return Err(NoAnswer::Garbage(control)),
+    }
+    let config = old::read(&build, &question.args);
+    let mut users = config.directives.iter().filter(|d| d.is("User") && d.parent.is_none());
+    Ok(Answer {
+        demand: old::demand(&config, &build),
+        user: None,
+        further_users: users
+            .next_back()
+            .and_then(|d| d.words().into_iter().next())
+            .into_iter()
+            .collect(),
+        has_config: config.complete,
         control,
     })
 }

@@ -20,7 +20,7 @@ fn debian() -> Build {
         version: Some((2, 4, 71)),
         default: Some(Mechanism::Pthread),
         unserialized_single_listen: true,
-        splits_wildcard: false,
+        ..Build::default()
     }
 }
 

@@ -115,6 +115,8 @@ fn the_build_tells_default_mechanism_version_and_single_listen() {
     assert_eq!(build.version, Some((2, 4, 71)));
     assert_eq!(build.default, Some(Mechanism::Pthread));
     assert!(build.unserialized_single_listen && !build.splits_wildcard);
+    assert_eq!(build.root.as_deref(), Some("/etc/apache2"));
+    assert_eq!(build.config_file.as_deref(), Some("apache2.conf"));
     let old = super::build(
         "Server version: Apache/2.2.15 (Unix)\n -D APR_HAVE_IPV6 (IPv4-mapped addresses disabled)\n \
          -D APR_USE_SYSVSEM_SERIALIZE\n -D APR_USE_PTHREAD_SERIALIZE\n",
