@@ -11,14 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::report::printable;
 
 /// The most that httpd may print: a thousand virtual hosts take some megabytes.
 const MOST_BYTES: usize = 32 << 20;
+
+/// How long a killed child may take to die.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What is to be asked.
 #[derive(Clone, Debug)]
@@ -197,19 +202,18 @@ fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, N
         .process_group(0)
         .spawn()
         .map_err(|e| NoAnswer::NotRun(control.to_owned(), e.to_string()))?;
-    let heard = listen(&mut child, question.deadline);
-    let group = Pid::from_raw(child.id() as i32);
-    let status = match &heard {
-        // It closed both pipes, or is dead already: its end is near.
-        Ok(Heard { done: true, .. }) => wait_until(&mut child, question.deadline),
-        _ => None,
-    };
-    // Whatever is left of the group, apachectl's own children for one.
-    let _ = killpg(group, Signal::SIGKILL);
-    let status = match status {
-        Some(status) => Some(status),
-        None => child.wait().ok(),
-    };
+    let pid = Pid::from_raw(child.id() as i32);
+    let heard = listen(&mut child, pid, question.deadline);
+    if matches!(heard, Ok(Heard { done: true, .. })) {
+        // It closed both pipes, or has ended already: its end is near.
+        wait_until(pid, question.deadline);
+    }
+    // Whatever is left of the group, apachectl's own children for one; and before the child is
+    // reaped, while the number of the group is surely still its own.
+    let _ = killpg(pid, Signal::SIGKILL);
+    // Not for ever: a child that hangs in the kernel does not even die of SIGKILL.
+    wait_until(pid, Instant::now() + GRACE);
+    let status = if has_ended(pid) { child.wait().ok() } else { None };
     match heard {
         Err(e) => Err(NoAnswer::NotRun(control.to_owned(), e.to_string())),
         Ok(Heard { too_much: true, .. }) => Err(NoAnswer::TooMuch(control.to_owned())),
@@ -231,7 +235,7 @@ struct Heard {
 
 /// Reads both pipes until they are closed, the child has ended, the time is over, or too much was
 /// said.
-fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
+fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
     let mut heard = Heard { said: Said::default(), done: false, too_much: false };
     let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
         return Ok(heard);
@@ -252,7 +256,7 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
             PollFd::new(err.as_fd(), interest(err_open)),
         ];
         match poll(&mut fds, PollTimeout::from(turn)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
         let ready = fds.map(|fd| fd.any().unwrap_or(false));
@@ -274,21 +278,22 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<Heard> {
         if idle && ended {
             break;
         }
-        ended = child.try_wait()?.is_some();
+        ended = has_ended(pid);
     }
     heard.done = true;
     Ok(heard)
 }
 
-fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    while Instant::now() < deadline {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
-            Err(_) => return None,
-        }
+/// Whether the child has ended, without reaping it.
+fn has_ended(pid: Pid) -> bool {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(pid), look), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+}
+
+fn wait_until(pid: Pid, deadline: Instant) {
+    while !has_ended(pid) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
     }
-    None
 }
 
 /// What a call that ended badly had to say: its own last words on standard error.
