@@ -158,8 +158,8 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
             "churn" => {
                 let pause = number(next()?)? as u16;
                 for id in sets.iter().cycle() {
-                    // One that is gone, or not for this user, is not the point here.
-                    if semop(*id, -1, libc::SEM_UNDO).is_ok() {
+                    // One that is gone, locked, or not for this user is not the point here.
+                    if semop(*id, -1, libc::SEM_UNDO | libc::IPC_NOWAIT).is_ok() {
                         let _ = semop(*id, 1, libc::SEM_UNDO);
                     }
                     if line_waits(pause) {
