@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{FalseyValueParser, Resettable};
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -62,7 +62,7 @@ pub struct Options {
     pub user: Vec<String>,
 
     /// Go the whole way of guard, but remove nothing; the forecast is for the table as it would be
-    #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
     /// Semaphore sets that httpd needs, instead of what is known of its configuration
@@ -85,12 +85,12 @@ pub struct Options {
     pub min_free: u32,
 
     /// Treat a start at risk as a failure
-    #[arg(long, env = "HTTPD_SEMGUARD_STRICT", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "HTTPD_SEMGUARD_STRICT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
     /// Declare that no process outside this PID namespace uses the sets (a container with an IPC
     /// namespace of its own)
-    #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub private_ipc: bool,
 
     /// Ask this httpd or apachectl (absolute path) what it will need; default: the
@@ -99,7 +99,7 @@ pub struct Options {
     pub httpd: Option<PathBuf>,
 
     /// Do not ask httpd what it will need; assume one accept lock
-    #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub no_ask: bool,
 
     /// How long httpd may take to answer
@@ -123,11 +123,11 @@ pub struct Options {
     pub log: LogTo,
 
     /// Say how the answer was found: users, each set, each figure
-    #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub verbose: bool,
 
     /// Say only what needs attention
-    #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)

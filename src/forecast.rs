@@ -118,6 +118,8 @@ pub struct Outlook<'a> {
     pub capacity: Option<&'a Capacity>,
     /// What httpd needs.
     pub need: &'a Need,
+    /// Sets that httpd, where it runs, surely and perhaps gives back before it starts again.
+    pub returned: (usize, usize),
     /// Sets that must be left afterwards.
     pub min_free: i64,
     /// What the trial set showed.
@@ -137,16 +139,17 @@ pub fn forecast(o: &Outlook<'_>) -> Forecast {
         None if need.at_least > 0 => return Forecast::Fails(Failure::NoSysvIpc),
         None => at_risk |= need.at_most > 0,
         Some(capacity) => {
-            let room = capacity.room();
-            if room.sets < need.at_least {
-                return Forecast::Fails(Failure::NoRoom(room.binding));
+            let surely = capacity.without(o.returned.0).room();
+            let perhaps = capacity.without(o.returned.0 + o.returned.1).room();
+            if perhaps.sets < need.at_least {
+                return Forecast::Fails(Failure::NoRoom(perhaps.binding));
             }
             if let (Trial::Refused(call, errno), true) = (o.trial, need.at_least > 0) {
                 return Forecast::Fails(Failure::Refused(call, errno));
             }
             at_risk |= matches!(o.trial, Trial::Refused(..)) && need.at_most > 0;
-            at_risk |= room.sets < need.at_most;
-            if !at_risk && o.min_free > 0 && room.sets - need.at_most < o.min_free {
+            at_risk |= surely.sets < need.at_most;
+            if !at_risk && o.min_free > 0 && surely.sets - need.at_most < o.min_free {
                 return Forecast::Fails(Failure::Reserve);
             }
         }

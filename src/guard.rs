@@ -57,6 +57,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         uids: users.iter().map(|u| u.uid).collect(),
         private_ipc: options.private_ipc,
         httpd: options.httpd.clone(),
+        pid_file: match &answer {
+            Some(Ok(a)) => a.pid_file.clone(),
+            _ => None,
+        },
     };
     let survey = match survey::take(&scope) {
         Ok(survey) => Some(survey),
@@ -96,6 +100,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             None => forecast(&Outlook {
                 capacity: after.as_ref(),
                 need: &need,
+                returned: survey
+                    .as_ref()
+                    .and_then(|s| s.running.as_ref())
+                    .map_or((0, 0), |r| (r.surely, r.perhaps)),
                 min_free: options.min_free.into(),
                 trial,
                 shortage: shortage.as_ref(),
@@ -112,6 +120,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         all: survey.table,
         unreadable: survey.unreadable,
         judged: survey.judged,
+        running: survey.running,
         fates,
         holders,
         clock: survey.clock,

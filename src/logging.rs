@@ -36,7 +36,8 @@ enum Sink {
     Stderr,
     /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)).
     Journal,
-    Syslog(Mutex<Logger<LoggerBackend, Line>>),
+    /// None once it has failed: a daemon that takes no line would hold up each one.
+    Syslog(Mutex<Option<Logger<LoggerBackend, Line>>>),
 }
 
 fn stderr() -> Sink {
@@ -70,7 +71,7 @@ fn syslog() -> Option<Sink> {
         _ => return None,
     };
     limited.ok()?;
-    Some(Sink::Syslog(Mutex::new(logger)))
+    Some(Sink::Syslog(Mutex::new(Some(logger))))
 }
 
 /// The line of syslog(3) without a time, which every syslog daemon adds by itself, in its own
@@ -118,14 +119,21 @@ impl Sink {
                 io::stderr().write_all(format!("<{}>{line}\n", priority(level)).as_bytes())
             }
             Sink::Syslog(logger) => {
-                let Ok(mut logger) = logger.lock() else { return };
-                let _ = match level {
+                let Ok(mut syslog) = logger.lock() else { return };
+                let sent = syslog.as_mut().map(|logger| match level {
                     Level::Error => logger.err(line),
                     Level::Warn => logger.warning(line),
                     Level::Info => logger.info(line),
                     Level::Debug | Level::Trace => logger.debug(line),
-                };
-                Ok(())
+                });
+                match sent {
+                    Some(Ok(())) => Ok(()),
+                    _ => {
+                        *syslog = None;
+                        Sink::Stderr.line(level, line);
+                        Ok(())
+                    }
+                }
             }
         };
     }

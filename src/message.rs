@@ -8,6 +8,7 @@ use crate::forecast::{Failure, Need, sets};
 use crate::httpd::demand::Demand;
 use crate::httpd::dump::Mechanism;
 use crate::resources::Shortage;
+use crate::survey::Running;
 
 /// The line that httpd 2.4 writes to its ErrorLog when it cannot make a mutex
 /// (server/util_mutex.c, AH00023).
@@ -52,6 +53,8 @@ pub struct Situation<'a> {
     pub demand: Option<&'a Demand>,
     /// The reserve that was asked for.
     pub min_free: i64,
+    /// The httpd in question, if it runs.
+    pub running: Option<&'a Running>,
     /// What is missing for mutexes of other mechanisms.
     pub shortage: Option<&'a Shortage>,
     /// Who holds the table, in words.
@@ -63,10 +66,25 @@ pub struct Situation<'a> {
 }
 
 impl Situation<'_> {
+    /// The sets that can be made, once httpd, where it runs, has given back its own: at least and
+    /// at most.
+    fn room(&self) -> (i64, i64) {
+        let (surely, perhaps) = self.running.map_or((0, 0), |r| (r.surely, r.perhaps));
+        let room = |returned| self.capacity.map_or(0, |c| c.without(returned).room().sets);
+        (room(surely), room(surely + perhaps))
+    }
+
+    fn room_in_words(&self) -> String {
+        match self.room() {
+            (least, most) if least == most => format!("{most} can be made"),
+            (least, most) => format!("{least} to {most} can be made"),
+        }
+    }
+
     /// The mutex at which the start breaks off for want of room, and whether only after httpd has
     /// detached.
     fn breaks_off(&self) -> (String, bool) {
-        let room = self.capacity.map_or(0, |c| c.room().sets);
+        let (_, room) = self.room();
         match self.demand.and_then(|d| d.breaks_off(room)) {
             Some(b) => (b.mutex, b.detached),
             None => ("mpm-accept".into(), false),
@@ -83,13 +101,12 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         let headline = format!("httpd may not start: {}", shortage_line(shortage));
         return Message { headline, why, todo };
     }
-    let free = s.capacity.map_or(0, |c| c.room().sets);
     let mut why = why_no_room(s);
     for row in s.demand.iter().flat_map(|d| d.in_doubt()) {
         why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
     }
     Message {
-        headline: format!("httpd may not start: it needs {}, and {free} can be made", s.need),
+        headline: format!("httpd may not start: it needs {}, and {}", s.need, s.room_in_words()),
         why,
         todo: remedies(s),
     }
@@ -235,7 +252,17 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
         why.push(format!("kernel.sem is \"{l}\": {odd}"));
     }
     if s.need.at_most > 1 || c.room().sets > 0 || s.min_free > 0 {
-        why.push(format!("httpd needs {}; {} can be made", s.need, c.room().sets));
+        why.push(format!("httpd needs {}; {}", s.need, s.room_in_words()));
+    }
+    if let Some(r) = s.running {
+        let perhaps = match r.perhaps {
+            0 => String::new(),
+            n => format!(", and {n} more if they are its own"),
+        };
+        why.push(format!(
+            "it runs now, as {}, and by stopping gives back {}{perhaps}",
+            r.leader, r.surely
+        ));
     }
     why
 }

@@ -36,7 +36,7 @@ pub enum Fate {
     WouldRemove,
 }
 
-/// Takes the lock of [`LOCK_FILE`], waiting a few seconds for another guard. The lock ends with
+/// Takes the lock of [`LOCK_FILE`] (no link, and no pipe that would hold up its opening), waiting a few seconds for another guard. The lock ends with
 /// the process, however that ends (flock(2)).
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn lock() -> io::Result<Flock<File>> {
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(LOCK_FILE)?;
     let began = Instant::now();
     let mut file = file;

@@ -2,13 +2,15 @@
 //! could know them, and has each judged. Touches sysv and processes; changes nothing.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, Uid};
 
 use crate::capacity::Capacity;
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 use crate::error::Error;
 use crate::processes::{self, Interest, Kind, Named, Snapshot};
 use crate::sysv::{self, SemSet};
@@ -23,6 +25,19 @@ pub struct Scope {
     pub private_ipc: bool,
     /// A further path of httpd's executable.
     pub httpd: Option<PathBuf>,
+    /// Where the httpd in question writes its number when it runs.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// The httpd in question is running: what it will give back before it starts again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its first process.
+    pub leader: Named,
+    /// Sets that surely are its own.
+    pub surely: usize,
+    /// Further sets that may be.
+    pub perhaps: usize,
 }
 
 /// One set of a guarded user, and what becomes of it.
@@ -66,6 +81,8 @@ pub struct Survey {
     pub unreadable: usize,
     /// The guarded users' sets, by identifier.
     pub judged: Vec<Judged>,
+    /// The httpd in question, if it runs.
+    pub running: Option<Running>,
     /// When it was taken.
     pub clock: Clock,
 }
@@ -112,10 +129,12 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
     };
     let evidence = evidence(asked, snapshot.as_ref());
     let snapshot = snapshot.unwrap_or_default();
+    let leader = scope.pid_file.as_deref().and_then(|file| running(file, &snapshot));
     let mut world = World::new(snapshot.processes, clock);
     world.incomplete = snapshot.incomplete;
     world.private_ipc = scope.private_ipc;
     verdict::settle_clock(&mut world, &table.sets, evidence.iter().map(|(s, e)| (s, e)));
+    let running = leader.map(|leader| running_sets(leader, &evidence, &world));
     let judged = evidence
         .into_iter()
         .map(|(set, evidence)| {
@@ -124,7 +143,29 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
             Judged { set, evidence, verdict, last }
         })
         .collect();
-    Ok(Survey { capacity, table: table.sets, unreadable: table.unreadable, judged, clock })
+    Ok(Survey { capacity, table: table.sets, unreadable: table.unreadable, judged, running, clock })
+}
+
+/// The httpd whose number a PidFile holds, if it lives, leads its instance, and is older than the
+/// file: a younger one has got the number later.
+fn running(file: &Path, snapshot: &Snapshot) -> Option<Named> {
+    let text = fs::read_to_string(file).ok()?;
+    let written = WallTime(fs::metadata(file).ok()?.mtime());
+    let process = snapshot.get(Pid::from_raw(text.trim().parse().ok()?))?;
+    let started_before = process.start <= written.plus(verdict::SLACK);
+    (verdict::is_leader(process) && started_before).then(|| process.named.clone())
+}
+
+fn running_sets(leader: Named, evidence: &[(SemSet, Evidence)], world: &World) -> Running {
+    let mut running = Running { leader, surely: 0, perhaps: 0 };
+    for (set, evidence) in evidence {
+        match verdict::belongs(set, evidence, world, running.leader.pid) {
+            Some(true) => running.surely += 1,
+            None => running.perhaps += 1,
+            Some(false) => {}
+        }
+    }
+    running
 }
 
 /// Asks the kernel for what `semid_ds` does not tell.

@@ -319,6 +319,26 @@ fn instance_of(pid: Pid, world: &World) -> Option<usize> {
     Some(at)
 }
 
+/// Whether a set belongs to the instance that `leader` leads: surely, surely not, or (none) perhaps.
+#[must_use]
+pub fn belongs(set: &SemSet, evidence: &Evidence, world: &World, leader: Pid) -> Option<bool> {
+    if mismatch(set).is_some() || evidence.probe.is_err() {
+        return Some(false);
+    }
+    let instance = match &evidence.last_pid {
+        LastPid::Living(p) if p.kind == Kind::Httpd => instance_of(p.named.pid, world),
+        _ => None,
+    };
+    if let Some(place) = instance {
+        return Some(world.processes[place].named.pid == leader);
+    }
+    let place = world.processes.iter().position(|p| p.named.pid == leader);
+    match place {
+        Some(place) if may_know(place, set, world) => None,
+        _ => Some(false),
+    }
+}
+
 /// Fills in what the sets' own times say of the clock: whether it was stepped since some of them
 /// were stamped, and for which leaders a set proves that it was not.
 ///

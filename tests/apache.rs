@@ -247,3 +247,40 @@ fn a_guard_beside_a_starting_apache_takes_nothing_from_it() {
     let said = Run::end(busy).exits(0).out;
     assert!(said.contains("removed semaphore set"), "{said}");
 }
+
+/// A graceful restart gives its sets back before it makes new ones: a table that is full of its own
+/// is no reason to stop it.
+#[test]
+fn a_running_apache_counts_its_own_sets_as_room_for_its_restart() {
+    require!("apache2", "curl");
+    let ns = Namespace::new("250 32000 32 1");
+    let apache = Apache::new(&ns, "");
+    apache.start();
+    let asked = format!("--httpd /usr/sbin/apache2 -- -f {}", apache.conf);
+    for command in ["check", "guard"] {
+        let run = ns.guard(&format!("{command} {asked}")).exits(0);
+        assert!(run.out.contains("0 of 1 free, 1 held by itself (apache2 "), "{run}");
+    }
+    apache.control("graceful").exits(0);
+    apache.goes_on_answering(&["http://127.0.0.1:8080"]);
+
+    // Its PidFile speaks of a process that is no more.
+    apache.kill();
+    ns.guard(&format!("guard {asked}")).exits(0).prints("removed 1 orphaned set");
+    let _stranger = ns.actor("stranger", "make 1 1234 stay here");
+    ns.guard(&format!("guard {asked}")).exits(69).logs("httpd would not start");
+}
+
+#[test]
+fn what_may_be_a_running_apaches_own_makes_its_restart_at_risk_not_impossible() {
+    require!("apache2", "curl", "openssl");
+    let ns = Namespace::new("250 32000 32 2");
+    let apache = Apache::with_tls(&ns);
+    apache.start();
+    assert_eq!(ns.ids().len(), 2);
+    let asked = format!("--httpd /usr/sbin/apache2 -- -f {}", apache.conf);
+    ns.guard(&format!("check {asked}"))
+        .exits(0)
+        .logs("httpd may not start: it needs 2 semaphore sets, and 1 to 2 can be made")
+        .logs("by stopping gives back 1, and 1 more if they are its own");
+}

@@ -145,8 +145,12 @@ fn wrong_values_in_the_environment_are_refused_and_right_ones_obeyed() {
     };
     with("HTTPD_SEMGUARD_NEED", "-1").exits(64).logs("--need");
     with("HTTPD_SEMGUARD_LOG", "perhaps").exits(64).logs("--log");
-    // Whatever is not a no: a run that was meant to be dry removes nothing.
-    for yes in ["true", "1", "yes", "perhaps"] {
+    // A word that is neither yes nor no is neither: least of all where it would relax a rule.
+    for switch in ["DRY_RUN", "PRIVATE_IPC", "STRICT"] {
+        with(&format!("HTTPD_SEMGUARD_{switch}"), "perhaps").exits(64);
+        assert_eq!(ns.ids(), ids);
+    }
+    for yes in ["true", "1", "yes"] {
         with("HTTPD_SEMGUARD_DRY_RUN", yes).exits(0).prints("would remove 2 orphaned sets");
         assert_eq!(ns.ids(), ids);
     }

@@ -20,7 +20,14 @@ fn need(at_least: i64, at_most: i64) -> Need {
 }
 
 fn outlook<'a>(capacity: &'a Capacity, need: &'a Need) -> Outlook<'a> {
-    Outlook { capacity: Some(capacity), need, min_free: 0, trial: Trial::Passed, shortage: None }
+    Outlook {
+        capacity: Some(capacity),
+        need,
+        returned: (0, 0),
+        min_free: 0,
+        trial: Trial::Passed,
+        shortage: None,
+    }
 }
 
 fn of(room: i64, least: i64, most: i64) -> Forecast {
@@ -88,6 +95,19 @@ fn a_reserve_is_what_must_be_left_after_the_start() {
     let of = |min_free| forecast(&Outlook { min_free, ..outlook(&table, &two) });
     assert_eq!(of(3), Forecast::Starts);
     assert_eq!(of(4), Forecast::Fails(Failure::Reserve));
+}
+
+#[test]
+fn a_httpd_that_runs_gives_its_own_sets_back_before_it_starts_again() {
+    let (full, three) = (capacity(10, 10), need(3, 3));
+    let of = |returned| forecast(&Outlook { returned, ..outlook(&full, &three) });
+    assert_eq!(of((3, 0)), Forecast::Starts);
+    assert_eq!(of((2, 1)), Forecast::AtRisk);
+    assert_eq!(of((2, 0)), Forecast::Fails(Failure::NoRoom(Limit::Semmni)));
+    // Limits that were lowered below the usage are not made up for so soon.
+    let over = capacity(4, 10);
+    let lowered = forecast(&Outlook { returned: (7, 0), ..outlook(&over, &three) });
+    assert_eq!(lowered, Forecast::Fails(Failure::NoRoom(Limit::Semmni)));
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub struct Dump {
     pub user: Option<(String, u32)>,
     /// `ServerRoot`.
     pub server_root: Option<String>,
+    /// `PidFile`, perhaps relative to it.
+    pub pid_file: Option<String>,
     /// Every registered mutex type, and "default".
     pub mutexes: Vec<Mutex>,
     /// Every loaded module, without "_module".
@@ -271,6 +273,8 @@ fn run_line(line: &str, dump: &mut Dump) -> bool {
     } else if dump.server_root.is_none() {
         // Still in the configuration, which holds look-alikes.
         return false;
+    } else if let Some(rest) = line.strip_prefix("PidFile: ") {
+        dump.pid_file = Some(unquote(rest));
     } else if let Some(rest) = line.strip_prefix("User: name=") {
         dump.user = rest
             .rsplit_once(" id=")
@@ -278,15 +282,9 @@ fn run_line(line: &str, dump: &mut Dump) -> bool {
     } else if let Some((name, setting)) = line.strip_prefix("Mutex ").and_then(mutex) {
         dump.mutexes.push(Mutex { name: printable(name), setting });
     } else {
-        return [
-            "Main DocumentRoot: ",
-            "Main ErrorLog: ",
-            "PidFile: \"",
-            "Define: ",
-            "Group: name=",
-        ]
-        .iter()
-        .any(|p| line.starts_with(p));
+        return ["Main DocumentRoot: ", "Main ErrorLog: ", "Define: ", "Group: name="]
+            .iter()
+            .any(|p| line.starts_with(p));
     }
     true
 }

@@ -26,6 +26,8 @@ pub struct Answer {
     pub user: Option<(String, u32)>,
     /// Further users whose processes share mutexes, by name or "#" and number.
     pub further_users: Vec<String>,
+    /// Where it writes its number when it runs.
+    pub pid_file: Option<PathBuf>,
     /// Whether it printed its configuration (mod_info could be loaded).
     pub has_config: bool,
 }
@@ -51,6 +53,9 @@ pub fn ask(question: &Question) -> Result<Answer, NoAnswer> {
     Ok(Answer {
         demand: demand::demand(&dump, build.as_ref(), &host),
         further_users: demand::further_users(&dump),
+        pid_file: dump
+            .pid_file
+            .map(|f| PathBuf::from(dump.server_root.unwrap_or_default()).join(f)),
         user: dump.user,
         has_config: dump.has_config,
         control,
@@ -70,6 +75,7 @@ fn ask_old(question: &Question, control: PathBuf) -> Result<Answer, NoAnswer> {
     Ok(Answer {
         demand: old::demand(&config, &build),
         user: None,
+        pid_file: None,
         further_users: users
             .next_back()
             .and_then(|d| d.words().into_iter().next())

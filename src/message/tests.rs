@@ -35,6 +35,7 @@ fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
         capacity: Some(capacity),
         need,
         demand: None,
+        running: None,
         min_free: 0,
         shortage: None,
         holders: "postgres 14 (living, postgres 811), root 1",

@@ -11,7 +11,7 @@ use crate::httpd::ask::NoAnswer;
 use crate::httpd::demand::Demand;
 use crate::reap::Fate;
 use crate::resources::Shortage;
-use crate::survey::{Holder, Judged};
+use crate::survey::{Holder, Judged, Running};
 use crate::sysv::SemSet;
 use crate::trial::Trial;
 use crate::users::{Guarded, Source};
@@ -61,6 +61,8 @@ pub struct Table {
     pub unreadable: usize,
     /// The guarded users' sets, with their verdicts.
     pub judged: Vec<Judged>,
+    /// The httpd in question, if it runs.
+    pub running: Option<Running>,
     /// What became of the orphans.
     pub fates: Vec<Fate>,
     /// Who holds the table; empty where the forecast did not ask.

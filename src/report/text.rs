@@ -115,6 +115,9 @@ fn fine(report: &Report, table: Option<&Table>) -> String {
         return line;
     };
     let _ = write!(line, "; {} of {} free", table.after.room().sets, size(&table.after));
+    if let Some(r) = table.running.as_ref().filter(|r| r.surely + r.perhaps > 0) {
+        let _ = write!(line, ", {} held by itself ({})", r.surely + r.perhaps, r.leader);
+    }
     let removed = table.count(Fate::Removed);
     let would = table.count(Fate::WouldRemove);
     if removed > 0 {
@@ -181,6 +184,7 @@ fn situation<'a>(report: &'a Report, table: Option<&'a Table>, holders: &'a str)
         capacity: table.map(|t| &t.after),
         need: &report.need,
         demand: report.demand.as_ref(),
+        running: table.and_then(|t| t.running.as_ref()),
         shortage: report.shortage.as_ref(),
         min_free: report.min_free,
         holders,

@@ -34,6 +34,7 @@ fn debians_default_configuration_is_read_whole() {
     let dump = parse(&recorded("debian-default"));
     assert_eq!(dump.user, Some(("www-data".into(), 33)));
     assert_eq!(dump.server_root.as_deref(), Some("/etc/apache2"));
+    assert_eq!(dump.pid_file.as_deref(), Some("/var/run/apache2/apache2.pid"));
     assert!(dump.has_config && dump.has_module("mpm_event") && dump.has_module("watchdog"));
     assert_eq!(setting(&dump, "default"), &Setting::Default { dir: "/var/run/apache2/".into() });
     assert_eq!(setting(&dump, "watchdog-callback"), &Setting::UsingDefaults);
