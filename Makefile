@@ -30,6 +30,20 @@ install: ## install program and manual page (DESTDIR=, PREFIX=/usr/local); build
 	$(INSTALL) -D -m 755 $(target)/release/httpd-semguard $(DESTDIR)$(SBINDIR)/httpd-semguard
 	$(INSTALL) -D -m 644 man/httpd-semguard.8 $(DESTDIR)$(MANDIR)/man8/httpd-semguard.8
 
+.PHONY: fuzz deny
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+fuzz: ## run each fuzz target for FUZZ_SECONDS=60; needs nightly Rust and cargo-fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	    mkdir -p fuzz/corpus/$$target tests/corpus/$$target && \
+	    $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target tests/corpus/$$target tests/dumps \
+	        -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+	done
+
+deny: ## hold licences, advisories and sources to deny.toml; needs cargo-deny and a network
+	$(CARGO) deny --locked check
+
 clean: ## remove what was built
 	$(CARGO) clean
 
