@@ -12,7 +12,7 @@ export REQUIRE_ALL
 
 target = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo check install clean help
+.PHONY: build demo check torture install clean help
 
 build: ## build the program (target/release/httpd-semguard)
 	$(CARGO) build --release --locked
@@ -23,6 +23,11 @@ demo: ## replay an outage and its end, in namespaces of its own; no rights neede
 check: ## run all tests; as root, install the Debian packages that they use
 	@tests/setup.sh || [ "$$REQUIRE_ALL" != 1 ]
 	$(CARGO) test --locked
+
+RUNS ?= 20000
+SEED ?=
+torture: ## run random worlds with RUNS=20000 guard runs (SEED= repeats one); root
+	MODEL_RUNS=$(RUNS) MODEL_SEED=$(SEED) REQUIRE_ALL=1 $(CARGO) test --locked --test model no_history
 
 # Builds nothing, so that "make build && sudo make install" works where root has no Rust.
 install: ## install program and manual page (DESTDIR=, PREFIX=/usr/local); build first
