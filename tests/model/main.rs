@@ -1,0 +1,248 @@
+//! A model test of the first promise: random worlds of processes that behave like httpd, or do not,
+//! with guards that run at random moments, several at once, while all others go on. The test knows
+//! who knows which set, and after every run demands: no set with a living knower was removed, none
+//! that is not httpd's or another user's; and where no httpd lives, no orphan is left.
+//!
+//! `make torture RUNS=20000 SEED=7` runs it at any length. A failure prints the seed and the
+//! shortest history it found.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod act;
+mod nest;
+mod random;
+mod step;
+mod tally;
+mod world;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::Namespace;
+use random::Random;
+use step::Step;
+use tally::Tally;
+use world::{Judge, World, Wrong};
+
+/// Guard runs in `make check`.
+const RUNS: usize = 2_000;
+
+/// Guard runs in one world.
+const RUNS_PER_WORLD: usize = 60;
+
+/// How long a shorter history is looked for.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+/// More than it takes to show what is wrong with a careless guard.
+const MOST_STEPS: usize = 10;
+
+/// A world's limits and all that is to happen in it.
+#[derive(Clone, Debug)]
+struct History {
+    semmni: usize,
+    steps: Vec<Step>,
+}
+
+impl History {
+    /// The history of a seed.
+    fn of(seed: u64) -> History {
+        let mut r = Random(seed);
+        let semmni = [10, 24, 64][r.below(3)];
+        let mut steps = Vec::new();
+        while steps.iter().filter(|s: &&Step| s.runs_a_guard()).count() < RUNS_PER_WORLD {
+            steps.push(Step::random(&mut r));
+        }
+        History { semmni, steps }
+    }
+
+    /// The same after a leader has lived longer than its start may take: only then do times say
+    /// anything about whose a set is.
+    fn aged(seed: u64) -> History {
+        let mut history = History::of(seed);
+        let mut r = Random(seed);
+        let mut early: Vec<Step> = Vec::new();
+        for _ in 0..2 {
+            let n = r.next();
+            early.extend([Step::Start(n), Step::Detach(n), Step::Make(n), Step::ForkWorker(n)]);
+        }
+        early.push(Step::Age(36));
+        history.steps.splice(0..0, early);
+        // And it is not the first to go.
+        history.steps.retain(|s| !matches!(s, Step::AllHttpdKilled));
+        history
+    }
+}
+
+/// What went wrong, where, and what had happened.
+#[derive(Clone, Debug)]
+struct Failure {
+    wrong: Wrong,
+    /// How many steps it took.
+    after: usize,
+    log: Vec<String>,
+}
+
+/// Plays a history in a world of its own.
+fn play(history: &History, judge: Judge) -> (Tally, Option<Failure>) {
+    let namespace = Namespace::new(&format!("250 32000 32 {}", history.semmni));
+    let mut world = World::new(&namespace, judge, history.semmni);
+    world.tally.worlds = 1;
+    let mut failure = None;
+    for (i, step) in history.steps.iter().enumerate() {
+        let last = i + 1 == history.steps.len();
+        let done = world.act(*step).and_then(|()| if last { world.join() } else { Ok(()) });
+        if let Err(wrong) = done {
+            failure = Some(Failure { wrong, after: i + 1, log: world.log.clone() });
+            break;
+        }
+    }
+    (world.tally, failure)
+}
+
+/// Looks for a shorter history that fails: leaves out ever smaller parts of it.
+fn shrink(mut history: History, mut failure: Failure, judge: Judge) -> (History, Failure) {
+    let until = Instant::now() + SHRINKING;
+    history.steps.truncate(failure.after);
+    let mut part = history.steps.len().div_ceil(2);
+    while part > 0 {
+        let mut at = 0;
+        let mut shorter = false;
+        while at < history.steps.len() {
+            if Instant::now() > until {
+                return (history, failure);
+            }
+            let mut less = history.clone();
+            less.steps.drain(at..(at + part).min(less.steps.len()));
+            match play(&less, judge).1 {
+                Some(found) => {
+                    less.steps.truncate(found.after);
+                    (history, failure, shorter) = (less, found, true);
+                }
+                None => at += part,
+            }
+        }
+        if part > 1 || !shorter {
+            part /= 2;
+        }
+    }
+    (history, failure)
+}
+
+/// Worlds until so many guard runs are done, or one fails.
+fn run(seed: u64, runs: usize, judge: Judge, aged: bool) -> (Tally, Option<Found>) {
+    let total = Mutex::new(Tally::default());
+    let failed: Mutex<Option<(u64, History, Failure)>> = Mutex::new(None);
+    let over = AtomicBool::new(false);
+    let next = AtomicUsize::new(0);
+    let worlds = runs.div_ceil(RUNS_PER_WORLD);
+    let one = |history: History, seed: u64| {
+        let (tally, failure) = play(&history, judge);
+        total.lock().expect("not poisoned").add(&tally);
+        if let Some(failure) = failure {
+            over.store(true, Ordering::Relaxed);
+            failed.lock().expect("not poisoned").get_or_insert((seed, history, failure));
+        }
+    };
+    thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(2, usize::from) + 2;
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= worlds {
+                        break;
+                    }
+                    let seed = Random(seed.wrapping_add(n as u64)).next();
+                    one(History::of(seed), seed);
+                }
+            });
+        }
+        if aged {
+            scope.spawn(|| one(History::aged(seed), seed));
+        }
+    });
+    let failed = failed.into_inner().expect("not poisoned").map(|(seed, history, failure)| {
+        let (history, failure) = shrink(history, failure, judge);
+        Found { seed, history, failure }
+    });
+    (total.into_inner().expect("not poisoned"), failed)
+}
+
+/// The shortest history found that goes wrong.
+#[derive(Clone, Debug)]
+struct Found {
+    seed: u64,
+    history: History,
+    failure: Failure,
+}
+
+fn tell(found: &Found) -> String {
+    let Found { seed, history, failure } = found;
+    let mut text = format!(
+        "\nmodel: in the world of seed {seed}, with room for {} sets, it went wrong:\n  {}\nThe \
+         shortest history found, {} steps:\n",
+        history.semmni,
+        failure.wrong.0,
+        history.steps.len()
+    );
+    for step in &history.steps {
+        let _ = writeln!(text, "  {step:?}");
+    }
+    text += "What happened in it:\n";
+    for line in &failure.log {
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .filter(|v| !v.is_empty())
+        .map(|v| v.parse().unwrap_or_else(|_| panic!("{variable}={v}: not a number")))
+}
+
+#[test]
+fn no_history_makes_the_guard_remove_a_known_set_or_leave_an_orphan() {
+    require!();
+    let seed = number("MODEL_SEED").unwrap_or_else(|| {
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64 >> 20
+    });
+    let runs = number("MODEL_RUNS").map_or(RUNS, |n| n as usize);
+    let began = Instant::now();
+    let _ = writeln!(io::stderr(), "model: MODEL_SEED={seed} MODEL_RUNS={runs}");
+    let (tally, failed) = run(seed, runs, Judge::Guard, true);
+    let _ = writeln!(io::stderr(), "{tally}\n{:.0} s", began.elapsed().as_secs_f64());
+    if let Some(found) = failed {
+        panic!("MODEL_SEED={seed} MODEL_RUNS={runs}{}", tell(&found));
+    }
+}
+
+#[track_caller]
+fn is_caught(judge: Judge, because: &str) {
+    require!();
+    let (tally, failed) = run(1, 600, judge, false);
+    let found = failed.unwrap_or_else(|| panic!("{judge:?} passed {} runs", tally.runs));
+    assert!(found.failure.wrong.0.contains(because), "{}", tell(&found));
+    assert!(found.history.steps.len() <= MOST_STEPS, "{}", tell(&found));
+}
+
+#[test]
+fn the_model_catches_a_guard_that_trusts_the_last_pid() {
+    is_caught(Judge::TrustsLastPid, "removed while known to");
+}
+
+#[test]
+fn the_model_catches_a_guard_that_removes_every_set() {
+    is_caught(Judge::RemovesEvery, "removed");
+}
+
+#[test]
+fn the_model_catches_a_guard_that_removes_nothing() {
+    is_caught(Judge::Sleeps, "is left");
+}

@@ -1,0 +1,222 @@
+//! The way to the actors of a world: one process in its namespace, the nest, forks all others; each
+//! takes orders through a fifo of its own, and all answer through one pipe.
+
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::common::Namespace;
+
+/// Nothing an actor or a guard does takes so long, however slow the machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
+/// One line of an actor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It serves.
+    Lives(String, i32),
+    /// It has done what it was told, as this process.
+    Done(String, i32),
+    /// It could not.
+    Failed(String, i32),
+    /// It made this set.
+    Set(i32),
+    /// A guard run: the process that waits for it, the guard, and its exit code.
+    Mid(String, i32),
+    Guard(String, i32),
+    Ran(String, i32),
+    Table(Vec<Row>),
+}
+
+/// A set as the kernel tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) id: i32,
+    pub(crate) key: i32,
+    pub(crate) nsems: u64,
+    pub(crate) uid: u32,
+    pub(crate) cuid: u32,
+    pub(crate) ctime: i64,
+    pub(crate) otime: i64,
+    pub(crate) last_pid: i32,
+    pub(crate) value: i32,
+}
+
+impl Row {
+    fn parse(word: &str) -> Row {
+        let f: Vec<i64> = word.split(':').map(|f| f.parse().expect("a number")).collect();
+        Row {
+            id: f[0] as i32,
+            key: f[1] as i32,
+            nsems: f[2] as u64,
+            uid: f[3] as u32,
+            cuid: f[4] as u32,
+            ctime: f[5],
+            otime: f[6],
+            last_pid: f[7] as i32,
+            value: f[8] as i32,
+        }
+    }
+
+    /// When it was last touched.
+    pub(crate) fn active(&self) -> i64 {
+        self.ctime.max(self.otime)
+    }
+}
+
+/// The nest of one namespace, and all that is said in it.
+pub(crate) struct Nest<'n> {
+    pub(crate) namespace: &'n Namespace,
+    child: Child,
+    lines: Receiver<String>,
+    heard: VecDeque<Heard>,
+}
+
+impl<'n> Nest<'n> {
+    pub(crate) fn new(namespace: &'n Namespace) -> Nest<'n> {
+        let program = namespace.actor_copy("nest");
+        namespace.guard_copy();
+        fs::create_dir(namespace.path("/run/t/c")).expect("a directory");
+        let fifo = fifo(namespace, "nest");
+        let mut child = namespace
+            .command(program)
+            .args(["serve", &fifo])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut nest = Nest { namespace, child, lines, heard: VecDeque::new() };
+        nest.expect("the nest serves", |h| matches!(h, Heard::Lives(..))).expect("the nest");
+        nest
+    }
+
+    /// Tells an actor what to do next.
+    pub(crate) fn tell(&self, name: &str, verbs: &str) {
+        let path = self.namespace.path(&format!("/run/t/c/{name}"));
+        let written = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .and_then(|mut f| f.write_all(format!("{verbs}\n").as_bytes()));
+        written.unwrap_or_else(|e| panic!("{name} cannot be told {verbs}: {e}"));
+    }
+
+    fn take_in(&mut self, line: &str) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if word == "table" {
+            self.heard.push_back(Heard::Table(rest.split_whitespace().map(Row::parse).collect()));
+            return;
+        }
+        let number: i32 = rest.parse().unwrap_or_else(|_| panic!("not understood: {line}"));
+        self.heard.push_back(match word.split_once(':') {
+            Some(("done", name)) => Heard::Done(name.to_owned(), number),
+            Some(("fail", name)) => Heard::Failed(name.to_owned(), number),
+            Some(("mid", name)) => Heard::Mid(name.to_owned(), number),
+            Some(("pid", name)) => Heard::Guard(name.to_owned(), number),
+            Some(("ran", name)) => Heard::Ran(name.to_owned(), number),
+            _ if word == "set" => Heard::Set(number),
+            _ => Heard::Lives(word.to_owned(), number),
+        });
+    }
+
+    /// Waits for one thing, and leaves all others for later.
+    pub(crate) fn expect(
+        &mut self,
+        what: &str,
+        is_it: impl Fn(&Heard) -> bool,
+    ) -> Result<Heard, String> {
+        let began = Instant::now();
+        let mut looked_at = 0;
+        loop {
+            while looked_at < self.heard.len() {
+                if is_it(&self.heard[looked_at]) {
+                    return Ok(self.heard.remove(looked_at).expect("it is there"));
+                }
+                looked_at += 1;
+            }
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
+                Ok(line) => self.take_in(&line),
+                Err(RecvTimeoutError::Timeout) => return Err(format!("waited in vain: {what}")),
+                Err(RecvTimeoutError::Disconnected) => return Err(format!("all dead: {what}")),
+            }
+        }
+    }
+
+    /// All that was said and not asked for.
+    pub(crate) fn rest(&mut self) -> Vec<Heard> {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take_in(&line);
+        }
+        self.heard.drain(..).collect()
+    }
+
+    /// The sets that were made, as far as was heard.
+    pub(crate) fn new_sets(&mut self) -> Vec<i32> {
+        let mut sets = Vec::new();
+        self.heard.retain(|h| match h {
+            Heard::Set(id) => {
+                sets.push(*id);
+                false
+            }
+            _ => true,
+        });
+        sets
+    }
+
+    /// Has the nest itself do something.
+    pub(crate) fn does(&mut self, verbs: &str) -> Result<(), String> {
+        self.tell("nest", verbs);
+        let mine = |h: &Heard| matches!(h, Heard::Done(n, _) | Heard::Failed(n, _) if n == "nest");
+        match self.expect(verbs, mine)? {
+            Heard::Done(..) => Ok(()),
+            _ => Err(format!("the nest could not {verbs}")),
+        }
+    }
+
+    pub(crate) fn table(&mut self) -> Result<Vec<Row>, String> {
+        self.does("table")?;
+        match self.expect("the table", |h| matches!(h, Heard::Table(_)))? {
+            Heard::Table(rows) => Ok(rows),
+            _ => unreachable!("that was a table"),
+        }
+    }
+
+    /// What a guard run wrote.
+    pub(crate) fn output(&self, name: &str) -> String {
+        let path = self.namespace.path(&format!("/run/t/c/{name}.out"));
+        fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+}
+
+/// The fifo of an actor to come; returns its path inside.
+pub(crate) fn fifo(namespace: &Namespace, name: &str) -> String {
+    let inside = format!("/run/t/c/{name}");
+    let outside = namespace.path(&inside);
+    mkfifo(&outside, Mode::empty()).expect("a fifo");
+    // Whoever the actor has become opens it.
+    fs::set_permissions(&outside, Permissions::from_mode(0o666)).expect("chmod");
+    inside
+}
+
+impl Drop for Nest<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,120 @@
+//! What became of the sets, by case: the table at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::world::Origin;
+
+/// What kind of set it was, at which moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Case {
+    pub(crate) origin: Origin,
+    pub(crate) state: &'static str,
+    /// Its last pid is the number of a living process that does not know it.
+    pub(crate) reborn: bool,
+}
+
+/// What became of a set while a guard ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Removed,
+    Kept,
+    /// Its httpd removed it itself.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    alive: usize,
+    orphaned: usize,
+    removed: usize,
+    kept: usize,
+    left: usize,
+    wrong: usize,
+}
+
+impl Figures {
+    fn add(&mut self, o: &Figures) {
+        self.alive += o.alive;
+        self.orphaned += o.orphaned;
+        self.removed += o.removed;
+        self.kept += o.kept;
+        self.left += o.left;
+        self.wrong += o.wrong;
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    by_case: BTreeMap<Case, Figures>,
+    /// Guard runs.
+    pub(crate) runs: usize,
+    /// Worlds.
+    pub(crate) worlds: usize,
+    /// Steps.
+    pub(crate) steps: usize,
+    /// Sets removed, each once.
+    pub(crate) removed: usize,
+    /// Runs that found the table full.
+    pub(crate) full: usize,
+}
+
+impl Tally {
+    pub(crate) fn count(&mut self, case: Case, known: bool, fate: Fate) {
+        let f = self.by_case.entry(case).or_default();
+        *(if known { &mut f.alive } else { &mut f.orphaned }) += 1;
+        *(match fate {
+            Fate::Removed => &mut f.removed,
+            Fate::Kept => &mut f.kept,
+            Fate::Left => &mut f.left,
+        }) += 1;
+    }
+
+    pub(crate) fn wrong(&mut self, case: Case) {
+        self.by_case.entry(case).or_default().wrong += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Tally) {
+        for (case, figures) in &other.by_case {
+            self.by_case.entry(*case).or_default().add(figures);
+        }
+        self.runs += other.runs;
+        self.worlds += other.worlds;
+        self.steps += other.steps;
+        self.removed += other.removed;
+        self.full += other.full;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, n: &Figures| {
+            writeln!(
+                f,
+                "{name:<80}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
+                n.alive, n.orphaned, n.removed, n.kept, n.left, n.wrong
+            )
+        };
+        writeln!(
+            f,
+            "{:<80}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
+            "sets seen by guards", "alive", "orphaned", "removed", "kept", "ended", "wrong"
+        )?;
+        let mut all = Figures::default();
+        for (case, figures) in &self.by_case {
+            let reborn = if case.reborn { ", its last pid reborn" } else { "" };
+            row(f, &format!("{}: {}{reborn}", case.origin, case.state), figures)?;
+            all.add(figures);
+        }
+        row(f, "all", &all)?;
+        writeln!(
+            f,
+            "(ended: httpd removed it itself meanwhile; a set counts in each guard run that saw it)"
+        )?;
+        write!(
+            f,
+            "{} guard runs in {} worlds, {} steps; {} sets removed; {} runs found the table full",
+            self.runs, self.worlds, self.steps, self.removed, self.full
+        )
+    }
+}
