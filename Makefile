@@ -1,8 +1,19 @@
 # What there is to do with httpd-semguard. `make help` lists it.
 
+# Where things go; packagers: PREFIX=/usr DESTDIR=… and what differs (packaging/README.md).
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
-MANDIR ?= $(PREFIX)/share/man
+LIBEXECDIR ?= $(PREFIX)/libexec
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/httpd-semguard
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SETTINGS ?= /etc/default/httpd-semguard
+BASHDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR ?= $(DATADIR)/zsh/site-functions
+FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
+# The units that get a drop-in.
+UNITS ?= apache2 apache2@ httpd httpd@
 DESTDIR ?=
 CARGO ?= cargo
 INSTALL ?= install
@@ -29,25 +40,46 @@ SEED ?=
 torture: ## run random worlds with RUNS=20000 guard runs (SEED= repeats one); root
 	MODEL_RUNS=$(RUNS) MODEL_SEED=$(SEED) REQUIRE_ALL=1 $(CARGO) test --locked --test model no_history
 
-# Builds nothing, so that "make build && sudo make install" works where root has no Rust.
-install: ## install program and manual page (DESTDIR=, PREFIX=/usr/local); build first
+completions: ## make the completions for bash, zsh and fish (target/completions)
+	$(CARGO) run --quiet --locked --example completions -- $(target)/completions
+
+# Builds nothing, so that "make build && sudo make install" works where root has no Rust. What names
+# the program gets its real path.
+install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	@test -e $(target)/release/httpd-semguard || { echo "make install: run make build first" >&2; exit 1; }
 	$(INSTALL) -D -m 755 $(target)/release/httpd-semguard $(DESTDIR)$(SBINDIR)/httpd-semguard
-	$(INSTALL) -D -m 644 man/httpd-semguard.8 $(DESTDIR)$(MANDIR)/man8/httpd-semguard.8
-
-.PHONY: fuzz deny
-
-FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-fuzz: ## run each fuzz target for FUZZ_SECONDS=60; needs nightly Rust and cargo-fuzz
-	@for target in $(FUZZ_TARGETS); do \
-	    mkdir -p fuzz/corpus/$$target tests/corpus/$$target && \
-	    $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target tests/corpus/$$target tests/dumps \
-	        -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 || exit 1; \
+	$(INSTALL) -D -m 755 packaging/apachectl/apachectl-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
+	$(INSTALL) -D -m 755 packaging/after-httpd $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
+	for unit in $(UNITS); do \
+	    $(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/$$unit.service.d \
+	        systemd/$$unit.service.d/20-semguard.conf || exit; \
+	done
+	test -e $(DESTDIR)$(SETTINGS) || \
+	    $(INSTALL) -D -m 644 packaging/httpd-semguard.default $(DESTDIR)$(SETTINGS)
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples packaging/examples/*
+	@test -e $(target)/completions/httpd-semguard || echo "make install: no completions (make completions)" >&2
+	for made in $(BASHDIR)/httpd-semguard $(ZSHDIR)/_httpd-semguard $(FISHDIR)/httpd-semguard.fish; do \
+	    test ! -e $(target)/completions/$${made##*/} || \
+	        $(INSTALL) -D -m 644 $(target)/completions/$${made##*/} $(DESTDIR)$$made || exit; \
+	done
+	for file in $(SBINDIR)/apachectl-semguard $(LIBEXECDIR)/httpd-semguard/after-httpd \
+	    $(UNITS:%=$(UNITDIR)/%.service.d/20-semguard.conf); do \
+	    sed -i 's|/usr/sbin/httpd-semguard|$(SBINDIR)/httpd-semguard|' $(DESTDIR)$$file || exit; \
 	done
 
-deny: ## hold licences, advisories and sources to deny.toml; needs cargo-deny and a network
-	$(CARGO) deny --locked check
+uninstall: ## remove what "make install" put in place; the same variables; settings stay
+	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
+	rm -rf $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DOCDIR)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard man/*.8)))
+	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
+	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
+	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
+	-rmdir $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) 2>/dev/null
+
+deb: build completions ## make the Debian package (target/deb)
+	packaging/deb/build.sh $(target)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,0 +1,110 @@
+#!/bin/sh
+# Prints the licences of all that is linked into the program, in the form of Debian's copyright
+# files (DEP-5): this project, each crate, Rust's standard library. Asks cargo which crates those
+# are, and reads their own licence files. Writes nothing but that; stops at a licence that it does
+# not know, so that a new one cannot slip in.
+#
+#   packaging/licences.sh APACHE      APACHE: where a reader finds the text of Apache-2.0
+set -eu
+
+apache=${1:?name the file that has the text of Apache-2.0}
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+"$cargo" metadata --locked --format-version 1 --filter-platform "$host" >"$scratch/metadata"
+# name|version|directory
+grep -o '"manifest_path":"[^"]*"' "$scratch/metadata" | cut -d'"' -f4 | while read -r manifest; do
+    awk -v dir="${manifest%/Cargo.toml}" '
+        /^\[/ { package = ($0 == "[package]") }
+        package && /^name *=/ && !name { split($0, f, "\""); name = f[2] }
+        package && /^version *=/ && !version { split($0, f, "\""); version = f[2] }
+        END { print name "|" version "|" dir }' "$manifest"
+done >"$scratch/directories"
+# name|version|licence|home; what only runs while it is built (procedural macros) is not linked in
+"$cargo" tree --locked --target "$host" -e normal,no-proc-macro --prefix none \
+    --format '{p}|{l}|{r}' | sed 's/ (\*)$//; s/ v\([^ |]*\)[^|]*|/|\1|/' | sort -u >"$scratch/crates"
+
+# The lines of its licence files that name who holds the copyright.
+holders() {
+    find "$1" -maxdepth 1 -type f \( -iname 'licen[cs]e*' -o -iname 'copy*' \) -exec cat {} + |
+        sed -n 's/^[[:space:]]*\(Copyright\|COPYRIGHT\)[[:space:]]*\((c)\|(C)\|©\)\{0,1\}[[:space:]]*//p' |
+        tr -d '\r' | grep -vEi 'notice|owner|holder|licen[cs]e|\[' | sort -u
+}
+
+indented() {
+    tr -d '\r' | sed 's/[[:space:]]*$//; s/^$/./; s/^/ /'
+}
+
+cat <<END
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Upstream-Name: httpd-semguard
+Comment: The program is linked statically with the crates below and with Rust's standard library.
+ Files are named as "cargo vendor" lays them out.
+
+Files: *
+Copyright: the authors of httpd-semguard
+License: Apache-2.0
+END
+
+: >"$scratch/names"
+while IFS='|' read -r name version licence home; do
+    [ "$name" != httpd-semguard ] || continue
+    dir=$(awk -F'|' -v n="$name" -v v="$version" '$1 == n && $2 == v { print $3 }' "$scratch/directories")
+    [ -n "$dir" ] || { echo "licences: no source of $name $version" >&2; exit 1; }
+    # DEP-5 writes "or" and calls this MIT licence Expat; old crates write "MIT/Apache-2.0".
+    licence=$(echo "$licence" | sed 's|/| OR |g; s/ OR / or /g; s/ AND / and /g; s/\bMIT\b/Expat/g')
+    echo "$licence" | sed 's/ or /\n/g; s/ and /\n/g' | while read -r short; do
+        case $short in
+        Apache-2.0 | Expat) ;;
+        Unlicense) [ -e "$scratch/text.$short" ] || cp "$dir/UNLICENSE" "$scratch/text.$short" ;;
+        *)
+            echo "licences: $name $version is under \"$short\"; teach packaging/licences.sh its text" >&2
+            exit 1
+            ;;
+        esac
+        echo "$short" >>"$scratch/names"
+    done
+    held=$(holders "$dir")
+    printf '\nFiles: vendor/%s/*\nCopyright:\n' "$name"
+    echo "${held:-the authors of $name}" | indented
+    printf 'License: %s\nComment: %s %s, %s\n' "$licence" "$name" "$version" "$home"
+    # Apache-2.0, section 4 (d)
+    find "$dir" -maxdepth 1 -type f -iname 'notice*' -exec cat {} + | indented
+done <"$scratch/crates"
+
+cat <<END
+
+Files: library/*
+Copyright: The Rust Project Developers, and the authors of the crates that it holds
+License: Apache-2.0 or Expat
+Comment: Rust's standard library, https://github.com/rust-lang/rust
+
+License: Apache-2.0
+ The text of the Apache License, version 2.0, is in $apache.
+
+License: Expat
+END
+indented <<'END'
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial
+portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES
+OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
+CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+END
+for text in "$scratch"/text.*; do
+    [ -e "$text" ] || continue
+    printf '\nLicense: %s\n' "${text##*/text.}"
+    indented <"$text"
+done
