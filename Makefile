@@ -35,6 +35,10 @@ check: ## run all tests; as root, install the Debian packages that they use
 	@tests/setup.sh || [ "$$REQUIRE_ALL" != 1 ]
 	$(CARGO) test --locked
 
+.PHONY: agreement
+agreement: ## compare the forecast with N=300 real starts (SEED= for others); root
+	AGREEMENT_N=$(N) AGREEMENT_SEED=$(SEED) REQUIRE_ALL=1 $(CARGO) test --locked --test agreement
+
 RUNS ?= 20000
 SEED ?=
 torture: ## run random worlds with RUNS=20000 guard runs (SEED= repeats one); root
