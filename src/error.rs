@@ -58,8 +58,8 @@ pub enum Error {
     NoSuchUser(String),
     /// `--user` names root, whose sets are never touched.
     GuardedRoot,
-    /// No `--user`, and none of the known accounts exists.
-    NoKnownAccount,
+    /// No `--user`, and none of these accounts exists.
+    NoKnownAccount(String),
     /// The user database did not answer.
     UserDatabase(String, Errno),
     /// A system call of the inspection failed.
@@ -71,7 +71,7 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount => Exit::Config,
+            Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount(_) => Exit::Config,
             Error::UserDatabase(..) | Error::Kernel(..) => Exit::OsError,
         }
     }
@@ -86,10 +86,9 @@ impl Error {
             Error::GuardedRoot => "pass the user that httpd's workers run as; sets of root are \
                                    never removed, because any program of root's may own them"
                 .into(),
-            Error::NoKnownAccount => format!(
-                "none of {} exists here; pass --user NAME",
-                crate::users::ACCOUNTS.join(", ")
-            ),
+            Error::NoKnownAccount(tried) => {
+                format!("none of {tried} exists here; pass --user NAME")
+            }
             Error::UserDatabase(..) => {
                 "pass the user by number (--user UID), or mend /etc/nsswitch.conf".into()
             }
@@ -105,7 +104,7 @@ impl fmt::Display for Error {
         match self {
             Error::NoSuchUser(name) => write!(f, "no such user: \"{name}\""),
             Error::GuardedRoot => f.write_str("root cannot be guarded"),
-            Error::NoKnownAccount => f.write_str("cannot tell which user httpd runs as"),
+            Error::NoKnownAccount(_) => f.write_str("cannot tell which user httpd runs as"),
             Error::UserDatabase(name, e) => {
                 write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", strerror(*e))
             }

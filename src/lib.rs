@@ -15,6 +15,7 @@ pub mod guard;
 pub mod httpd;
 pub mod logging;
 pub mod message;
+pub mod printable;
 pub mod processes;
 pub mod reap;
 pub mod report;

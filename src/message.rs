@@ -173,7 +173,7 @@ fn shortage_line(s: &Shortage) -> String {
 }
 
 fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
-    let path = crate::report::printable(&s.path.to_string_lossy());
+    let path = crate::printable::printable(&s.path.to_string_lossy());
     let what = match s.mechanism {
         Mechanism::PosixSem => "a POSIX semaphore",
         Mechanism::Pthread => "a process-shared pthread mutex",

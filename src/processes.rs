@@ -15,7 +15,7 @@ use sysinfo::{
 };
 
 use crate::clock::{BootTicks, Clock, WallTime};
-use crate::report::printable;
+use crate::printable::printable;
 use crate::sysv::SemId;
 
 /// `CAP_SYS_PTRACE` (linux/capability.h): reading another user's /proc/PID/exe and ns.

@@ -8,7 +8,7 @@ use std::fmt;
 use nix::unistd::{Gid, Uid, User};
 
 use crate::error::Error;
-use crate::report::printable;
+use crate::printable::printable;
 
 /// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat,
 /// Debian, SUSE, Arch, and hand-made installations.
@@ -82,7 +82,7 @@ pub fn guarded(
                 return Ok((vec![user], Source::Account));
             }
         }
-        return Err(Error::NoKnownAccount);
+        return Err(Error::NoKnownAccount(ACCOUNTS.join(", ")));
     }
     let mut users: Vec<Guarded> = Vec::new();
     for text in given {

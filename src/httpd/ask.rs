@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::report::printable;
+use crate::printable::printable;
 
 /// The most that httpd may print: a thousand virtual hosts take some megabytes.
 const MOST_BYTES: usize = 32 << 20;

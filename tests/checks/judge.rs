@@ -2,8 +2,8 @@
 //! who could know it. The rules are told here a second time, from the side of the living.
 
 use httpd_semguard::clock::{Clock, WallTime};
+use httpd_semguard::printable::printable;
 use httpd_semguard::processes::{Incomplete, Kind, Named, Process};
-use httpd_semguard::report::printable;
 use httpd_semguard::sysv::{SemId, SemSet};
 use httpd_semguard::verdict::{self, Doubt, Evidence, LastPid, Probe, Reason, Verdict, World};
 use nix::errno::Errno;

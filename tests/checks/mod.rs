@@ -17,8 +17,8 @@ use httpd_semguard::clock::BootTicks;
 use httpd_semguard::httpd::ask::NoAnswer;
 use httpd_semguard::httpd::demand::{self, Demand, Host};
 use httpd_semguard::httpd::dump::{self, Build, Directive, Dump, Mechanism};
+use httpd_semguard::printable::printable;
 use httpd_semguard::processes;
-use httpd_semguard::report::printable;
 use httpd_semguard::sysv::{Limits, Usage};
 
 /// A check: it panics where the promise is broken.
