@@ -64,7 +64,9 @@ use nix::unistd::{
 };
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    // Its own name may hold any byte.
+    let words = std::env::args_os().skip(1).map(|word| word.into_string().expect("UTF-8"));
+    let words: Vec<String> = words.collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if let Err(e) = act(&words, &mut Vec::new()) {
         let _ = writeln!(io::stderr(), "actor: {e}");
