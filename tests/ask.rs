@@ -1,0 +1,329 @@
+//! Control programs that do not answer as httpd's does: each gives one line that says why, none
+//! stops a start, none holds the guard up for longer than it may, and nothing of them stays.
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::{Namespace, Run, wait_until};
+
+/// Room for everything.
+const ROOMY: &str = "250 32000 32 128";
+
+/// Room for nothing.
+const FULL: &str = "250 32000 32 0";
+
+/// What httpd prints that makes one accept mutex by sysvsem.
+const DUMP: &str = include_str!("dumps/prefork-sysvsem-2listen.txt");
+
+/// Far more than `--ask-timeout 1` twice, and far less than what the programs here would take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const CONTROL: &str = "/run/t/apachectl";
+
+/// What is taken where nothing was heard.
+const ASSUMED: &str = "; taking it to need 0 to 1 semaphore set (assumed: at most the accept lock)";
+
+/// A control program of these lines of shell.
+fn control(ns: &Namespace, script: &str) {
+    ns.write("apachectl", &format!("#!/bin/sh\n{script}\n"));
+    ns.sh(&format!("chmod 755 {CONTROL}")).exits(0);
+}
+
+/// The guard, with this control program, within the deadline.
+fn guard_with(ns: &Namespace, httpd: &str, args: &str) -> Run {
+    let began = Instant::now();
+    let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
+    command.args(args.split_whitespace()).args(["--ask-timeout", "1", "--log", "stderr"]);
+    let run = Run::of(command.args(["--httpd", httpd]));
+    assert!(began.elapsed() < DEADLINE, "it took {:?}: {run}", began.elapsed());
+    run
+}
+
+fn guard(ns: &Namespace, args: &str) -> Run {
+    guard_with(ns, CONTROL, args)
+}
+
+fn limit(ns: &Namespace, sem: &str) {
+    ns.sh(&format!("echo {sem} >/proc/sys/kernel/sem")).exits(0);
+}
+
+/// Waits until nobody lives in the namespace but its first process.
+#[track_caller]
+fn everybody_is_gone(ns: &Namespace) {
+    wait_until("no child is left", || {
+        let entries = fs::read_dir(ns.path("/proc")).expect("proc");
+        let names = entries.map_while(Result::ok).map(|e| e.file_name());
+        let pids = names.filter_map(|n| n.to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| *pid != 1).all(|pid| !ns.lives(pid))
+    });
+}
+
+/// A control program that is not heard for this reason, whatever room there is.
+#[track_caller]
+fn is_not_heard(script: &str, reason: &str) {
+    let ns = Namespace::new(ROOMY);
+    control(&ns, script);
+    is_not_heard_at(&ns, CONTROL, reason);
+}
+
+#[track_caller]
+fn is_not_heard_at(ns: &Namespace, httpd: &str, reason: &str) {
+    let line = format!("httpd-semguard: httpd was not heard: {reason}{ASSUMED}\n");
+    let roomy = guard_with(ns, httpd, "check -q --user 33").exits(0);
+    assert_eq!(roomy.err, line, "{roomy}");
+    limit(ns, FULL);
+    let full = guard_with(ns, httpd, "check -q --user 33").exits(0);
+    assert!(full.err.starts_with(&line), "{full}");
+    full.logs("httpd may not start: ").does_not_log("would not start");
+    let strict = guard_with(ns, httpd, "guard -q --user 33 --strict").exits(69);
+    strict.logs("httpd may not start: ").does_not_log("would not start");
+    everybody_is_gone(ns);
+}
+
+// Programs that say nothing of use.
+
+#[test]
+fn one_that_hangs_with_children_is_given_up_and_killed() {
+    require!();
+    is_not_heard(
+        "sleep 1000 & sleep 1000 & (sleep 1000; sleep 1000)",
+        "/run/t/apachectl did not answer within 1 s",
+    );
+}
+
+#[test]
+fn one_that_ignores_being_asked_to_end_is_killed() {
+    require!();
+    is_not_heard(
+        "trap '' TERM INT HUP; while :; do sleep 1000; done",
+        "/run/t/apachectl did not answer within 1 s",
+    );
+}
+
+#[test]
+fn one_that_closes_its_pipes_and_lives_on_is_killed() {
+    require!();
+    is_not_heard("exec >&- 2>&-; sleep 1000", "/run/t/apachectl did not answer within 1 s");
+}
+
+#[test]
+fn one_that_trickles_for_ever_is_given_up() {
+    require!();
+    is_not_heard(
+        "while :; do echo x; sleep 0.1; done",
+        "/run/t/apachectl did not answer within 1 s",
+    );
+}
+
+#[test]
+fn one_that_prints_without_end_is_cut_off() {
+    require!();
+    for to in ["1", "2"] {
+        is_not_heard(
+            &format!("head -c 100000000 /dev/zero >&{to}"),
+            "/run/t/apachectl printed more than 32 MiB",
+        );
+    }
+}
+
+#[test]
+fn binary_garbage_is_no_answer() {
+    require!();
+    is_not_heard(
+        "head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2",
+        "/run/t/apachectl does not answer as httpd does",
+    );
+}
+
+#[test]
+fn nothing_at_all_is_no_answer() {
+    require!();
+    is_not_heard("exit 0", "/run/t/apachectl does not answer as httpd does");
+}
+
+#[test]
+fn one_that_fails_is_quoted() {
+    require!();
+    is_not_heard(
+        "echo 'AH00526: Syntax error on line 7'; echo 'AH00526: Invalid command' >&2; exit 1",
+        "/run/t/apachectl says: AH00526: Invalid command",
+    );
+}
+
+#[test]
+fn one_that_fails_without_a_word_is_told_by_how_it_ended() {
+    require!();
+    is_not_heard("exit 3", "/run/t/apachectl says: nothing, and exits 3");
+    is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing, and dies of signal 11");
+}
+
+#[test]
+fn one_that_waits_for_input_gets_none() {
+    require!();
+    is_not_heard("cat; echo no input >&2; exit 1", "/run/t/apachectl says: no input");
+}
+
+#[test]
+fn nothing_of_what_it_says_can_steer_a_terminal_or_break_the_line() {
+    require!();
+    is_not_heard(
+        r"printf '\033[31mred\033]0;title\007 a\tb\r\302\233c\n\nnext' >&2; exit 1",
+        r"/run/t/apachectl says: \u{1b}[31mred\u{1b}]0;title\u{7} a\tb\r\u{9b}c next",
+    );
+}
+
+#[test]
+fn a_long_complaint_is_cut() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    control(&ns, "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1");
+    let run = guard(&ns, "check -q --user 33").exits(0).logs("/run/t/apachectl says: xxx");
+    assert!(run.err.len() < 1000, "{run}");
+}
+
+// Programs that cannot be run.
+
+#[test]
+fn one_that_is_missing_or_no_program_is_told() {
+    require!();
+    let missing = "cannot be run: No such file or directory (os error 2)";
+    is_not_heard_at(&Namespace::new(ROOMY), CONTROL, &format!("{CONTROL} {missing}"));
+    is_not_heard_at(
+        &Namespace::new(ROOMY),
+        "/no\tsuch\x1b",
+        &format!("/no\\tsuch\\u{{1b}} {missing}"),
+    );
+
+    let ns = Namespace::new(ROOMY);
+    ns.write("apachectl", "#!/bin/sh\n");
+    let denied = "cannot be run: Permission denied (os error 13)";
+    is_not_heard_at(&ns, CONTROL, &format!("{CONTROL} {denied}"));
+    is_not_heard_at(&Namespace::new(ROOMY), "/run/t", &format!("/run/t {denied}"));
+}
+
+#[test]
+fn a_relative_path_is_not_run() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    is_not_heard_at(&ns, "apachectl", "--httpd apachectl is not an absolute path");
+}
+
+#[test]
+fn where_no_httpd_is_installed_that_is_said() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    // An empty directory over that of the control programs, with what the guard needs elsewhere.
+    ns.sh("mount -t tmpfs tmpfs /usr/sbin && mkdir -p /usr/local/apache2 2>/dev/null; true");
+    let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
+    let run = Run::of(command.args(["check", "--user", "33", "--log", "stderr"])).exits(0);
+    run.logs("httpd was not heard: no httpd was found to ask (see --httpd); taking it to need");
+}
+
+// Programs that do answer.
+
+#[test]
+fn an_answer_is_taken_though_a_child_keeps_the_pipes_open_and_the_child_is_killed() {
+    require!();
+    let ns = Namespace::new(FULL);
+    ns.write("dump", DUMP);
+    control(&ns, "cat /run/t/dump; sleep 1000 &");
+    let run = guard(&ns, "check --user 33").exits(69).does_not_log("not heard");
+    run.logs("httpd would not start: (28)No space left on device: AH00023");
+    everybody_is_gone(&ns);
+}
+
+#[test]
+fn one_that_leaves_its_process_group_holds_nobody_up() {
+    require!();
+    let ns = Namespace::new(FULL);
+    ns.write("dump", DUMP);
+    control(&ns, "cat /run/t/dump; setsid sleep 1000 &");
+    guard(&ns, "check --user 33").exits(69).does_not_log("not heard");
+    control(&ns, "setsid sleep 1000");
+    guard(&ns, "check --user 33").exits(0).logs("did not answer within 1 s");
+}
+
+#[test]
+fn nothing_in_an_answer_can_steer_a_terminal() {
+    require!();
+    let ns = Namespace::new(FULL);
+    ns.write(
+        "dump",
+        "# In file: /x\x1b[31m\n#   1:\nRewriteMap m prg:/\x1b[31mred\x07\nServerRoot: \"/e\"\n\
+         Mutex default: dir=\"/\x1b[1m\" mechanism=sysvsem \nMutex rewrite-map: using_defaults\n\
+         Mutex o\x1b[2mdd: using_defaults\nUser: name=\"w\x1b[31mw\" id=33\n\
+         Loaded Modules:\n core_module (static)\n re\x1b[3mwrite_module (shared)\n",
+    );
+    control(&ns, "cat /run/t/dump");
+    for args in ["check -v", "guard -v", "list -v"] {
+        let run = guard(&ns, args);
+        assert!(!run.err.contains(['\x1b', '\x07']), "{:?}", run.err);
+        assert!(!run.out.contains(['\x1b', '\x07']), "{:?}", run.out);
+        run.does_not_log("not heard");
+    }
+}
+
+#[test]
+fn arguments_after_the_dashes_arrive_as_they_are_and_first() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.write("dump", DUMP);
+    control(&ns, "printf '<%s>' \"$@\" >>/run/t/args; echo >>/run/t/args; cat /run/t/dump");
+    let given = ["-f", "conf/a  b.conf", "", "-D", "NAME", "*", "$(x)", "--help", "a\nb", "ü\x1b"];
+    let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
+    command.args(["check", "--user", "33", "--httpd", CONTROL, "--"]).args(given);
+    Run::of(&mut command).exits(0);
+    let arrived = fs::read_to_string(ns.path("/run/t/args")).expect("they arrived");
+    let all: String = given.iter().map(|a| format!("<{a}>")).collect();
+    assert!(
+        arrived.starts_with(&format!(
+            "{all}<-t><-D><DUMP_RUN_CFG><-D><DUMP_MODULES><-D><DUMP_CONFIG>"
+        )),
+        "{arrived}"
+    );
+}
+
+// What no answer means, and what it does not.
+
+#[test]
+fn a_list_needs_no_answer() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let orphan = ns.orphans(1, 33)[0];
+    control(&ns, "sleep 1000");
+    let run = guard(&ns, "list").exits(0);
+    assert!(run.verdict(orphan).starts_with("orphan"), "{run}");
+}
+
+#[test]
+fn no_answer_keeps_no_orphan_in_the_table() {
+    require!();
+    let ns = Namespace::new("250 32000 32 2");
+    ns.orphans(2, 33);
+    control(&ns, "exit 1");
+    guard(&ns, "guard --user 33").exits(0).logs("httpd was not heard");
+    assert_eq!(ns.ids(), []);
+}
+
+#[test]
+fn unasked_it_takes_one_accept_lock_for_sure_and_a_full_table_is_a_failure() {
+    require!();
+    let ns = Namespace::new(FULL);
+    control(&ns, "touch /run/t/was-run; exit 1");
+    let run = guard(&ns, "check --user 33 --no-ask").exits(69);
+    run.logs("httpd would not start: (28)No space left on device: AH00023").does_not_log("heard");
+    assert!(!ns.path("/run/t/was-run").exists(), "--no-ask asks nobody");
+    limit(&ns, ROOMY);
+    guard(&ns, "check --user 33 --no-ask").exits(0).does_not_log("heard");
+}
+
+#[test]
+fn a_need_that_is_given_holds_without_an_answer() {
+    require!();
+    let ns = Namespace::new(FULL);
+    control(&ns, "exit 1");
+    guard(&ns, "check --user 33 --need 1").exits(69).logs("would not start");
+    guard(&ns, "check --user 33 --need 0").exits(0).does_not_log("may not start");
+}
