@@ -96,9 +96,7 @@ impl World<'_> {
                 Ok(())
             }
             Step::Wait(n) => {
-                // Now and then, beyond what times in whole seconds can tell apart.
-                let long = if n % 12 == 0 { 5_100 } else { n % 60 };
-                sleep(Duration::from_millis(long));
+                sleep(Duration::from_millis(if step.is_long() { 5_100 } else { n % 60 }));
                 Ok(())
             }
             Step::Age(seconds) => {
@@ -162,7 +160,7 @@ impl World<'_> {
         let verbs = if rootless { format!("as {uid} exec {path}") } else { format!("exec {path}") };
         let like = World::blank(Role::Launcher, own, instance);
         let Some(name) = self.born(None, &verbs, like, number)? else { return Ok(()) };
-        self.make_some(&name, r.below(4))
+        self.make_some(&name, 1 + r.below(3))
     }
 
     fn make_some(&mut self, name: &str, count: usize) -> Outcome {

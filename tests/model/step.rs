@@ -47,13 +47,13 @@ impl Step {
     pub(crate) fn random(r: &mut Random) -> Step {
         type Make = fn(u64) -> Step;
         const WEIGHTS: &[(usize, Make)] = &[
-            (8, Step::Start),
-            (10, Step::Detach),
-            (6, Step::Make),
+            (10, Step::Start),
+            (14, Step::Detach),
+            (8, Step::Make),
             (2, Step::HalfMake),
             (3, Step::Give),
             (18, Step::ForkWorker),
-            (12, Step::Touch),
+            (14, Step::Touch),
             (5, Step::Lock),
             (5, Step::Unlock),
             (4, Step::Churn),
@@ -63,22 +63,22 @@ impl Step {
             (5, Step::WorkerKilled),
             (5, Step::Graceful),
             (6, Step::LeaderKilled),
-            (6, Step::InstanceKilled),
+            (8, Step::InstanceKilled),
             (3, Step::CleanStop),
-            (3, |_| Step::AllHttpdKilled),
+            (5, |_| Step::AllHttpdKilled),
             (2, Step::UserKilled),
-            (10, Step::Reborn),
+            (8, Step::Reborn),
             (4, Step::Rewind),
             (2, Step::Cgi),
             (3, Step::OwnSet),
             (3, Step::OtherStarts),
             (5, Step::OtherMakes),
-            (4, Step::OtherEnds),
+            (9, Step::OtherEnds),
             (1, Step::Hoard),
             (1, Step::Upgrade),
             (3, Step::Wait),
             (45, Step::Guard),
-            (30, Step::GuardBeside),
+            (32, Step::GuardBeside),
             (12, Step::StopGuard),
             (6, |_| Step::GoOn),
         ];
@@ -90,6 +90,23 @@ impl Step {
             at -= weight;
         }
         unreachable!("less than the sum")
+    }
+
+    /// Of a world in which nothing keeps its number.
+    pub(crate) fn restless(r: &mut Random) -> Step {
+        let n = r.next();
+        match r.below(10) {
+            0..=3 => Step::Guard(n),
+            4 | 5 => Step::GuardBeside(n),
+            6 | 7 => Step::Rewind(n),
+            8 => Step::StopGuard(n),
+            _ => Step::Wait(n),
+        }
+    }
+
+    /// Whether it is a wait beyond what times in whole seconds can tell apart.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(self, Step::Wait(n) if n % 6 == 0)
     }
 
     pub(crate) fn runs_a_guard(self) -> bool {

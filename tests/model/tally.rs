@@ -12,6 +12,8 @@ pub(crate) struct Case {
     pub(crate) state: &'static str,
     /// Its last pid is the number of a living process that does not know it.
     pub(crate) reborn: bool,
+    /// Whoever knew it died while the guard ran.
+    pub(crate) dying: bool,
 }
 
 /// What became of a set while a guard ran.
@@ -91,25 +93,27 @@ impl fmt::Display for Tally {
         let row = |f: &mut fmt::Formatter<'_>, name: &str, n: &Figures| {
             writeln!(
                 f,
-                "{name:<80}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
+                "{name:<88}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
                 n.alive, n.orphaned, n.removed, n.kept, n.left, n.wrong
             )
         };
         writeln!(
             f,
-            "{:<80}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
+            "{:<88}{:>7}{:>10}{:>9}{:>7}{:>7}{:>7}",
             "sets seen by guards", "alive", "orphaned", "removed", "kept", "ended", "wrong"
         )?;
         let mut all = Figures::default();
         for (case, figures) in &self.by_case {
             let reborn = if case.reborn { ", its last pid reborn" } else { "" };
-            row(f, &format!("{}: {}{reborn}", case.origin, case.state), figures)?;
+            let dying = if case.dying { ", and dies meanwhile" } else { "" };
+            row(f, &format!("{}: {}{dying}{reborn}", case.origin, case.state), figures)?;
             all.add(figures);
         }
         row(f, "all", &all)?;
         writeln!(
             f,
-            "(ended: httpd removed it itself meanwhile; a set counts in each guard run that saw it)"
+            "(alive: known to a living process all the while; ended: httpd removed it itself; a set \
+             counts in each run that saw it)"
         )?;
         write!(
             f,

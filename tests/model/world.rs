@@ -473,7 +473,7 @@ impl<'n> World<'n> {
         };
         let last_pid = rows.iter().find(|r| r.id == id).map_or(0, |r| r.last_pid);
         let reborn = self.processes.values().any(|p| p.pid == last_pid && !p.knows.contains(&id));
-        Case { origin: set.origin, state, reborn }
+        Case { origin: set.origin, state, reborn, dying: false }
     }
 
     fn cases(&self, rows: &[Row]) -> Vec<(i32, Case, bool)> {
@@ -660,7 +660,8 @@ impl<'n> World<'n> {
                     } else {
                         Fate::Left
                     };
-                    self.tally.count(case, known, fate);
+                    let dying = known && fate != Fate::Left && self.knowers(id).next().is_none();
+                    self.tally.count(Case { dying, ..case }, known && !dying, fate);
                 }
             }
         }
