@@ -15,7 +15,7 @@ use httpd_semguard::httpd::dump;
 use httpd_semguard::verdict::{LastPid, Reason, Verdict};
 
 /// How long one check may go on, and how many inputs it takes at most.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_millis(700);
 const INPUTS: usize = 40_000;
 
 /// xorshift64* (Vigna): good enough to damage text.
