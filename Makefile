@@ -85,6 +85,15 @@ uninstall: ## remove what "make install" put in place; the same variables; setti
 deb: build completions ## make the Debian package (target/deb)
 	packaging/deb/build.sh $(target)
 
+# Builds from the vendored crates, in a tree of its own.
+rpm: ## make the RPM package and its source package (target/rpm)
+	@mkdir -p $(target)
+	packaging/rpm/build.sh $(target)
+
+vendor: ## make the archive of all crates, for builds without a registry (target/rpm/SOURCES)
+	@mkdir -p $(target)
+	packaging/rpm/build.sh $(target) vendor
+
 clean: ## remove what was built
 	$(CARGO) clean
 

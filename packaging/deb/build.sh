@@ -32,7 +32,7 @@ export SOURCE_DATE_EPOCH
 # ---- files -------------------------------------------------------------------------------------
 
 CARGO_TARGET_DIR=$target make --no-print-directory install DESTDIR="$stage" PREFIX=/usr \
-    UNITS='apache2 apache2@' SETTINGS=/etc/default/httpd-semguard >/dev/null
+    UNITS='apache2 apache2@' ZSHDIR=/usr/share/zsh/vendor-completions >/dev/null
 
 doc=$stage/usr/share/doc/httpd-semguard
 packaging/licences.sh /usr/share/common-licenses/Apache-2.0 >"$doc/copyright"

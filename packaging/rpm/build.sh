@@ -1,0 +1,52 @@
+#!/bin/sh
+# Makes the .rpm and its source package in a tree of its own; needs rpmbuild, and no root. Called by
+# "make rpm" and "make vendor".
+#
+#   packaging/rpm/build.sh TARGET            TARGET: cargo's target directory
+#   packaging/rpm/build.sh TARGET vendor     make only the archive of all crates
+#   packaging/rpm/build.sh TARGET prebuilt   package what is built in TARGET already
+set -eu
+
+target=$(readlink -e "${1:?name the target directory}")
+how=${2:-}
+cd "$(dirname "$0")/../.."
+cargo=${CARGO:-cargo}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+name=httpd-semguard-$version
+top=$target/rpm
+mkdir -p "$top/SOURCES"
+
+# The same sources give the same archive. Crates for other systems are named in Cargo.lock and must
+# be there, but not their code: most of it is import libraries.
+pack() {
+    LC_ALL=C tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 "$@" | gzip -n
+}
+
+if [ "$how" != prebuilt ]; then
+    rm -rf "$top/vendor"
+    "$cargo" vendor --quiet --locked --versioned-dirs "$top/vendor" >/dev/null
+    pack -C "$top" --exclude='*.a' --exclude='*.lib' --exclude='windows-[0-9]*/src/Windows' \
+        -c vendor >"$top/SOURCES/$name-vendor.tar.gz"
+    rm -rf "$top/vendor"
+    if [ "$how" = vendor ]; then
+        echo "$top/SOURCES/$name-vendor.tar.gz"
+        exit
+    fi
+fi
+pack --exclude-vcs --exclude=target --exclude=./vendor --transform="s,^\.,$name," -c . \
+    >"$top/SOURCES/$name.tar.gz"
+
+set -- -bb
+if [ "$how" = prebuilt ]; then
+    packaging/licences.sh LICENSE >"$target/THIRD-PARTY"
+    set -- "$@" --with prebuilt --define "prebuilt_target $target"
+else
+    set -- -ba
+fi
+# Where rpm is not what installs packages, its database does not know the compiler.
+[ -e /etc/redhat-release ] || set -- "$@" --nodeps
+rm -rf "$top/RPMS" "$top/SRPMS"
+rpmbuild --quiet --define "_topdir $top" --define "_dbpath $top/db" "$@" \
+    packaging/rpm/httpd-semguard.spec >"$top/log" 2>&1 || { cat "$top/log" >&2; exit 1; }
+rm -rf "$top/BUILD/$name" "$top/BUILDROOT"
+find "$top/RPMS" "$top/SRPMS" -name '*.rpm' 2>/dev/null | sort
