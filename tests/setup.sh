@@ -7,8 +7,8 @@
 set -euo pipefail
 
 # The one list.
-readonly PACKAGES=(apache2 curl groff-base iproute2 libcap2-bin mandoc openssl procps shellcheck
-    strace util-linux)
+readonly PACKAGES=(apache2 binutils curl dpkg-dev fish groff-base iproute2 libcap2-bin lintian mandoc
+    openssl procps rpm rpmlint shellcheck strace systemd util-linux zsh)
 
 # Services that come with them.
 readonly SERVICES=(apache2 apache-htcacheclean)

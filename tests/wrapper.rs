@@ -1,0 +1,300 @@
+//! apachectl-semguard: against a stub of the guard and of apachectl, which record how they were
+//! called, under each shell that is /bin/sh somewhere; then against the real ones.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Namespace, Run};
+
+mod common;
+
+const WRAPPER: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/apachectl/apachectl-semguard");
+
+/// What a stub does: its own name, its process and its arguments, each ended by a null byte, and
+/// a line at the end.
+const STUB: &str = "#!/bin/sh\n\
+    me=${0##*/}; here=${0%/*}\n\
+    { printf '%s\\000' \"$me\" \"$@\"; printf '\\n\\000'; } >>\"$here/calls\"\n\
+    env >\"$here/$me.env\"; echo $$ >\"$here/$me.pid\"\n\
+    echo \"$me speaks\" >&2\n\
+    [ ! -e \"$here/$me.exit\" ] || exit \"$(cat \"$here/$me.exit\")\"\n";
+
+/// A scratch directory with a stub of the guard and of apachectl.
+struct Stubs(PathBuf);
+
+impl Stubs {
+    fn new(name: &str) -> Stubs {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wrapper-{name}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).expect("a directory");
+        for stub in ["guard", "ctl"] {
+            fs::write(dir.join(stub), STUB).expect("written");
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(dir.join(stub), mode).expect("executable");
+        }
+        Stubs(dir)
+    }
+
+    fn exit_with(&self, stub: &str, code: i32) {
+        fs::write(self.0.join(format!("{stub}.exit")), code.to_string()).expect("written");
+    }
+
+    fn command(&self, shell: &[&str], args: &[&str]) -> Command {
+        let _ = fs::remove_file(self.0.join("calls"));
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).arg(WRAPPER).args(args).stdin(Stdio::null()).env_clear();
+        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("SEMGUARD", self.0.join("guard"))
+            .env("APACHECTL", self.0.join("ctl"))
+            .env("SEMGUARD_SETTINGS", self.0.join("settings"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(&mut self.command(&["sh"], args))
+    }
+
+    /// Who was called with what, in order.
+    fn calls(&self) -> Vec<Vec<String>> {
+        let text = fs::read_to_string(self.0.join("calls")).unwrap_or_default();
+        let mut calls = vec![Vec::new()];
+        for word in text.split_terminator('\0') {
+            match word {
+                "\n" => calls.push(Vec::new()),
+                word => calls.last_mut().expect("one").push(word.to_owned()),
+            }
+        }
+        calls.pop();
+        calls
+    }
+
+    /// The value of a variable that a stub had.
+    fn variable(&self, stub: &str, name: &str) -> Option<String> {
+        let env = fs::read_to_string(self.0.join(format!("{stub}.env"))).expect("it was called");
+        env.lines().find_map(|l| Some(l.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    }
+}
+
+impl Drop for Stubs {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// The shells that are /bin/sh on some system, of those that are here; dash at least.
+fn shells() -> Vec<&'static [&'static str]> {
+    let all: [&[&str]; 3] = [&["sh"], &["bash", "--posix"], &["busybox", "sh"]];
+    let found = |shell: &&&[&str]| Path::new("/bin").join(shell[0]).exists();
+    all.iter().filter(found).copied().collect()
+}
+
+/// Arguments that start httpd or reload it, and what the guard gets of them.
+const STARTS: &[(&[&str], &[&str])] = &[
+    (&["start"], &[]),
+    (&["restart"], &[]),
+    (&["graceful"], &[]),
+    (&["-k", "start"], &[]),
+    (&["-k", "restart"], &[]),
+    (&["-k", "graceful"], &[]),
+    (&["-kstart"], &[]),
+    (&["-kgraceful"], &[]),
+    (&["start", "-f", "/etc/a b.conf"], &["-f", "/etc/a b.conf"]),
+    (&["-f", "a.conf", "-k", "start"], &["-f", "a.conf"]),
+    (&["-k", "start", "-fa.conf", "-DONE", "-D", "TWO"], &["-fa.conf", "-DONE", "-D", "TWO"]),
+    (&["-d", "/srv", "-k", "graceful"], &["-d", "/srv"]),
+    (&["-DFOREGROUND"], &["-DFOREGROUND"]),
+    (&["-D", "FOREGROUND"], &["-D", "FOREGROUND"]),
+    (&["-X"], &[]),
+    (&["-X", "-f", "x"], &["-f", "x"]),
+    (&["-Xf", "x"], &["-f", "x"]),
+    // What is about the log is none of the guard's, also where it looks like something else.
+    (&["-e", "debug", "-E", "-f", "-k", "start"], &[]),
+    (&["-k", "start", "-C", "Listen *:80", "-c", ""], &["-C", "Listen *:80", "-c", ""]),
+    (&["-f", "-t", "-k", "start"], &["-f", "-t"]),
+    (&["-f", "*", "-D", "$HOME", "-k", "start"], &["-f", "*", "-D", "$HOME"]),
+    (&["-f", "a\n b  c\\n", "-k", "start"], &["-f", "a\n b  c\\n"]),
+    (&["-c", "`false` \"'", "-DX"], &["-c", "`false` \"'", "-DX"]),
+];
+
+/// Arguments that do not.
+const OTHERS: &[&[&str]] = &[
+    &[],
+    &[""],
+    &["stop"],
+    &["graceful-stop"],
+    &["configtest"],
+    &["status"],
+    &["fullstatus"],
+    &["help"],
+    &["startssl"],
+    &["start "],
+    &["*"],
+    &["-"],
+    &["-t"],
+    &["-v"],
+    &["-V"],
+    &["-l"],
+    &["-L"],
+    &["-S"],
+    &["-M"],
+    &["-h"],
+    &["-?"],
+    &["--help"],
+    &["-k"],
+    &["-k", "stop"],
+    &["-k", "graceful-stop"],
+    &["-kstop"],
+    &["-k", ""],
+    &["-f", "start", "-k", "stop"],
+    &["-f"],
+    &["-f", "a b", "-t"],
+    &["-t", "-D", "DUMP_RUN_CFG"],
+    &["-DX", "-tDY"],
+    &["-k", "start", "-t"],
+    &["-f", "x", "start"],
+    &["stop", "a  b", "", "*", "$HOME", "a\nb", "\\"],
+];
+
+#[test]
+fn every_start_and_reload_is_guarded_and_reaches_apachectl_untouched() {
+    let stubs = Stubs::new("starts");
+    for shell in shells() {
+        for (args, handed) in STARTS {
+            Run::of(&mut stubs.command(shell, args)).exits(0);
+            let guard = [&["guard", "guard", "--"], *handed].concat();
+            let ctl = [&["ctl"], *args].concat();
+            assert_eq!(stubs.calls(), [guard, ctl], "{shell:?} {args:?}");
+        }
+    }
+}
+
+#[test]
+fn everything_else_goes_straight_to_apachectl() {
+    let stubs = Stubs::new("others");
+    for shell in shells() {
+        for args in OTHERS {
+            Run::of(&mut stubs.command(shell, args)).exits(0);
+            assert_eq!(stubs.calls(), [[&["ctl"], *args].concat()], "{shell:?} {args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_fails_stops_the_start_with_its_code_and_its_message() {
+    let stubs = Stubs::new("fails");
+    for code in [1, 64, 69, 70, 71, 77, 78, 255] {
+        stubs.exit_with("guard", code);
+        let run = stubs.run(&["-k", "start"]).exits(code).logs("guard speaks");
+        assert_eq!(run.err, "guard speaks\n");
+        assert_eq!(stubs.calls().len(), 1, "apachectl was called after {code}");
+        // Who asks for something else is not stopped.
+        stubs.run(&["stop"]).exits(0);
+    }
+}
+
+#[test]
+fn the_exit_code_is_that_of_apachectl_else_and_its_process_takes_the_place() {
+    let stubs = Stubs::new("code");
+    for code in [0, 1, 8, 69] {
+        stubs.exit_with("ctl", code);
+        for args in [&["start"], &["stop"]] {
+            let child = stubs.command(&["sh"], args).stderr(Stdio::piped()).spawn().expect("runs");
+            let pid = child.id().to_string();
+            Run::end(child).exits(code);
+            let ctl = fs::read_to_string(stubs.0.join("ctl.pid")).expect("it was called");
+            assert_eq!(ctl.trim(), pid, "apachectl is a process of its own");
+        }
+    }
+}
+
+#[test]
+fn settings_are_read_as_systemd_reads_them_and_never_run() {
+    let stubs = Stubs::new("settings");
+    let settings = "# HTTPD_SEMGUARD_LOG=syslog\n\
+        HTTPD_SEMGUARD_USER=first\n\
+        HTTPD_SEMGUARD_USER=\"two words\"\n\
+        HTTPD_SEMGUARD_HTTPD='$(touch pwned)'\n\
+        HTTPD_SEMGUARD_NEED=`touch pwned`; touch pwned\n\
+        HTTPD_SEMGUARD_x$(touch pwned)=1\n\
+        PATH=/nowhere\n\
+        touch pwned\n\
+        HTTPD_SEMGUARD_MIN_FREE=3\n\
+        HTTPD_SEMGUARD_STRICT=yes";
+    fs::write(stubs.0.join("settings"), settings).expect("written");
+    let mut command = stubs.command(&["sh"], &["start"]);
+    command.env("HTTPD_SEMGUARD_MIN_FREE", "7").current_dir(&stubs.0);
+    Run::of(&mut command).exits(0);
+    let of = |name: &str| stubs.variable("guard", &format!("HTTPD_SEMGUARD_{name}"));
+    assert_eq!(of("USER").as_deref(), Some("two words"), "the later line counts");
+    assert_eq!(of("HTTPD").as_deref(), Some("$(touch pwned)"));
+    assert_eq!(of("NEED").as_deref(), Some("`touch pwned`; touch pwned"));
+    assert_eq!(of("MIN_FREE").as_deref(), Some("7"), "what the caller set counts more");
+    assert_eq!(of("STRICT").as_deref(), Some("yes"), "a last line without its end");
+    assert_eq!(of("LOG"), None);
+    assert_ne!(stubs.variable("guard", "PATH").as_deref(), Some("/nowhere"));
+    assert!(!stubs.0.join("pwned").exists());
+}
+
+#[test]
+fn without_a_guard_httpd_starts_and_a_line_says_so() {
+    let stubs = Stubs::new("none");
+    fs::remove_file(stubs.0.join("guard")).expect("removed");
+    stubs.run(&["start"]).exits(0).logs("httpd starts without it");
+    assert_eq!(stubs.calls(), [["ctl", "start"]]);
+    stubs.run(&["stop"]).exits(0).does_not_log("without it");
+}
+
+#[test]
+fn with_the_real_apachectl_a_killed_httpd_starts_again_and_again() {
+    require!("apache2ctl", "apache2");
+    let ns = Namespace::new("250 32000 32 4");
+    let modules = "/usr/lib/apache2/modules";
+    let conf = ns.write(
+        "a httpd.conf",
+        &format!(
+            "ServerName test\nPidFile /run/t/pid\nErrorLog /run/t/error\nMutex sysvsem default\n\
+             LoadModule mpm_prefork_module {modules}/mod_mpm_prefork.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             Listen 127.0.0.1:8080\nListen 127.0.0.1:8081\nStartServers 1\n\
+             User www-data\nGroup www-data\n"
+        ),
+    );
+    // apache2ctl makes its directories below it.
+    ns.sh("mkdir -p /run/lock").exits(0);
+    let guard = ns.guard_copy();
+    let wrapper = |args: &str| {
+        let call = format!("SEMGUARD={guard} SEMGUARD_SETTINGS= {WRAPPER} {args}");
+        ns.sh(&call)
+    };
+    wrapper("-t").exits(0).logs("Syntax OK");
+    wrapper("configtest").exits(0).logs("Syntax OK").does_not_log("semaphore");
+    assert!(wrapper("-v").exits(0).out.contains("Apache/2"));
+    wrapper("no-such-verb").exits(1);
+
+    let start = format!("-k start -f '{conf}'");
+    for round in 0..6 {
+        let run = wrapper(&start).exits(0);
+        assert!(round == 0 || run.err.contains("semaphore set"), "nothing was removed: {run}");
+        common::wait_until("httpd runs", || ns.path("/run/t/pid").exists());
+        if round == 0 {
+            // A reload gives back its own sets before it makes new ones: no room is no hindrance.
+            ns.sh("echo 250 32000 32 1 > /proc/sys/kernel/sem").exits(0);
+            wrapper(&format!("-k graceful -f '{conf}'")).exits(0);
+            ns.sh("echo 250 32000 32 4 > /proc/sys/kernel/sem").exits(0);
+        }
+        // As a power failure for httpd: all of it at once.
+        ns.sh("pkill -KILL -x apache2; while pgrep -x -r S,R,D apache2; do sleep 0.01; done; \
+             rm -f /run/t/pid");
+    }
+
+    ns.sh(&format!("{guard} guard -u www-data --no-ask")).exits(0);
+    ns.orphans(4, common::STRANGER);
+    let run = wrapper(&start).exits(69).logs("httpd would not start").logs("why:").logs("do:");
+    assert!(!ns.path("/run/t/pid").exists(), "httpd was started: {run}");
+}
