@@ -4,7 +4,8 @@
 #
 #   packaging/rpm/build.sh TARGET            TARGET: cargo's target directory
 #   packaging/rpm/build.sh TARGET vendor     make only the archive of all crates
-#   packaging/rpm/build.sh TARGET prebuilt   package what is built in TARGET already
+#   packaging/rpm/build.sh TARGET prebuilt [RPMBUILD-OPTIONS]
+#                                            package what is built in TARGET already
 set -eu
 
 target=$(readlink -e "${1:?name the target directory}")
@@ -36,10 +37,10 @@ fi
 pack --exclude-vcs --exclude=target --exclude=./vendor --transform="s,^\.,$name," -c . \
     >"$top/SOURCES/$name.tar.gz"
 
-set -- -bb
 if [ "$how" = prebuilt ]; then
+    shift 2
     packaging/licences.sh LICENSE >"$target/THIRD-PARTY"
-    set -- "$@" --with prebuilt --define "prebuilt_target $target"
+    set -- -bb "$@" --with prebuilt --define "prebuilt_target $target"
 else
     set -- -ba
 fi

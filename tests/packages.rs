@@ -1,0 +1,622 @@
+//! The packages, and what "make install" puts in place. Both packages are built once, around the
+//! program of these tests, and installed where nothing of this system changes: in a copy of it that
+//! is gone with the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use common::{Namespace, Run};
+
+mod common;
+
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Everything the packages hold but what is about one of them alone.
+const BOTH: [(&str, &str); 11] = [
+    ("/usr/libexec/httpd-semguard/after-httpd", "755"),
+    ("/usr/sbin/apachectl-semguard", "755"),
+    ("/usr/sbin/httpd-semguard", "755"),
+    ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
+    ("/usr/share/doc/httpd-semguard/README.md", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/container-entrypoint.sh", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
+    ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
+    ("/usr/share/man/man8/apachectl-semguard.8.gz", "644"),
+    ("/usr/share/man/man8/httpd-semguard.8.gz", "644"),
+];
+
+const OF_DEB: [(&str, &str); 8] = [
+    ("/etc/default/httpd-semguard", "644"),
+    ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
+    ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/changelog.Debian.gz", "644"),
+    ("/usr/share/doc/httpd-semguard/changelog.gz", "644"),
+    ("/usr/share/doc/httpd-semguard/copyright", "644"),
+    ("/usr/share/lintian/overrides/httpd-semguard", "644"),
+    ("/usr/share/zsh/vendor-completions/_httpd-semguard", "644"),
+];
+
+const OF_RPM: [(&str, &str); 7] = [
+    ("/etc/sysconfig/httpd-semguard", "644"),
+    ("/usr/lib/systemd/system/httpd.service.d/20-semguard.conf", "644"),
+    ("/usr/lib/systemd/system/httpd@.service.d/20-semguard.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/CHANGELOG.md", "644"),
+    ("/usr/share/licenses/httpd-semguard/LICENSE", "644"),
+    ("/usr/share/licenses/httpd-semguard/THIRD-PARTY", "644"),
+    ("/usr/share/zsh/site-functions/_httpd-semguard", "644"),
+];
+
+// ---- building ----------------------------------------------------------------------------------
+
+/// A command in the sources, with nothing of a make that runs these tests.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(SOURCE).env("LC_ALL", "C").stdin(Stdio::null());
+    for name in ["MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "CARGO_TARGET_DIR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages").join(name);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).expect("a directory");
+    dir
+}
+
+/// Makes a target directory as "make build completions" would, from what the tests have.
+fn build(name: &str) -> PathBuf {
+    let target = scratch(name);
+    fs::create_dir(target.join("release")).expect("a directory");
+    let guard = env!("CARGO_BIN_EXE_httpd-semguard");
+    let stripped = target.join("release/httpd-semguard");
+    Run::of(command("strip").arg("-o").arg(stripped).arg(guard)).exits(0);
+    let profile = Path::new(guard).parent().expect("a folder");
+    let mut cargo = command(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--locked", "--example", "completions"]);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.arg("--").arg(target.join("completions"));
+    cargo.env("CARGO_TARGET_DIR", profile.parent().expect("a folder"));
+    Run::of(&mut cargo).exits(0);
+    target
+}
+
+fn built() -> &'static Path {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    TARGET.get_or_init(|| build("target"))
+}
+
+/// The last file that a build script names.
+fn made(run: Run) -> PathBuf {
+    let run = run.exits(0);
+    PathBuf::from(run.out.lines().last().unwrap_or_else(|| panic!("it names no file\n{run}")))
+}
+
+fn deb() -> &'static Path {
+    static DEB: OnceLock<PathBuf> = OnceLock::new();
+    DEB.get_or_init(|| made(Run::of(command("packaging/deb/build.sh").arg(built()))))
+}
+
+/// The package, and a later version of it.
+fn rpms() -> &'static [PathBuf; 2] {
+    static RPMS: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    RPMS.get_or_init(|| {
+        ["%{nil}", ".1"].map(|dist| {
+            let mut build = command("packaging/rpm/build.sh");
+            build.arg(built()).args(["prebuilt", "--define", &format!("dist {dist}")]);
+            let rpm = made(Run::of(&mut build));
+            let kept = built().join(rpm.file_name().expect("a name"));
+            fs::copy(rpm, &kept).expect("copied");
+            kept
+        })
+    })
+}
+
+// ---- a copy of this system ---------------------------------------------------------------------
+
+/// This system, in namespaces of its own and with every change in memory.
+struct Machine(Namespace);
+
+impl Machine {
+    fn new(sem: &str) -> Option<Machine> {
+        let ns = Namespace::new(sem);
+        let run = ns.sh("set -e; mkdir /run/o; mount -t tmpfs tmpfs /run/o; cd /run/o; \
+             mkdir up work root; \
+             mount -t overlay overlay -o lowerdir=/,upperdir=up,workdir=work root; \
+             mount --rbind /proc root/proc; mount --rbind /dev root/dev; \
+             mount -t tmpfs -o mode=755 tmpfs root/run; mkdir root/run/lock root/run/p; \
+             mount -t tmpfs tmpfs root/tmp");
+        if run.code == Some(0) {
+            return Some(Machine(ns));
+        }
+        common::skip(&format!("no overlay of the root file system: {run}"));
+        None
+    }
+
+    fn sh(&self, script: &str) -> Run {
+        Run::of(self.0.command("chroot").args(["/run/o/root", "sh", "-c", script]))
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.0.path(&format!("/run/o/root{inside}"))
+    }
+
+    /// Brings a file in, where it counts as no change.
+    fn bring(&self, file: &Path, name: &str) -> String {
+        fs::copy(file, self.path(&format!("/run/p/{name}"))).expect("copied");
+        format!("/run/p/{name}")
+    }
+
+    /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`.
+    fn with_systemd(&self) {
+        self.sh("set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl; \
+             printf '#!/bin/sh\\necho \"$@\" >>/run/p/told\\n' >/usr/bin/systemctl; \
+             chmod 755 /usr/bin/systemctl")
+            .exits(0);
+    }
+
+    /// What systemd was told since it was asked for last.
+    fn told(&self) -> Vec<String> {
+        let told = self.sh("cat /run/p/told && rm /run/p/told").out;
+        told.lines().map(str::to_owned).collect()
+    }
+
+    /// The files that are not as they were, but for logs, caches and the package managers' own.
+    fn changed(&self) -> BTreeSet<String> {
+        let run = self.0.sh("cd /run/o/up && find . ! -type d ! -type c").exits(0);
+        let own =
+            ["/var/lib/dpkg/", "/var/lib/rpm/", "/var/log/", "/var/cache/", "/usr/lib/sysimage/"];
+        let files = run.out.lines().map(|l| l.trim_start_matches('.').to_owned());
+        files.filter(|f| !own.iter().any(|o| f.starts_with(o))).collect()
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.sh(&format!("test -e {file}")).code == Some(0)
+    }
+}
+
+// ---- what is in them ---------------------------------------------------------------------------
+
+fn expected(own: &[(&str, &str)]) -> BTreeMap<String, String> {
+    BOTH.iter().chain(own).map(|(f, m)| ((*f).to_owned(), (*m).to_owned())).collect()
+}
+
+/// "-rw-r--r--" as "644".
+fn octal(mode: &str) -> String {
+    let bit = |(i, c): (usize, char)| if c == '-' { 0 } else { 4 >> (i % 3) };
+    let bits: Vec<u32> = mode.chars().skip(1).enumerate().map(bit).collect();
+    bits.chunks(3).map(|c| c.iter().sum::<u32>().to_string()).collect()
+}
+
+#[test]
+fn the_deb_holds_what_it_should_and_all_of_it_is_roots() {
+    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make");
+    let list = Run::of(command("dpkg-deb").arg("-c").arg(deb())).exits(0);
+    let mut files = BTreeMap::new();
+    for line in list.out.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[1], "root/root", "{line}");
+        if words[0].starts_with('d') {
+            assert_eq!(octal(words[0]), "755", "{line}");
+        } else {
+            files.insert(words[5].trim_start_matches('.').to_owned(), octal(words[0]));
+        }
+    }
+    assert_eq!(files, expected(&OF_DEB));
+
+    let field = |name: &str| {
+        Run::of(command("dpkg-deb").arg("-f").arg(deb()).arg(name)).exits(0).out.trim().to_owned()
+    };
+    assert_eq!(field("Version"), format!("{}-1", env!("CARGO_PKG_VERSION")));
+    assert!(field("Depends").contains("libc6 (>= "), "{}", field("Depends"));
+    let conffiles = Run::of(command("dpkg-deb").arg("-I").arg(deb()).arg("conffiles")).exits(0);
+    assert_eq!(conffiles.out, "/etc/default/httpd-semguard\n");
+}
+
+#[test]
+fn the_rpm_holds_what_it_should_and_all_of_it_is_roots() {
+    require!("rpmbuild", "rpm", "strip", "make");
+    let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} \
+                  x%{FILEFLAGS:fflags}\n]";
+    let list = Run::of(command("rpm").args(["-qp", "--qf", format]).arg(&rpms()[0])).exits(0);
+    let (mut files, mut configuration) = (BTreeMap::new(), Vec::new());
+    for line in list.out.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[2], "root/root", "{line}");
+        if words[1].starts_with('d') {
+            assert_eq!(octal(words[1]), "755", "{line}");
+            continue;
+        }
+        if words[3].contains('c') {
+            configuration.push((words[0], words[3]));
+        }
+        // Where it puts licences by the name and the version is up to the rpm that builds.
+        let version = format!("semguard-{}", env!("CARGO_PKG_VERSION"));
+        files.insert(words[0].replace(&version, "semguard"), octal(words[1]));
+    }
+    assert_eq!(files, expected(&OF_RPM));
+    assert_eq!(configuration, [("/etc/sysconfig/httpd-semguard", "xcn")], "config, noreplace");
+}
+
+#[test]
+fn nothing_is_set_in_the_file_of_settings_and_every_variable_is_told() {
+    let text = fs::read_to_string(Path::new(SOURCE).join("packaging/httpd-semguard.default"));
+    let text = text.expect("read");
+    assert!(text.lines().all(|l| l.is_empty() || l.starts_with('#')), "{text}");
+    let command = <httpd_semguard::cli::Options as clap::CommandFactory>::command();
+    for variable in command.get_arguments().filter_map(clap::Arg::get_env) {
+        let line = format!("\n#{}=", variable.to_string_lossy());
+        assert!(text.contains(&line), "{} is missing", variable.display());
+    }
+}
+
+#[test]
+fn the_licences_are_of_what_is_linked_in_and_of_nothing_else() {
+    let run = Run::of(command("packaging/licences.sh").arg("THERE")).exits(0);
+    for linked in ["vendor/nix/*", "vendor/libc/*", "vendor/clap_builder/*", "library/*"] {
+        assert!(run.out.contains(&format!("\nFiles: {linked}\n")), "{linked}\n{run}");
+    }
+    for not_linked in ["proptest", "syn", "clap_derive", "clap_complete"] {
+        assert!(!run.out.contains(&format!("vendor/{not_linked}/")), "{not_linked}\n{run}");
+    }
+    // Every licence that is named has its text.
+    let names = run.out.lines().filter_map(|l| l.strip_prefix("License: "));
+    for name in names.flat_map(|n| n.split(" or ")) {
+        assert!(run.out.contains(&format!("\nLicense: {name}\n ")), "{name} has no text");
+    }
+}
+
+#[test]
+fn the_same_sources_give_the_same_deb() {
+    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make");
+    let again = build("again");
+    let again = made(Run::of(command("packaging/deb/build.sh").arg(again)));
+    let read = |deb: &Path| fs::read(deb).expect("read");
+    assert!(read(&again) == read(deb()), "{} differs", again.display());
+}
+
+// ---- checkers ----------------------------------------------------------------------------------
+
+#[test]
+fn lintian_finds_no_error_and_no_warning() {
+    require!("lintian", "dpkg-deb", "dpkg-shlibdeps", "strip", "make");
+    let run = Run::of(command("lintian").arg("--tag-display-limit=0").arg(deb()));
+    let found = |l: &str| l.starts_with("E: ") || l.starts_with("W: ");
+    assert!(run.code == Some(0) && !run.out.lines().any(found), "{run}");
+}
+
+#[test]
+fn rpmlint_finds_no_error_and_no_warning() {
+    require!("rpmlint", "rpmbuild", "strip", "make");
+    let args = ["-c", "packaging/rpm/rpmlint.toml", "packaging/rpm/httpd-semguard.spec"];
+    let run = Run::of(command("rpmlint").args(args).arg(&rpms()[0]));
+    run.exits(0).prints(" 0 errors, 0 warnings");
+}
+
+#[test]
+fn every_script_is_sound_to_sh_and_shellcheck() {
+    require!("shellcheck");
+    let scripts = [
+        "after-httpd",
+        "licences.sh",
+        "apachectl/apachectl-semguard",
+        "deb/build.sh",
+        "deb/postinst",
+        "deb/postrm",
+        "examples/container-entrypoint.sh",
+        "examples/sysvinit.sh",
+        "rpm/build.sh",
+    ]
+    .map(|script| format!("packaging/{script}"));
+    for script in &scripts {
+        Run::of(command("sh").arg("-n").arg(script)).exits(0);
+    }
+    Run::of(command("shellcheck").args(&scripts)).exits(0);
+}
+
+#[test]
+fn the_scripts_of_the_rpm_are_sound_to_sh_and_shellcheck() {
+    require!("shellcheck", "rpmbuild", "strip", "make");
+    for tag in ["POSTIN", "POSTUN", "TRIGGERSCRIPTS"] {
+        let mut query = command("rpm");
+        query.args(["-qp", "--qf", &format!("#!/bin/sh\n%{{{tag}}}\n")]).arg(&rpms()[0]);
+        let script = Run::of(&mut query).exits(0).out;
+        assert!(script.contains("|| :"), "{tag} may fail: {script}");
+        let file = scratch("scripts").join(tag);
+        fs::write(&file, script).expect("written");
+        Run::of(command("sh").arg("-n").arg(&file)).exits(0);
+        Run::of(command("shellcheck").arg(&file)).exits(0);
+    }
+}
+
+#[test]
+fn mandoc_has_nothing_to_remark_on_the_page_of_the_wrapper() {
+    require!("mandoc");
+    let page = "man/apachectl-semguard.8";
+    let run = Run::of(command("mandoc").args(["-Tlint", "-W", "warning", page])).exits(0);
+    assert_eq!(run.out, "", "{run}");
+}
+
+#[test]
+fn every_shell_takes_its_completion_and_bash_completes_by_it() {
+    require!("bash", "zsh", "fish");
+    let of = |name: &str| built().join("completions").join(name);
+    for (shell, file) in [("zsh", "_httpd-semguard"), ("fish", "httpd-semguard.fish")] {
+        Run::of(command(shell).arg("-n").arg(of(file))).exits(0);
+    }
+    let try_it = ". \"$0\"; COMP_WORDS=(httpd-semguard --priv); COMP_CWORD=1; \
+        $(complete -p httpd-semguard | sed 's/.*-F \\([^ ]*\\).*/\\1/') httpd-semguard --priv httpd-semguard; \
+        echo \"${COMPREPLY[*]}\"";
+    let run = Run::of(command("bash").args(["-c", try_it]).arg(of("httpd-semguard"))).exits(0);
+    assert_eq!(run.out.trim(), "--private-ipc", "{run}");
+}
+
+// ---- the check after an upgrade of httpd -------------------------------------------------------
+
+/// Runs `after-httpd` with a stub of the guard, this shell script.
+fn after_httpd(name: &str, stub: &str, settings: &str) -> Run {
+    let dir = scratch(&format!("after-{name}"));
+    let guard = dir.join("guard");
+    fs::write(&guard, format!("#!/bin/sh\n{stub}\n")).expect("written");
+    fs::set_permissions(&guard, fs::Permissions::from_mode(0o755)).expect("executable");
+    fs::write(dir.join("settings"), settings).expect("written");
+    let mut hook = command("packaging/after-httpd");
+    hook.env("SEMGUARD", guard).env("SEMGUARD_SETTINGS", dir.join("settings"));
+    Run::of(hook.env("SEMGUARD_PATIENCE", "1")).exits(0)
+}
+
+#[test]
+fn the_check_after_an_upgrade_is_silent_where_httpd_would_start() {
+    let run = after_httpd("fine", "echo all well", "");
+    assert_eq!((run.out, run.err), (String::new(), String::new()));
+    // The guard of the next start makes room.
+    let run = after_httpd("orphans", "[ \"$1\" = guard ] || { echo full; exit 69; }", "");
+    assert_eq!((run.out, run.err), (String::new(), String::new()));
+}
+
+#[test]
+fn the_check_after_an_upgrade_tells_of_every_failure_and_never_fails() {
+    for end in ["exit 69", "exit 78", "exit 64", "kill -SEGV $$", "exit 1"] {
+        let run = after_httpd("fails", &format!("echo the reason >&2; {end}"), "");
+        let run = run.prints("the next start of httpd would fail");
+        run.prints("the reason").prints("Nothing was changed");
+    }
+}
+
+#[test]
+fn the_check_after_an_upgrade_ends_in_time() {
+    let began = Instant::now();
+    after_httpd("slow", "sleep 60", "").prints("gave no answer in time");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn the_check_after_an_upgrade_goes_by_the_settings_and_runs_none() {
+    let show = "env | grep HTTPD_SEMGUARD; exit 78";
+    let settings = "HTTPD_SEMGUARD_USER=\"a b\"\nHTTPD_SEMGUARD_NEED=$(echo 3)\n\
+                    HTTPD_SEMGUARD_DRY_RUN=yes\nHTTPD_SEMGUARD_LOG=syslog\nexit 3";
+    let run = after_httpd("settings", show, settings);
+    let run = run.prints("HTTPD_SEMGUARD_USER=a b\n").prints("HTTPD_SEMGUARD_NEED=$(echo 3)\n");
+    assert!(!run.out.contains("DRY_RUN") && !run.out.contains("syslog"), "{run}");
+}
+
+#[test]
+fn the_check_after_an_upgrade_needs_no_guard() {
+    let mut hook = command("packaging/after-httpd");
+    let run = Run::of(hook.env("SEMGUARD", "/nonexistent")).exits(0);
+    assert_eq!((run.out, run.err), (String::new(), String::new()));
+}
+
+// ---- the deb on a machine ----------------------------------------------------------------------
+
+/// The same package with another version, packed again.
+fn later_deb(to: &Path) -> PathBuf {
+    let (tree, later) = (to.join("tree"), to.join("later.deb"));
+    Run::of(command("dpkg-deb").arg("-R").arg(deb()).arg(&tree)).exits(0);
+    let control = tree.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).expect("read");
+    fs::write(&control, text.replace("\nVersion: ", "\nVersion: 1:")).expect("written");
+    Run::of(command("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(tree).arg(&later))
+        .exits(0);
+    later
+}
+
+#[test]
+fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
+    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "systemd-analyze", "apache2ctl");
+    let Some(machine) = Machine::new("250 32000 32 8") else { return };
+    machine.with_systemd();
+    let before = machine.changed();
+    let reload = ["--system daemon-reload"];
+
+    let package = machine.bring(deb(), "a.deb");
+    machine.sh(&format!("dpkg -i {package}")).exits(0);
+    for (file, _) in BOTH.iter().chain(&OF_DEB) {
+        assert!(machine.has(file), "{file}");
+    }
+    assert_eq!(machine.told(), reload, "no more than a reload");
+    machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
+    let verify = "systemd-analyze verify apache2.service apache2@shop.service";
+    let run = machine.sh(verify).exits(0);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{run}");
+    // Where its drop-in calls the guard, systemd sees a fault that is made there.
+    machine.sh("mv /usr/sbin/httpd-semguard /usr/sbin/elsewhere").exits(0);
+    assert!(machine.sh(verify).err.contains("httpd-semguard"), "verify looks at the drop-ins");
+    machine.sh("mv /usr/sbin/elsewhere /usr/sbin/httpd-semguard").exits(0);
+
+    machine.sh("echo HTTPD_SEMGUARD_MIN_FREE=1 >>/etc/default/httpd-semguard").exits(0);
+    let later = machine.bring(&later_deb(&scratch("later")), "b.deb");
+    machine.sh(&format!("dpkg -i {later} </dev/null")).exits(0);
+    assert_eq!(machine.told(), reload);
+    let settings = fs::read_to_string(machine.path("/etc/default/httpd-semguard"));
+    assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_MIN_FREE=1\n"));
+
+    machine.sh("dpkg -r httpd-semguard").exits(0);
+    assert_eq!(machine.told(), reload, "systemd learns that the drop-ins are gone");
+    let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
+    assert_eq!(left, ["/etc/default/httpd-semguard"], "settings stay until a purge");
+
+    machine.sh("dpkg -P httpd-semguard").exits(0);
+    assert_eq!(machine.changed(), before);
+    let traces = "find /run/o/up -name '*semguard*' ! -type c";
+    assert_eq!(machine.0.sh(traces).out, "", "{}", machine.0.sh(traces));
+    let state = "grep -rl httpd-semguard /var/lib/dpkg/info /var/lib/dpkg/triggers";
+    assert_eq!(machine.sh(state).out, "");
+}
+
+#[test]
+fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken() {
+    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "apache2", "apache2ctl");
+    let Some(machine) = Machine::new("250 32000 32 2") else { return };
+    // A package that brings /usr/sbin/apache2, as an upgrade does.
+    let tree = scratch("apache2");
+    fs::create_dir_all(tree.join("usr/sbin")).expect("a directory");
+    fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
+    fs::copy("/usr/sbin/apache2", tree.join("usr/sbin/apache2")).expect("copied");
+    let control = "Package: some-apache2\nVersion: 1\nArchitecture: all\n\
+                   Maintainer: nobody <nobody@example.org>\nDescription: a httpd\n";
+    fs::write(tree.join("DEBIAN/control"), control).expect("written");
+    let upgrade = tree.with_extension("deb");
+    Run::of(command("dpkg-deb").args(["-Znone", "-b"]).arg(&tree).arg(&upgrade)).exits(0);
+    let upgrade = machine.bring(&upgrade, "apache2.deb");
+    let upgrade = format!("dpkg -i --force-overwrite {upgrade}");
+
+    let package = machine.bring(deb(), "a.deb");
+    machine.sh(&format!("dpkg -i {package}")).exits(0);
+    let run = machine.sh(&upgrade).exits(0).prints("Processing triggers for httpd-semguard");
+    assert!(!run.out.contains("would fail"), "{run}");
+
+    machine.sh("echo HTTPD_SEMGUARD_NEED=3 >>/etc/default/httpd-semguard").exits(0);
+    let run = machine.sh(&upgrade).exits(0).prints("the next start of httpd would fail");
+    run.prints("No space left on device").prints("why:").prints("do:");
+
+    // What a killed httpd left is no reason to alarm anybody: the next start removes it.
+    machine.sh("sed -i s/NEED=3/NEED=2/ /etc/default/httpd-semguard").exits(0);
+    let orphans = machine.0.orphans(2, common::WWW);
+    let run = machine.sh(&upgrade).exits(0).prints("Processing triggers for httpd-semguard");
+    assert!(!run.out.contains("would fail"), "{run}");
+    assert_eq!(machine.0.ids(), orphans, "the check changed something");
+
+    // A guard that is broken breaks nothing else.
+    machine.sh("printf '#!/bin/sh\\nkill -SEGV $$\\n' >/usr/sbin/httpd-semguard").exits(0);
+    machine.sh(&upgrade).exits(0);
+    machine.sh("rm /usr/sbin/httpd-semguard").exits(0);
+    machine.sh(&upgrade).exits(0);
+    machine.sh("rm -r /usr/libexec/httpd-semguard").exits(0);
+    machine.sh(&upgrade).exits(0);
+    let state = machine.sh("dpkg-query -W -f '${db:Status-Status}' httpd-semguard");
+    assert_eq!(state.out, "installed");
+}
+
+// ---- the rpm on a machine ----------------------------------------------------------------------
+
+#[test]
+fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
+    require!("rpmbuild", "rpm", "strip", "make");
+    let Some(machine) = Machine::new("250 32000 32 2") else { return };
+    machine.with_systemd();
+    let reload = ["--system daemon-reload"];
+    let debian = Path::new("/etc/debian_version").exists();
+    // The libraries are not in rpm's database where another manager installed them.
+    let rpm = |what: &str| {
+        let force = if debian { "--force-debian" } else { "" };
+        machine.0.sh(&format!("rpm --root /run/o/root {force} {what}"))
+    };
+    machine.0.sh("rpm --root /run/o/root --initdb").exits(0);
+    let before = machine.changed();
+    let bring = |file: &Path, name: &str| format!("/run/o/root{}", machine.bring(file, name));
+    let [first, second] = rpms();
+    let (first, second) = (bring(first, "a.rpm"), bring(second, "b.rpm"));
+
+    rpm(&format!("-i --nodeps {first}")).exits(0);
+    for (file, _) in BOTH.iter().chain(&OF_RPM).filter(|(f, _)| !f.contains("/licenses/")) {
+        assert!(machine.has(file), "{file}");
+    }
+    assert_eq!(machine.told(), reload);
+    machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
+
+    machine.sh("echo HTTPD_SEMGUARD_NEED=3 >>/etc/sysconfig/httpd-semguard").exits(0);
+    rpm(&format!("-U --nodeps {second}")).exits(0);
+    assert!(machine.told().iter().all(|t| t == reload[0]));
+    assert!(machine.has("/usr/lib/systemd/system/httpd.service.d/20-semguard.conf"));
+    let settings = fs::read_to_string(machine.path("/etc/sysconfig/httpd-semguard"));
+    assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_NEED=3\n"));
+
+    // A package of the name httpd, as an installation or an upgrade brings it.
+    let top = scratch("httpd-rpm");
+    let spec = "Name: httpd\nVersion: 2\nRelease: 1\nSummary: a httpd\nLicense: none\n\
+                BuildArch: noarch\n%description\nA httpd.\n%files\n";
+    fs::write(top.join("httpd.spec"), spec).expect("written");
+    let topdir = format!("_topdir {}", top.display());
+    let build = ["--quiet", "-bb", "--define", &topdir];
+    Run::of(command("rpmbuild").args(build).arg(top.join("httpd.spec"))).exits(0);
+    let httpd = bring(&top.join("RPMS/noarch/httpd-2-1.noarch.rpm"), "httpd.rpm");
+    let run = rpm(&format!("-i {httpd}")).exits(0);
+    assert!((run.out.clone() + &run.err).contains("the next start of httpd would fail"), "{run}");
+    machine.sh("sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
+    let run = rpm(&format!("-i --force {httpd}")).exits(0);
+    assert!(!(run.out.clone() + &run.err).contains("would fail"), "{run}");
+    machine.sh("rm -r /usr/libexec/httpd-semguard/after-httpd").exits(0);
+    rpm(&format!("-i --force {httpd}")).exits(0);
+    rpm("-e httpd").exits(0);
+    machine.told();
+
+    rpm("-e httpd-semguard").exits(0);
+    assert_eq!(machine.told(), reload);
+    let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
+    // An edited file is kept beside, as rpm does with all configuration.
+    assert_eq!(left, ["/etc/sysconfig/httpd-semguard.rpmsave"]);
+    assert!(!machine.has("/usr/lib/systemd/system/httpd.service.d"), "the drop-ins stay");
+
+    rpm(&format!("-i --nodeps {first}")).exits(0);
+    rpm("-e httpd-semguard").exits(0);
+    let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
+    assert_eq!(left, ["/etc/sysconfig/httpd-semguard.rpmsave"]);
+}
+
+// ---- make install ------------------------------------------------------------------------------
+
+#[test]
+fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
+    require!("make", "strip");
+    let root = scratch("root");
+    let make = |what: &str| {
+        let mut make = command("make");
+        make.args(["--no-print-directory", what, "PREFIX=/opt/g"]);
+        make.arg(format!("DESTDIR={}", root.display())).env("CARGO_TARGET_DIR", built());
+        Run::of(&mut make).exits(0)
+    };
+    make("install");
+    let read =
+        |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    for unit in ["apache2", "apache2@", "httpd", "httpd@"] {
+        let text = read(&format!("opt/g/lib/systemd/system/{unit}.service.d/20-semguard.conf"));
+        assert!(text.contains("\nExecStartPre=/opt/g/sbin/httpd-semguard guard"), "{text}");
+    }
+    for script in ["opt/g/sbin/apachectl-semguard", "opt/g/libexec/httpd-semguard/after-httpd"] {
+        let text = read(script);
+        assert!(text.contains("/opt/g/sbin/httpd-semguard"), "{script}");
+        assert!(!text.contains("/usr/sbin/httpd-semguard"), "{script}");
+        Run::of(command("sh").arg("-n").arg(root.join(script))).exits(0);
+    }
+    assert!(read("opt/g/share/man/man8/httpd-semguard.8").starts_with(".\\\""));
+    read("opt/g/share/bash-completion/completions/httpd-semguard");
+
+    fs::write(root.join("etc/default/httpd-semguard"), "mine\n").expect("written");
+    make("install");
+    assert_eq!(read("etc/default/httpd-semguard"), "mine\n");
+
+    make("uninstall");
+    let left = Run::of(command("find").arg(&root).args(["-type", "f"])).exits(0);
+    let left: Vec<&str> = left.out.lines().collect();
+    assert_eq!(left, [root.join("etc/default/httpd-semguard").to_str().expect("text")]);
+}
