@@ -121,7 +121,10 @@ fn split(limits: &Limits) -> Option<(i64, i64)> {
     USUAL_SEMMSL.into_iter().find_map(|semmsl| {
         let back = digits.strip_prefix(&semmsl.to_string())?;
         let semmns: i64 = back.parse().ok()?;
-        let plausible = !back.starts_with('0') && semmns >= semmsl && semmns >= limits.semopm;
+        // What stands as SEMMNS must do as SEMOPM, what stands as SEMOPM as SEMMNI.
+        let moved = (1..=IPCMNI).contains(&limits.semmns) && (1..=IPCMNI).contains(&limits.semopm);
+        let plausible =
+            moved && !back.starts_with('0') && semmns >= semmsl && semmns >= limits.semopm;
         plausible.then_some((semmsl, semmns))
     })
 }

@@ -84,6 +84,8 @@ pub enum Incomplete {
     NoProc,
     /// /proc hides other users' processes (`hidepid`), and `CAP_SYS_PTRACE` is missing.
     HidePid,
+    /// A process that is there could not be read.
+    Unreadable,
     /// New processes of interest came faster than the table could be read.
     Restless,
 }
@@ -168,7 +170,8 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
 /// `mountinfo` is the text of /proc/self/mountinfo; the mount made last is the one in sight.
 #[must_use]
 pub fn hides_processes(mountinfo: &str) -> bool {
-    let mut hidden = false;
+    // A table without a /proc is no table of mounts at all.
+    let mut hidden = true;
     for line in mountinfo.lines() {
         let Some((front, back)) = line.split_once(" - ") else { continue };
         if front.split(' ').nth(4) != Some("/proc") {
@@ -211,6 +214,7 @@ impl Snapshot {
             own_ipc: fs::read_link("/proc/self/ns/ipc").ok(),
             httpd_maps: HashMap::new(),
             found: HashMap::new(),
+            lost: false,
         };
         let mut snapshot = Snapshot::default();
         let kind = ProcessRefreshKind::nothing()
@@ -241,6 +245,8 @@ impl Snapshot {
         let own = nix::unistd::getpid();
         if !snapshot.listed.contains(&own.as_raw()) || !is_own_proc(own) {
             snapshot.incomplete = Some(Incomplete::NoProc);
+        } else if reader.lost {
+            snapshot.incomplete = Some(Incomplete::Unreadable);
         } else if hides_processes(&text("/proc/self/mountinfo"))
             && !may_look_into_all(&text("/proc/self/status"), &text("/proc/self/uid_map"))
         {
@@ -321,8 +327,9 @@ fn theirs(pid: Pid) -> sysinfo::Pid {
     sysinfo::Pid::from_u32(pid.as_raw() as u32)
 }
 
+/// A text of /proc, in which names and mount points may hold any byte.
 fn text(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+    fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
 }
 
 /// Whether /proc speaks of this PID namespace: it knows this process by its own number, and by no
@@ -343,6 +350,10 @@ fn listing() -> impl Iterator<Item = sysinfo::Pid> {
         .map(sysinfo::Pid::from_u32)
 }
 
+fn stat(pid: Pid) -> Option<Stat> {
+    fs::read(format!("/proc/{pid}/stat")).ok().and_then(|line| parse_stat(&line))
+}
+
 fn is_thread(pid: Pid) -> bool {
     text(&format!("/proc/{pid}/status"))
         .lines()
@@ -356,8 +367,9 @@ struct Reader<'a> {
     interest: &'a Interest,
     clock: &'a Clock,
     own_ipc: Option<std::path::PathBuf>,
-    httpd_maps: HashMap<i32, bool>,
+    httpd_maps: HashMap<i32, Option<bool>>,
     found: HashMap<i32, Process>,
+    lost: bool,
 }
 
 impl Reader<'_> {
@@ -378,8 +390,8 @@ impl Reader<'_> {
 
     /// Keeps the process if it lives, is of interest, and is in this IPC namespace.
     fn look_at(&mut self, key: sysinfo::Pid) {
-        let Some(p) = self.system.process(key) else { return };
         let pid = ours(key);
+        let Some(p) = self.system.process(key) else { return self.lose(pid) };
         if p.thread_kind() == Some(ThreadKind::Kernel) {
             return;
         }
@@ -396,26 +408,32 @@ impl Reader<'_> {
                 Ok(exe) if is_httpd(&exe, self.interest.httpd.as_deref()) => Kind::Httpd,
                 Ok(_) => Kind::Other,
                 // No memory any more: a zombie, or about to be one.
-                Err(e) if e.kind() == io::ErrorKind::NotFound && !self.has_threads(pid) => return,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match stat(pid) {
+                    Some(s) if s.threads > 1 => Kind::Unreadable,
+                    Some(_) => return,
+                    None => return self.lose(pid),
+                },
                 Err(_) => Kind::Unreadable,
             },
         };
-        if matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
-            && !self.has_threads(pid)
-        {
-            return;
+        if matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead) {
+            match stat(pid) {
+                // Its first thread has ended, others live on.
+                Some(s) if s.threads > 1 => {}
+                Some(_) => return,
+                None => return self.lose(pid),
+            }
         }
         let parent = p.parent().map(ours);
         let name = printable(&p.name().to_string_lossy());
         if guarded && kind == Kind::Other {
             // A httpd under another name: look for APR in it, and in those it descends from.
             for one in self.lineage(pid) {
-                if self.maps_apr(one) {
-                    if one == pid {
-                        kind = Kind::Httpd;
-                    } else {
-                        self.keep_renamed_leader(one);
-                    }
+                match self.maps_apr(one) {
+                    Some(true) if one == pid => kind = Kind::Httpd,
+                    Some(true) => self.keep_renamed_leader(one),
+                    None if one == pid => kind = Kind::Unreadable,
+                    _ => {}
                 }
             }
         }
@@ -443,10 +461,7 @@ impl Reader<'_> {
             Ok(ns) if self.own_ipc.as_ref().is_some_and(|own| *own != ns) => return,
             _ => {}
         }
-        let Some(stat) = fs::read(format!("/proc/{pid}/stat")).ok().and_then(|l| parse_stat(&l))
-        else {
-            return;
-        };
+        let Some(stat) = stat(pid) else { return self.lose(pid) };
         let process = Process {
             parent,
             uids,
@@ -458,19 +473,23 @@ impl Reader<'_> {
         self.found.insert(pid.as_raw(), process);
     }
 
-    /// Whether other threads of the process live on after its first one has ended.
-    fn has_threads(&self, pid: Pid) -> bool {
-        fs::read(format!("/proc/{pid}/stat"))
-            .ok()
-            .and_then(|l| parse_stat(&l))
-            .is_some_and(|s| s.threads > 1)
+    /// A process that was listed and cannot be read has ended since; one that is still there makes
+    /// the table incomplete.
+    fn lose(&mut self, pid: Pid) {
+        self.lost |= fs::symlink_metadata(format!("/proc/{pid}")).is_ok();
     }
 
-    fn maps_apr(&mut self, pid: Pid) -> bool {
+    /// Whether the process has the APR library in its memory; none: that cannot be read.
+    fn maps_apr(&mut self, pid: Pid) -> Option<bool> {
         *self.httpd_maps.entry(pid.as_raw()).or_insert_with(|| {
-            fs::read(format!("/proc/{pid}/maps")).is_ok_and(|maps| {
-                maps.windows(10).any(|w| w == b"/libapr-1." || w == b"/libapr-2.")
-            })
+            match fs::read(format!("/proc/{pid}/maps")) {
+                Ok(maps) => {
+                    Some(maps.windows(10).any(|w| w == b"/libapr-1." || w == b"/libapr-2."))
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Some(false),
+                Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => Some(false),
+                Err(_) => None,
+            }
         })
     }
 }
@@ -541,7 +560,9 @@ mod tests {
         assert!(!hides_processes(&format!("{hidden}{open}")));
         assert!(hides_processes("1 2 0:3 / /proc rw - proc proc rw,hidepid=2\n"));
         assert!(!hides_processes("1 2 0:3 / /proc rw - proc proc rw,hidepid=0\n"));
-        assert!(!hides_processes("1 2 0:3 / /mnt/proc rw - proc proc rw,hidepid=2\n"));
+        let elsewhere = "1 2 0:3 / /mnt/proc rw - proc proc rw,hidepid=2\n";
+        assert!(!hides_processes(&format!("{open}{elsewhere}")));
+        assert!(hides_processes(""), "what cannot be read may hide anything");
     }
 
     #[test]

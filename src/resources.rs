@@ -2,7 +2,9 @@
 //! files in their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which
 //! it removes again, with signals held.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,9 @@ const MOST_TRIED: u32 = 256;
 
 /// glibc's named semaphore (sem_open(3)): a file of this many bytes in [`SHM`].
 const SEM_BYTES: [u8; 32] = [0; 32];
+
+/// Errors of a trial that httpd would not meet.
+const LEARN_NOTHING: [Errno; 4] = [Errno::EMFILE, Errno::ENFILE, Errno::EINTR, Errno::EEXIST];
 
 /// Where POSIX semaphores live (sem_overview(7)).
 const SHM: &str = "/dev/shm";
@@ -117,10 +122,11 @@ fn try_group(mechanism: Mechanism, place: &Path, rows: &[&Row]) -> Option<Shorta
 /// made; else how many, and what stopped the next. With `linked`, each gets its name as glibc
 /// gives a semaphore its own: by a link from a temporary one, which takes an inode for a moment.
 fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, io::Error)> {
-    let pid = std::process::id();
+    // A name that nobody can guess: in /dev/shm anyone could take a known one before.
+    let run = RandomState::new().build_hasher().finish();
     let mut held = Vec::new();
     for n in 0..count {
-        let path = dir.join(format!("httpd-semguard.{pid}.{n}"));
+        let path = dir.join(format!("httpd-semguard.{run:016x}.{n}"));
         let made = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -129,7 +135,7 @@ fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, i
             .open(&path)
             .and_then(|mut file| {
                 let written = file.write_all(content).and_then(|()| {
-                    let second = dir.join(format!("httpd-semguard.{pid}.{n}.link"));
+                    let second = dir.join(format!("httpd-semguard.{run:016x}.{n}.link"));
                     if linked {
                         fs::hard_link(&path, &second).and_then(|()| fs::remove_file(&second))
                     } else {
@@ -142,6 +148,10 @@ fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, i
         match made {
             // Open, it keeps its inode and blocks, as httpd's own will.
             Ok(file) => held.push(file),
+            // This process's own limits, or a name that is taken: nothing is learnt of httpd's.
+            Err(e) if LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0))) => {
+                return None;
+            }
             Err(e) => return Some((n, e)),
         }
     }

@@ -204,8 +204,11 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
     if let Some(i) = &world.incomplete {
         return Some(Reason::Blind(Doubt::Processes(i.clone())));
     }
-    if let LastPid::Hidden(pid) = evidence.last_pid {
-        return Some(Reason::Blind(Doubt::HiddenPid(pid)));
+    match evidence.last_pid {
+        LastPid::Hidden(pid) => return Some(Reason::Blind(Doubt::HiddenPid(pid))),
+        // Nobody looked at the process table for it.
+        LastPid::NotAsked => return Some(Reason::Blind(Doubt::Processes(Incomplete::NoProc))),
+        _ => {}
     }
     let unreadable = world.processes.iter().find(|p| p.kind == Kind::Unreadable);
     if let (true, Some(p)) = (set.cuid.is_root(), unreadable) {
@@ -401,6 +404,9 @@ impl fmt::Display for Doubt {
             }
             Doubt::Processes(Incomplete::HidePid) => {
                 f.write_str("/proc hides processes (hidepid) and CAP_SYS_PTRACE is missing")
+            }
+            Doubt::Processes(Incomplete::Unreadable) => {
+                f.write_str("a process in /proc could not be read")
             }
             Doubt::Processes(Incomplete::Restless) => {
                 f.write_str("processes start faster than /proc can be read")

@@ -120,7 +120,9 @@ fn what_the_kernel_refuses_to_tell_is_kept_with_the_errno() {
 
 #[test]
 fn an_incomplete_process_table_keeps_everything() {
-    for incomplete in [Incomplete::NoProc, Incomplete::HidePid, Incomplete::Restless] {
+    for incomplete in
+        [Incomplete::NoProc, Incomplete::HidePid, Incomplete::Unreadable, Incomplete::Restless]
+    {
         let world = World { incomplete: Some(incomplete.clone()), ..world(vec![]) };
         for set in [set(), private_set()] {
             let verdict = judge(&set, &dead(), &world);

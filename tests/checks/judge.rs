@@ -303,8 +303,7 @@ fn evidence(bytes: &mut Bytes, processes: &[Process]) -> Evidence {
         _ if bytes.bool() => LastPid::Hidden(some),
         _ => LastPid::NotAsked,
     };
-    // Nobody is asked for a last pid only where the kernel did not tell it.
-    let refused = last_pid == LastPid::NotAsked || bytes.rarely(12);
+    let refused = bytes.rarely(12);
     Evidence {
         probe: if refused { Err(Errno::EACCES) } else { Ok(probe) },
         last_pid,

@@ -288,11 +288,6 @@ pub fn capacity(data: &[u8]) {
     }
     let more = i64::from(bytes.u8());
     let lost = matches!(odd, Some(Oddity::LostSpace { .. }));
-    let moved = [limits.semmns, limits.semopm];
-    if lost && !moved.into_iter().all(|v| (1..=IPCMNI).contains(&v)) {
-        // What stands in the wrong place can be no SEMOPM, or no SEMMNI.
-        return;
-    }
     if semaphores + more > 1 << 30 || sets + more > IPCMNI.max(limits.semmni) {
         // More than any kernel.sem gives.
         return;
@@ -325,8 +320,8 @@ fn limit(bytes: &mut Bytes) -> i64 {
 
 /// One line, without a character that controls or reorders it.
 fn is_plain(text: &str) -> bool {
-    // The Bidi_Control characters of Unicode above U+2000, its line and paragraph separators.
-    const REORDER: [char; 4] = ['\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}'];
+    // The Bidi_Control characters of Unicode, its line and paragraph separators.
+    const REORDER: [char; 5] = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}'];
     let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !text.contains(|c: char| c.is_control() || turns(c) || REORDER.contains(&c))
 }
