@@ -75,12 +75,14 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 
 uninstall: ## remove what "make install" put in place; the same variables; settings stay
 	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
-	rm -rf $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DOCDIR)
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard man/*.8)))
+	rm -f $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd $(DESTDIR)$(DOCDIR)/README.md
+	rm -f $(patsubst packaging/%,$(DESTDIR)$(DOCDIR)/%,$(wildcard packaging/examples/*))
+	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
 	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
 	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
-	-rmdir $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) 2>/dev/null
+	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \
+	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) 2>/dev/null || true
 
 deb: build completions ## make the Debian package (target/deb)
 	packaging/deb/build.sh $(target)

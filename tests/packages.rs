@@ -477,21 +477,38 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
 fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken() {
     require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "apache2", "apache2ctl");
     let Some(machine) = Machine::new("250 32000 32 2") else { return };
-    // A package that brings /usr/sbin/apache2, as an upgrade does.
-    let tree = scratch("apache2");
-    fs::create_dir_all(tree.join("usr/sbin")).expect("a directory");
-    fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
-    fs::copy("/usr/sbin/apache2", tree.join("usr/sbin/apache2")).expect("copied");
-    let control = "Package: some-apache2\nVersion: 1\nArchitecture: all\n\
-                   Maintainer: nobody <nobody@example.org>\nDescription: a httpd\n";
-    fs::write(tree.join("DEBIAN/control"), control).expect("written");
-    let upgrade = tree.with_extension("deb");
-    Run::of(command("dpkg-deb").args(["-Znone", "-b"]).arg(&tree).arg(&upgrade)).exits(0);
-    let upgrade = machine.bring(&upgrade, "apache2.deb");
-    let upgrade = format!("dpkg -i --force-overwrite {upgrade}");
-
     let package = machine.bring(deb(), "a.deb");
     machine.sh(&format!("dpkg -i {package}")).exits(0);
+
+    // A package that brings this file, as an upgrade of one of Apache's packages does.
+    let upgrade_of = |file: &str| {
+        let name = Path::new(file).file_stem().expect("a name").to_string_lossy().into_owned();
+        let tree = scratch(&format!("some-{name}"));
+        let inside = tree.join(file.trim_start_matches('/'));
+        fs::create_dir_all(inside.parent().expect("a folder")).expect("a directory");
+        fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
+        if Path::new(file).exists() {
+            fs::copy(file, inside).expect("copied");
+        } else {
+            fs::write(inside, "").expect("written");
+        }
+        let name = name.replace('_', "-");
+        let control = format!(
+            "Package: some-{name}\nVersion: 1\nArchitecture: all\n\
+             Maintainer: nobody <nobody@example.org>\nDescription: of a httpd\n"
+        );
+        fs::write(tree.join("DEBIAN/control"), control).expect("written");
+        let upgrade = tree.with_extension("deb");
+        Run::of(command("dpkg-deb").args(["-Znone", "-b"]).arg(&tree).arg(&upgrade)).exits(0);
+        let upgrade = machine.bring(&upgrade, &format!("{name}.deb"));
+        format!("dpkg -i --force-overwrite {upgrade}")
+    };
+    let (control, module) = ("/usr/sbin/apache2ctl", "/usr/lib/apache2/modules/mod_of_others.so");
+    for file in [control, module] {
+        let run = machine.sh(&upgrade_of(file)).exits(0);
+        run.prints("Processing triggers for httpd-semguard");
+    }
+    let upgrade = upgrade_of("/usr/sbin/apache2");
     let run = machine.sh(&upgrade).exits(0).prints("Processing triggers for httpd-semguard");
     assert!(!run.out.contains("would fail"), "{run}");
 
