@@ -47,7 +47,7 @@ torture: ## run random worlds with RUNS=20000 guard runs (SEED= repeats one); ro
 .PHONY: hard
 hard: ## try the hard cases and print what each lost and kept; root
 	@tests/setup.sh
-	REQUIRE_ALL=1 $(CARGO) test --quiet --locked --test hard -- --quiet --test-threads=6
+	REQUIRE_ALL=1 $(CARGO) test --quiet --locked --test hard -- --test-threads=6
 
 completions: ## make the completions for bash, zsh and fish (target/completions)
 	$(CARGO) run --quiet --locked --example completions -- $(target)/completions
