@@ -49,8 +49,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     };
 
     let removes = options.command == Command::Guard && !options.dry_run;
-    let _lock = removes.then(take_lock).flatten();
     if removes {
+        take_lock();
         remove_leftover_trial();
     }
     let scope = Scope {
@@ -160,13 +160,9 @@ fn ask_httpd(options: &Options) -> Option<Result<Answer, NoAnswer>> {
     Some(answer)
 }
 
-fn take_lock() -> Option<impl Sized> {
-    match reap::lock() {
-        Ok(lock) => Some(lock),
-        Err(e) => {
-            warn!("going on without the lock {}: {e}", reap::LOCK_FILE);
-            None
-        }
+fn take_lock() {
+    if let Err(e) = reap::lock() {
+        warn!("going on without the lock {}: {e}", reap::LOCK_FILE);
     }
 }
 

@@ -224,22 +224,29 @@ impl Snapshot {
         reader.system.refresh_processes_specifics(ProcessesToUpdate::All, false, kind);
         let mut fresh: Vec<sysinfo::Pid> = reader.system.processes().keys().copied().collect();
         // A process that was forked into a number already passed, by a parent that ended before
-        // its own was reached, is in no single listing: list until nothing of interest is new.
+        // its own was reached, is in no single listing: list until nothing of interest is new, and
+        // nothing new was gone before it could be looked at (it may have forked on).
         for pass in 0..=PASSES {
             snapshot.listed.extend(fresh.iter().map(|p| ours(*p).as_raw()));
             let found_before = reader.found.len();
+            let mut all_lived = true;
             for pid in &fresh {
-                reader.look_at(*pid);
+                all_lived &= reader.look_at(*pid);
             }
             let nothing_new = reader.found.len() == found_before;
-            if pass > 0 && nothing_new {
+            if pass > 0 && nothing_new && all_lived {
                 break;
             }
             if pass == PASSES {
                 snapshot.incomplete = Some(Incomplete::Restless);
                 break;
             }
-            fresh = listing().filter(|p| !snapshot.listed.contains(&ours(*p).as_raw())).collect();
+            let Ok(listed) = listing() else {
+                reader.lost = true;
+                break;
+            };
+            fresh = listed;
+            fresh.retain(|p| !snapshot.listed.contains(&ours(*p).as_raw()));
             reader.system.refresh_processes_specifics(ProcessesToUpdate::Some(&fresh), false, kind);
         }
         let own = nix::unistd::getpid();
@@ -342,12 +349,14 @@ fn is_own_proc(own: Pid) -> bool {
     by_link && numbers.is_none_or(|n| n.split_ascii_whitespace().count() <= 1)
 }
 
-fn listing() -> impl Iterator<Item = sysinfo::Pid> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .map(sysinfo::Pid::from_u32)
+/// The numbers that /proc lists.
+fn listing() -> io::Result<Vec<sysinfo::Pid>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|n| n.parse::<u32>().ok());
+        pids.extend(pid.map(sysinfo::Pid::from_u32));
+    }
+    Ok(pids)
 }
 
 fn stat(pid: Pid) -> Option<Stat> {
@@ -388,12 +397,13 @@ impl Reader<'_> {
         line
     }
 
-    /// Keeps the process if it lives, is of interest, and is in this IPC namespace.
-    fn look_at(&mut self, key: sysinfo::Pid) {
+    /// Keeps the process if it lives, is of interest, and is in this IPC namespace. False: it lives
+    /// no more.
+    fn look_at(&mut self, key: sysinfo::Pid) -> bool {
         let pid = ours(key);
         let Some(p) = self.system.process(key) else { return self.lose(pid) };
         if p.thread_kind() == Some(ThreadKind::Kernel) {
-            return;
+            return true;
         }
         let uids: Vec<Uid> = [p.user_id(), p.effective_user_id()]
             .into_iter()
@@ -410,7 +420,7 @@ impl Reader<'_> {
                 // No memory any more: a zombie, or about to be one.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => match stat(pid) {
                     Some(s) if s.threads > 1 => Kind::Unreadable,
-                    Some(_) => return,
+                    Some(_) => return false,
                     None => return self.lose(pid),
                 },
                 Err(_) => Kind::Unreadable,
@@ -420,7 +430,7 @@ impl Reader<'_> {
             match stat(pid) {
                 // Its first thread has ended, others live on.
                 Some(s) if s.threads > 1 => {}
-                Some(_) => return,
+                Some(_) => return false,
                 None => return self.lose(pid),
             }
         }
@@ -438,9 +448,9 @@ impl Reader<'_> {
             }
         }
         if kind == Kind::Other && !guarded && !self.interest.pids.contains(&pid.as_raw()) {
-            return;
+            return true;
         }
-        self.keep(Named { pid, name }, parent, uids, kind);
+        self.keep(Named { pid, name }, parent, uids, kind)
     }
 
     /// An ancestor of a guarded process that has APR in it counts as a httpd.
@@ -455,10 +465,11 @@ impl Reader<'_> {
         self.keep(Named { pid, name }, parent, uids, Kind::Httpd);
     }
 
-    fn keep(&mut self, named: Named, parent: Option<Pid>, uids: Vec<Uid>, kind: Kind) {
+    /// False: it lives no more.
+    fn keep(&mut self, named: Named, parent: Option<Pid>, uids: Vec<Uid>, kind: Kind) -> bool {
         let pid = named.pid;
         match fs::read_link(format!("/proc/{pid}/ns/ipc")) {
-            Ok(ns) if self.own_ipc.as_ref().is_some_and(|own| *own != ns) => return,
+            Ok(ns) if self.own_ipc.as_ref().is_some_and(|own| *own != ns) => return true,
             _ => {}
         }
         let Some(stat) = stat(pid) else { return self.lose(pid) };
@@ -471,12 +482,15 @@ impl Reader<'_> {
             named,
         };
         self.found.insert(pid.as_raw(), process);
+        true
     }
 
     /// A process that was listed and cannot be read has ended since; one that is still there makes
-    /// the table incomplete.
-    fn lose(&mut self, pid: Pid) {
-        self.lost |= fs::symlink_metadata(format!("/proc/{pid}")).is_ok();
+    /// the table incomplete. False, as for whatever lives no more.
+    fn lose(&mut self, pid: Pid) -> bool {
+        let gone = fs::symlink_metadata(format!("/proc/{pid}"));
+        self.lost |= !matches!(gone, Err(e) if e.kind() == io::ErrorKind::NotFound);
+        false
     }
 
     /// Whether the process has the APR library in its memory; none: that cannot be read.

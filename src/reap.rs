@@ -2,11 +2,12 @@
 //! the kernel itself refuses whatever is not the owner's; each is read again just before. Touches
 //! sysv, the effective user and the lock file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use log::warn;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
@@ -41,7 +42,7 @@ pub enum Fate {
 ///
 /// # Errors
 /// Those of open(2); `WouldBlock` if another guard still holds it.
-pub fn lock() -> io::Result<Flock<File>> {
+pub fn lock() -> io::Result<()> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -53,7 +54,11 @@ pub fn lock() -> io::Result<Flock<File>> {
     let mut file = file;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
+            Ok(lock) => {
+                // Never given up: nix's Flock would panic if the kernel refused the unlocking.
+                std::mem::forget(lock);
+                return Ok(());
+            }
             Err((f, Errno::EWOULDBLOCK | Errno::EINTR)) if began.elapsed() < LOCK_PATIENCE => {
                 file = f;
                 std::thread::sleep(Duration::from_millis(20));
@@ -104,9 +109,7 @@ fn remove(orphan: &Judged, dry_run: bool) -> Fate {
 ///
 /// # Errors
 /// `EPERM`: neither this user nor allowed to become it.
-///
-/// # Panics
-/// If the way back is refused, which would leave the rest of the run without its rights.
+/// A way back that is refused leaves the rest of the run with fewer rights, not with more.
 fn as_user<T>(uid: Uid, work: impl FnOnce() -> T) -> nix::Result<T> {
     let before = geteuid();
     if before == uid {
@@ -114,6 +117,8 @@ fn as_user<T>(uid: Uid, work: impl FnOnce() -> T) -> nix::Result<T> {
     }
     seteuid(uid)?;
     let result = work();
-    seteuid(before).expect("the kernel gives back the effective user that this process began with");
+    if let Err(e) = seteuid(before) {
+        warn!("going on as uid {uid}: setresuid says {e:?} to the way back");
+    }
     Ok(result)
 }
