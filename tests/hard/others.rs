@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common::{Namespace, Run, STRANGER, wait_until};
+use crate::common::{Namespace, Run, wait_until};
 use crate::server::{APACHE, Apache};
 
 use crate::{ROOMY, case};
@@ -107,6 +107,8 @@ fn a_mutex_of_a_daemon_user_is_kept_while_its_httpd_lives() {
 
 #[test]
 fn a_daemon_group_of_mod_wsgi_loses_nothing() {
+    // A user that every Debian has.
+    const DAEMON: u32 = 34;
     const MODULE: &str = "/usr/lib/apache2/modules/mod_wsgi.so";
     let mut case = case!("real mod_wsgi with a daemon user", "apache2", "curl");
     if !Path::new(MODULE).exists() {
@@ -126,16 +128,16 @@ fn a_daemon_group_of_mod_wsgi_loses_nothing() {
             "LoadModule wsgi_module {MODULE}\n\
              WSGISocketPrefix /run/t/wsgi\n\
              WSGIAcceptMutex sysvsem\n\
-             WSGIDaemonProcess app processes=2 threads=1 user=#{STRANGER} group=#{STRANGER}\n\
+             WSGIDaemonProcess app processes=2 threads=1 user=backup group=backup\n\
              WSGIScriptAlias /app {app} process-group=app application-group=%{{GLOBAL}}\n\
              <Directory /run/t>\nRequire all granted\n</Directory>\n"
         ),
     );
     let alive = apache.start();
-    assert!(ns.sets().iter().any(|s| s.uid == STRANGER), "{:?}", ns.sets());
+    assert!(ns.sets().iter().any(|s| s.uid == DAEMON), "{:?}", ns.sets());
     let url = format!("{}/app", apache.url("http", 0));
     assert!(apache.gets(&url), "{}", apache.log());
-    let both = || ns.guard("guard --user 33 --user 1234");
+    let both = || ns.guard("guard --user 33 --user 34");
     case.guard(&ns, &alive, &[], both).exits(0);
     for _ in 0..6 {
         assert!(apache.gets(&url), "{}", apache.log());
@@ -295,7 +297,8 @@ fn start_in_container<'n>(ns: &'n Namespace, apache: &Apache) -> Container<'n> {
     let script = format!("{} -k start; exec sleep 86400", apache.words());
     let mut command = ns.command("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script]);
-    let started = command.stdout(Stdio::null()).spawn().expect("unshare runs");
+    let started =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare runs");
     apache.comes_up();
     let mut init = 0;
     wait_until("its init is known", || {
