@@ -345,6 +345,9 @@ fn text(path: &str) -> String {
 fn is_own_proc(own: Pid) -> bool {
     let by_link = fs::read_link("/proc/self").is_ok_and(|l| l == Path::new(&own.to_string()));
     let status = text("/proc/self/status");
+    if status.is_empty() {
+        return false;
+    }
     let numbers = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
     by_link && numbers.is_none_or(|n| n.split_ascii_whitespace().count() <= 1)
 }
@@ -443,7 +446,9 @@ impl Reader<'_> {
                     Some(true) if one == pid => kind = Kind::Httpd,
                     Some(true) => self.keep_renamed_leader(one),
                     None if one == pid => kind = Kind::Unreadable,
-                    _ => {}
+                    // Where even the executable cannot be read, it counts as a httpd by itself.
+                    None => self.lost |= self.has_executable(one),
+                    Some(false) => {}
                 }
             }
         }
@@ -491,6 +496,12 @@ impl Reader<'_> {
         let gone = fs::symlink_metadata(format!("/proc/{pid}"));
         self.lost |= !matches!(gone, Err(e) if e.kind() == io::ErrorKind::NotFound);
         false
+    }
+
+    /// Whether the executable of the process could be read.
+    fn has_executable(&self, pid: Pid) -> bool {
+        let exe = self.system.process(theirs(pid)).and_then(sysinfo::Process::exe);
+        exe.is_some_and(|exe| !exe.as_os_str().is_empty())
     }
 
     /// Whether the process has the APR library in its memory; none: that cannot be read.

@@ -54,15 +54,21 @@ pub fn shortage(demand: &Demand) -> Option<Shortage> {
     let mut before = SigSet::empty();
     // Held, so that no signal ends the run while a trial file has a name.
     let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
-    let mut found: Vec<Shortage> = Vec::new();
-    for (mechanism, dir, rows) in groups(demand) {
-        found.extend(try_group(mechanism, &dir, &rows));
-    }
+    // What httpd surely makes, then what it may make beside.
+    let found = try_all(demand, true).or_else(|| try_all(demand, false));
     if held.is_ok() {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
-    found.sort_by_key(|s| !s.certain);
-    found.into_iter().next()
+    found
+}
+
+/// Makes all that is needed at least (`certain`) or at most, and holds it until the end: places
+/// may share a file system and so its room.
+fn try_all(demand: &Demand, certain: bool) -> Option<Shortage> {
+    let mut held = Vec::new();
+    groups(demand).into_iter().find_map(|(mechanism, place, rows)| {
+        try_group(mechanism, &place, &rows, certain, &mut held)
+    })
 }
 
 /// The rows that share a mechanism and a place.
@@ -88,23 +94,32 @@ fn place(row: &Row) -> Option<PathBuf> {
     }
 }
 
-fn try_group(mechanism: Mechanism, place: &Path, rows: &[&Row]) -> Option<Shortage> {
-    let least: u32 = rows.iter().map(|r| r.least).sum();
-    let most: u32 = rows.iter().map(|r| r.most).sum();
-    let wanted = most.min(MOST_TRIED);
+fn try_group(
+    mechanism: Mechanism,
+    place: &Path,
+    rows: &[&Row],
+    certain: bool,
+    held: &mut Vec<File>,
+) -> Option<Shortage> {
+    let number = |row: &&Row| if certain { row.least } else { row.most };
+    let needed: u32 = rows.iter().map(number).sum();
+    if needed == 0 {
+        return None;
+    }
+    let wanted = needed.min(MOST_TRIED);
     let (made, error) = match mechanism {
         // A process-shared mutex lives in a page of /dev/zero (apr locks/unix/proc_mutex.c).
         Mechanism::Pthread => match File::options().read(true).write(true).open(place) {
             Ok(_) => return None,
             Err(e) => (0, e),
         },
-        Mechanism::PosixSem => files(place, wanted, &SEM_BYTES, true)?,
-        _ => files(place, wanted, &[], false)?,
+        Mechanism::PosixSem => files(place, wanted, &SEM_BYTES, true, held)?,
+        _ => files(place, wanted, &[], false, held)?,
     };
     // httpd makes them row by row.
     let mut sum = 0;
     let first = rows.iter().find(|r| {
-        sum += r.most;
+        sum += number(r);
         sum > made
     })?;
     Some(Shortage {
@@ -113,18 +128,24 @@ fn try_group(mechanism: Mechanism, place: &Path, rows: &[&Row]) -> Option<Shorta
         path: place.to_owned(),
         errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
         made,
-        needed: if made < least { least } else { most },
-        certain: made < least,
+        needed,
+        certain,
     })
 }
 
-/// Makes `count` files in `dir` at once, each with `content`, and removes them. None: all could be
+/// Makes `count` files in `dir`, each with `content`, removes their names and leaves them open in
+/// `held`, so that they keep their inodes and blocks, as httpd's own will. None: all could be
 /// made; else how many, and what stopped the next. With `linked`, each gets its name as glibc
 /// gives a semaphore its own: by a link from a temporary one, which takes an inode for a moment.
-fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, io::Error)> {
+fn files(
+    dir: &Path,
+    count: u32,
+    content: &[u8],
+    linked: bool,
+    held: &mut Vec<File>,
+) -> Option<(u32, io::Error)> {
     // A name that nobody can guess: in /dev/shm anyone could take a known one before.
     let run = RandomState::new().build_hasher().finish();
-    let mut held = Vec::new();
     for n in 0..count {
         let path = dir.join(format!("httpd-semguard.{run:016x}.{n}"));
         let made = OpenOptions::new()
@@ -146,7 +167,6 @@ fn files(dir: &Path, count: u32, content: &[u8], linked: bool) -> Option<(u32, i
                 written.and(removed).map(|()| file)
             });
         match made {
-            // Open, it keeps its inode and blocks, as httpd's own will.
             Ok(file) => held.push(file),
             // This process's own limits, or a name that is taken: nothing is learnt of httpd's.
             Err(e) if LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0))) => {

@@ -208,6 +208,7 @@ fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, N
         // It closed both pipes, or has ended already: its end is near.
         wait_until(pid, question.deadline);
     }
+    let in_time = has_ended(pid);
     // Whatever is left of the group, apachectl's own children for one; and before the child is
     // reaped, while the number of the group is surely still its own.
     let _ = killpg(pid, Signal::SIGKILL);
@@ -217,7 +218,7 @@ fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, N
     match heard {
         Err(e) => Err(NoAnswer::NotRun(control.to_owned(), e.to_string())),
         Ok(Heard { too_much: true, .. }) => Err(NoAnswer::TooMuch(control.to_owned())),
-        Ok(Heard { done: false, .. }) => {
+        Ok(Heard { done, .. }) if !done || !in_time => {
             Err(NoAnswer::TimedOut(control.to_owned(), question.patience))
         }
         Ok(Heard { said, .. }) => match status {

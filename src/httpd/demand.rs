@@ -37,7 +37,7 @@ pub struct Row {
 /// Every mutex that httpd will make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// A row per type that makes any, in the order of the dump.
+    /// A row per type that makes any, in the order in which httpd makes them.
     pub rows: Vec<Row>,
 }
 
@@ -67,35 +67,19 @@ pub struct Break {
 }
 
 impl Demand {
-    /// The semaphore set at which a start breaks off that has room for `room` of them. The order
-    /// is that of httpd's own modules (measured); other modules may come earlier.
+    /// The semaphore set at which a start breaks off that has room for `room` of them, the rows
+    /// being in httpd's order.
     #[must_use]
     pub fn breaks_off(&self, room: i64) -> Option<Break> {
-        const FIRST_PASS: [&str; 8] = [
-            "mpm-accept",
-            "ssl-cache",
-            "ssl-stapling",
-            "ssl-stapling-refresh",
-            "rewrite-map",
-            "cache-socache",
-            "authn-socache",
-            "proxy",
-        ];
-        // The second pass makes them again, beside those of mod_ssl, which stay.
-        const SECOND_PASS: [&str; 12] = [
-            "ssl-cache",
-            "ssl-stapling",
-            "ssl-stapling-refresh",
-            "mpm-accept",
-            "authdigest-client",
-            "rewrite-map",
-            "ldap-cache",
-            "lua-ivm-shm",
-            "cache-socache",
-            "authn-socache",
-            "proxy",
-            "proxy-balancer-shm",
-        ];
+        // Made in the first pass already: those of mod_ssl for good, the others on trial.
+        const ONCE: [&str; 3] = ["ssl-cache", "ssl-stapling", "ssl-stapling-refresh"];
+        const TWICE: [&str; 5] =
+            ["mpm-accept", "rewrite-map", "cache-socache", "authn-socache", "proxy"];
+        let rows: Vec<&Row> = self.by(Mechanism::SysVSem).collect();
+        let (once, others): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().copied().partition(|r| ONCE.contains(&r.mutex.as_str()));
+        let is_first = |r: &&&Row| [&ONCE[..], &TWICE].concat().contains(&r.mutex.as_str());
+        let first: Vec<&Row> = rows.iter().filter(is_first).copied().collect();
         let walk = |order: Vec<&Row>, detached| {
             let mut sum = 0;
             order.into_iter().find_map(|row| {
@@ -103,13 +87,7 @@ impl Demand {
                 (sum > room).then(|| Break { mutex: row.mutex.clone(), detached })
             })
         };
-        let rows: Vec<&Row> = self.by(Mechanism::SysVSem).collect();
-        let named = |names: &[&str]| -> Vec<&Row> {
-            names.iter().filter_map(|n| rows.iter().find(|r| r.mutex == *n).copied()).collect()
-        };
-        let mut second = named(&SECOND_PASS);
-        second.extend(rows.iter().filter(|r| !SECOND_PASS.contains(&r.mutex.as_str())));
-        walk(named(&FIRST_PASS), false).or_else(|| walk(second, true))
+        walk(first, false).or_else(|| walk([once, others].concat(), true))
     }
 
     /// The rows that are in doubt: more may be made than surely are.
@@ -144,7 +122,7 @@ pub fn demand(dump: &Dump, build: Option<&Build>, host: &Host) -> Demand {
     let mut rows = Vec::new();
     let mut types: Vec<&str> = dump.mutexes.iter().map(|m| m.name.as_str()).collect();
     types.retain(|t| *t != "default");
-    types.sort_unstable();
+    types.sort_by_key(|t| (order(t, dump), *t));
     for name in types {
         let (mechanism, dir) = resolve(setting(dump, name), default, compiled);
         let count = registered(name, dump, build, host);
@@ -189,6 +167,28 @@ fn resolve(
         Some(Setting::Default { dir }) => (compiled, dir.clone()),
         Some(Setting::UsingDefaults) | None => (compiled, String::new()),
     }
+}
+
+/// The place of a type in the order in which httpd makes them: the accept mutex when it opens its
+/// listeners, that of mod_auth_digest, which comes first, then as the modules were loaded (their
+/// hooks run in that order), watchdogs last.
+fn order(name: &str, dump: &Dump) -> usize {
+    let module = match name {
+        "mpm-accept" => return 0,
+        "authdigest-client" => return 1,
+        "watchdog-callback" => return usize::MAX,
+        "ssl-cache" | "ssl-stapling" | "ssl-stapling-refresh" => "ssl",
+        "rewrite-map" => "rewrite",
+        "proxy" => "proxy",
+        "proxy-balancer-shm" => "proxy_balancer",
+        "ldap-cache" => "ldap",
+        "lua-ivm-shm" => "lua",
+        "authn-socache" => "authn_socache",
+        "cache-socache" => "cache_socache",
+        "fcgid-pipe" | "fcgid-proctbl" => "fcgid",
+        _ => return usize::MAX - 1,
+    };
+    2 + dump.modules.iter().position(|m| m == module).unwrap_or(usize::MAX - 4)
 }
 
 /// The mutex types that modules register (server/util_mutex.c, `ap_mutex_register`).

@@ -371,7 +371,7 @@ fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_tol
         most: 1,
         cause: String::new(),
     };
-    let demand = Demand { rows: vec![of("ldap-cache"), of("mpm-accept"), of("ssl-cache")] };
+    let demand = Demand { rows: vec![of("mpm-accept"), of("ssl-cache"), of("ldap-cache")] };
     let breaks = |room| demand.breaks_off(room).map(|b| (b.mutex, b.detached));
     assert_eq!(breaks(0), Some(("mpm-accept".into(), false)));
     assert_eq!(breaks(1), Some(("ssl-cache".into(), false)));
