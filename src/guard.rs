@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut prospect = Forecast::Starts;
     if options.command != Command::List {
         trial = try_one(options, &users, &need, survey.as_ref(), after.as_ref());
-        shortage = demand.and_then(resources::shortage);
+        shortage = demand.zip(users.first()).and_then(|(d, user)| resources::shortage(d, user));
         prospect = match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
             Some(argument) => Forecast::Fails(Failure::MutexDirectory(argument)),
             None => forecast(&Outlook {

@@ -7,6 +7,7 @@ use crate::error::strerror;
 use crate::forecast::{Failure, Need, sets};
 use crate::httpd::demand::Demand;
 use crate::httpd::dump::Mechanism;
+use crate::printable::printable;
 use crate::resources::Shortage;
 use crate::survey::Running;
 
@@ -96,8 +97,15 @@ impl Situation<'_> {
 #[must_use]
 pub fn at_risk(s: &Situation<'_>) -> Message {
     if let Some(shortage) = s.shortage {
-        let (mut why, todo) = why_shortage(shortage);
-        why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
+        let (mut why, mut todo) = why_shortage(shortage);
+        if (shortage.mechanism, shortage.errno) == (Mechanism::Flock, Errno::EACCES) {
+            let path = printable(&shortage.path.to_string_lossy());
+            why.truncate(1);
+            why.push(format!("its workers open it again as their user, who may not enter {path}"));
+            todo = vec![format!("chmod o+x {path}      and every directory above it")];
+        } else {
+            why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
+        }
         let headline = format!("httpd may not start: {}", shortage_line(shortage));
         return Message { headline, why, todo };
     }
@@ -173,7 +181,7 @@ fn shortage_line(s: &Shortage) -> String {
 }
 
 fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
-    let path = crate::printable::printable(&s.path.to_string_lossy());
+    let path = printable(&s.path.to_string_lossy());
     let what = match s.mechanism {
         Mechanism::PosixSem => "a POSIX semaphore",
         Mechanism::Pthread => "a process-shared pthread mutex",

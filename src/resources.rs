@@ -3,18 +3,21 @@
 //! it removes again, with signals held.
 
 use std::collections::hash_map::RandomState;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::{Gid, getgrouplist};
 
 use crate::httpd::demand::{Demand, Row};
 use crate::httpd::dump::Mechanism;
+use crate::users::Guarded;
 
 /// The most mutexes of one kind that are tried at once; nobody has more.
 const MOST_TRIED: u32 = 256;
@@ -47,10 +50,10 @@ pub struct Shortage {
     pub certain: bool,
 }
 
-/// Tries what the demand needs beside semaphore sets. The first shortage that is certain, else
-/// the first one.
+/// Tries what the demand needs beside semaphore sets, for a httpd whose workers run as `user`. The
+/// first shortage that is certain, else the first one.
 #[must_use]
-pub fn shortage(demand: &Demand) -> Option<Shortage> {
+pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {
     let mut before = SigSet::empty();
     // Held, so that no signal ends the run while a trial file has a name.
     let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
@@ -59,7 +62,48 @@ pub fn shortage(demand: &Demand) -> Option<Shortage> {
     if held.is_ok() {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
-    found
+    found.or_else(|| closed_directory(demand, user))
+}
+
+/// A worker opens each flock file again, as its user: without a way into the directory it dies as
+/// soon as it is born, and httpd forks the next (measured; the accept mutex, which it opens before
+/// it changes its user, is spared). In doubt, because access lists are not looked at, nor the group
+/// that httpd's configuration names.
+fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
+    let flock = |row: &&Row| {
+        row.mechanism == Some(Mechanism::Flock) && row.most > 0 && row.mutex != "mpm-accept"
+    };
+    let row = demand.rows.iter().filter(flock).find(|row| !may_enter(Path::new(&row.dir), user))?;
+    Some(Shortage {
+        mutex: row.mutex.clone(),
+        mechanism: Mechanism::Flock,
+        path: PathBuf::from(&row.dir),
+        errno: Errno::EACCES,
+        made: 0,
+        needed: row.most,
+        certain: false,
+    })
+}
+
+/// Whether the mode bits let `user` into a directory and all above it.
+fn may_enter(dir: &Path, user: &Guarded) -> bool {
+    let groups = CString::new(user.name.as_str())
+        .ok()
+        .and_then(|name| getgrouplist(&name, user.gid).ok())
+        .unwrap_or_else(|| vec![user.gid]);
+    let Ok(dir) = fs::canonicalize(dir) else { return true };
+    dir.ancestors().all(|d| {
+        let Ok(meta) = fs::metadata(d) else { return true };
+        let (mode, gid) = (meta.mode(), Gid::from_raw(meta.gid()));
+        let bit = if meta.uid() == user.uid.as_raw() {
+            0o100
+        } else if groups.contains(&gid) {
+            0o010
+        } else {
+            0o001
+        };
+        mode & bit != 0
+    })
 }
 
 /// Makes all that is needed at least (`certain`) or at most, and holds it until the end: places
@@ -180,6 +224,8 @@ fn files(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn row(mechanism: Mechanism, dir: &str, least: u32, most: u32) -> Row {
@@ -194,7 +240,30 @@ mod tests {
     }
 
     fn of(rows: Vec<Row>) -> Option<Shortage> {
-        shortage(&Demand { rows })
+        shortage(&Demand { rows }, &user())
+    }
+
+    fn user() -> Guarded {
+        let uid = 4_123_456_789;
+        Guarded { uid: uid.into(), gid: Gid::from_raw(uid), name: uid.to_string() }
+    }
+
+    #[test]
+    fn a_flock_directory_closed_to_the_workers_is_in_doubt_but_for_the_accept_mutex() {
+        let dir = std::env::temp_dir().join(format!("semguard-closed-{}", std::process::id()));
+        fs::create_dir(&dir).expect("made");
+        let mode = |bits| fs::set_permissions(&dir, fs::Permissions::from_mode(bits)).expect("set");
+        let path = dir.to_string_lossy().into_owned();
+        let row = |mechanism| row(mechanism, &path, 1, 1);
+        mode(0o700);
+        let s = of(vec![row(Mechanism::Flock)]).expect("a shortage");
+        assert_eq!((s.errno, s.certain), (Errno::EACCES, false));
+        assert_eq!(of(vec![row(Mechanism::Fcntl)]), None, "such files are not opened again");
+        let accept = Row { mutex: "mpm-accept".into(), ..row(Mechanism::Flock) };
+        assert_eq!(of(vec![accept]), None);
+        mode(0o711);
+        assert_eq!(of(vec![row(Mechanism::Flock)]), None);
+        fs::remove_dir(&dir).expect("removed");
     }
 
     #[test]
