@@ -101,6 +101,19 @@ vendor: ## make the archive of all crates, for builds without a registry (target
 	@mkdir -p $(target)
 	packaging/rpm/build.sh $(target) vendor
 
+.PHONY: msrv static
+msrv: ## build with the compiler of Debian 13, in a root file system of its own; root
+	tests/msrv.sh
+
+# With the C library linked in. Not musl's: its target is not everywhere, and it reads no nsswitch.conf.
+static: host = $(shell rustc -vV | sed -n 's/^host: //p')
+static: ## build a static program (target/static/httpd-semguard)
+	RUSTFLAGS="$$RUSTFLAGS -C target-feature=+crt-static" \
+	    $(CARGO) build --release --locked --target $(host) --target-dir $(target)/static
+	cp $(target)/static/$(host)/release/httpd-semguard $(target)/static/httpd-semguard
+	@! readelf --program-headers $(target)/static/httpd-semguard | grep INTERP
+	$(target)/static/httpd-semguard --version
+
 clean: ## remove what was built
 	$(CARGO) clean
 

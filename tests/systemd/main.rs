@@ -7,8 +7,11 @@ mod common;
 
 mod machine;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use common::WWW;
-use machine::{Machine, wait_until};
+use machine::{Machine, deb, wait_until};
 
 /// How often a httpd can be killed before the table is full, nobody else being there.
 const SEMMNI: usize = 6;
@@ -139,6 +142,139 @@ fn a_killed_httpd_starts_every_time_where_its_unit_hides_most_of_proc() {
     starts_after_every_kill(&m, "apache2");
 }
 
+#[test]
+fn a_httpd_that_systemd_restarts_recovers_by_itself_from_every_kill() {
+    let m = boot!("bookworm");
+    m.limits(SMALL);
+    m.install_guard();
+    m.drop_in(
+        "apache2.service",
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=1\n",
+    );
+    for time in 1..=SEMMNI + 2 {
+        m.kill("apache2");
+        wait_until("httpd runs again", || {
+            let state = m.show("apache2", "ActiveState");
+            assert_ne!(state, "failed", "kill {time}: {}", m.journal("apache2"));
+            state == "active" && m.show("apache2", "NRestarts") == time.to_string()
+        });
+        m.get(80).exits(0);
+        assert_eq!(m.sets_of(WWW).len(), 1, "{}", m.journal("apache2"));
+    }
+}
+
+// ---- two instances -------------------------------------------------------------------------------
+
+/// Two instances as Debian's own example makes them: a listens on 8001 and 8002, b on 8003 and 8004.
+fn set_up_instances(m: &Machine) {
+    m.sh("set -e; systemctl disable --now apache2; cd /usr/share/doc/apache2/examples
+          sh setup-instance a; printf 'Listen 8001\nListen 8002\n' >/etc/apache2-a/ports.conf
+          sh setup-instance b; printf 'Listen 8003\nListen 8004\n' >/etc/apache2-b/ports.conf")
+        .exits(0);
+}
+
+/// Does something while b serves one request after the other, none of which may fail.
+fn while_b_serves(m: &Machine, what: impl FnOnce()) {
+    struct Raise<'a>(&'a AtomicBool);
+    impl Drop for Raise<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    let served = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut served = 0;
+            while !over.load(Ordering::Relaxed) {
+                m.get(8003 + served % 2).exits(0);
+                served += 1;
+            }
+            served
+        });
+        let raised_even_by_a_panic = Raise(&over);
+        what();
+        drop(raised_even_by_a_panic);
+        client.join().expect("every request was served")
+    });
+    assert!(served > 10, "only {served} requests");
+}
+
+/// Nobody can tell the sets that the killed one has used from those of its sibling, as long as that
+/// one lives. So they stay, and are counted, until the table is full.
+#[test]
+fn beside_a_living_sibling_what_cannot_be_decided_stays_and_is_counted() {
+    let m = boot!("bookworm");
+    m.install_guard();
+    set_up_instances(&m);
+    m.limits(SMALL);
+    m.start("apache2@b").exits(0);
+    let of_b = m.sets_of(WWW);
+    assert_eq!(of_b.len(), 1);
+    m.start("apache2@a").exits(0);
+
+    let mut refused = None;
+    while_b_serves(&m, || {
+        for undecided in 1..SEMMNI {
+            m.get(8001).exits(0);
+            m.kill("apache2@a");
+            let run = m.start("apache2@a");
+            let journal = m.journal("apache2@a");
+            if undecided == SEMMNI - 1 {
+                refused = Some((run, journal));
+                break;
+            }
+            assert_eq!(run.code, Some(0), "{undecided}: {run}\n{journal}");
+            // One more is kept, the lock of b, and may be decided or not, by who used it last.
+            let counted = [undecided, undecided + 1]
+                .map(|n| format!("; {} kept ({n} undecided while apache2 ", undecided + 1));
+            assert!(counted.iter().any(|c| journal.contains(c)), "{counted:?}\n{journal}");
+        }
+    });
+    let (run, journal) = refused.expect("the table is full");
+    assert_eq!(run.code, Some(1), "{run}\n{journal}");
+    contains(&journal, &format!("httpd would not start: {REFUSED}"));
+    contains(&journal, "www-data 6 (living, apache2 ");
+    let main = m.show("apache2@b", "MainPID");
+    contains(&journal, &format!("do:   stop apache2 {main}, then httpd-semguard guard: "));
+    contains(&journal, "cannot be told from orphans while it lives");
+    assert!(of_b.is_subset(&m.sets_of(WWW)));
+
+    m.sh("systemctl stop apache2@b").exits(0);
+    m.start("apache2@a").exits(0);
+    assert_eq!(m.sets_of(WWW).len(), 1, "{}", m.journal("apache2@a"));
+    m.start("apache2@b").exits(0);
+    for port in 8001..=8004 {
+        m.get(port).exits(0);
+    }
+}
+
+/// The cure that needs no guard, as the package's example has it.
+#[test]
+fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
+    let m = boot!("bookworm");
+    m.install_guard();
+    set_up_instances(&m);
+    m.limits(SMALL);
+    m.sh("set -e; cd /etc/systemd/system; mkdir -p apache2@.service.d
+          cp /usr/share/doc/httpd-semguard/examples/10-private-ipc.conf apache2@.service.d
+          systemctl daemon-reload; systemctl start apache2@a apache2@b")
+        .exits(0);
+    while_b_serves(&m, || {
+        for time in 1..=SEMMNI + 5 {
+            m.kill("apache2@a");
+            let run = m.start("apache2@a");
+            assert_eq!(run.code, Some(0), "start {time}: {run}\n{}", m.journal("apache2@a"));
+            m.get(8001).exits(0);
+            assert_eq!(m.sets_of(WWW).len(), 0, "outside, nothing is seen of them");
+            let inside = "nsenter --ipc -t $(systemctl show --value -p MainPID apache2@a) ipcs -s";
+            let sets = m.sh(inside).exits(0).out;
+            assert_eq!(sets.matches("www-data").count(), 1, "inside, the living one's:\n{sets}");
+        }
+    });
+    let journal = m.journal("apache2@a");
+    assert!(!journal.contains("removed semaphore set"), "{journal}");
+}
+
 // ---- no room -------------------------------------------------------------------------------------
 
 #[test]
@@ -170,4 +306,59 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
     m.sh(&format!("ipcrm -s {own}")).exits(0);
     m.start("apache2").exits(0);
     m.get(80).exits(0);
+}
+
+// ---- the package, later --------------------------------------------------------------------------
+
+const REINSTALL: &str = "apt-get update && apt-get -y install --reinstall apache2";
+
+#[test]
+fn after_an_upgrade_of_httpd_the_administrator_is_told_if_its_next_start_would_fail() {
+    let m = boot!("bookworm");
+    m.limits(SMALL);
+    m.install_guard();
+    let run = m.sh(REINSTALL).exits(0);
+    assert!(!run.out.contains("httpd-semguard: "), "{run}");
+    m.sh("grep -q ' trigproc httpd-semguard' /var/log/dpkg.log").exits(0);
+    m.get(80).exits(0);
+
+    m.sh("systemctl stop apache2").exits(0);
+    for _ in 0..SEMMNI {
+        m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
+    }
+    m.sh(REINSTALL).exits(0).prints("the next start of httpd would fail").prints(REFUSED);
+    m.sh("dpkg --audit").exits(0).prints("");
+}
+
+#[test]
+fn an_upgrade_keeps_edited_settings_and_a_purge_leaves_no_file() {
+    // On the disk, that is: not the lock in /run. Nor what is no package's: logs, dpkg's and systemd's
+    // own records, and what httpd writes.
+    const FILES: &str = "find / -xdev ! -path '/var/log/*' ! -path '/var/lib/dpkg/*' \
+        ! -path '/root/*' ! -path '/tmp*' ! -path '/var/tmp*' ! -path '/var/lib/systemd/*' \
+        ! -path '/var/cache/*' | sort";
+    let m = boot!("bookworm");
+    m.limits(SMALL);
+    let before = m.sh(FILES).out;
+    m.install_guard();
+
+    let edited = "echo 'HTTPD_SEMGUARD_MIN_FREE=2' >>/etc/default/httpd-semguard";
+    m.sh(edited).exits(0);
+    m.copy_in(&deb("+1"), "/root/later.deb");
+    m.sh("dpkg -i /root/later.deb").exits(0);
+    m.sh("dpkg-query -W -f '${Version}' httpd-semguard").prints("+1");
+    m.sh("tail -n 1 /etc/default/httpd-semguard").prints("HTTPD_SEMGUARD_MIN_FREE=2\n");
+    m.sh("systemctl restart apache2").exits(0);
+
+    m.sh("dpkg -r httpd-semguard").exits(0);
+    m.sh("cat /etc/default/httpd-semguard").exits(0).prints("HTTPD_SEMGUARD_MIN_FREE=2\n");
+    let cat = m.sh("systemctl cat apache2").exits(0);
+    assert!(!cat.out.contains("semguard"), "{cat}");
+    m.sh("systemctl restart apache2").exits(0);
+    m.get(80).exits(0);
+
+    m.sh("dpkg -P httpd-semguard").exits(0);
+    let after = m.sh(FILES).out;
+    let left: Vec<&str> = after.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
+    assert_eq!(left, [""; 0]);
 }
