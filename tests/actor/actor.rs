@@ -31,6 +31,7 @@
 //! exec PATH VERBS   become this program, with these arguments
 //! churn MS          touch the sets so far in turn, until the next line comes
 //! hop MS            go on as a child, and that one as a child of its own …, until it comes
+//! rewind N MS       have the numbers of new processes begin at N again and again, until it comes
 //! drop I            IPC_RMID
 //! nextpid N         the next process gets this number, if it is free
 //! signal PID N      send a signal
@@ -176,6 +177,13 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                     if let ForkResult::Parent { .. } = unsafe { fork() }.map_err(failed)? {
                         exit(0);
                     }
+                }
+            }
+            "rewind" => {
+                let (last, pause) = (number(next()?)? - 1, number(next()?)? as u16);
+                while !line_waits(pause) {
+                    fs::write("/proc/sys/kernel/ns_last_pid", last.to_string())
+                        .map_err(|e| e.to_string())?;
                 }
             }
             "drop" => sysv::remove(of(next()?, sets)?).map_err(failed)?,
