@@ -34,7 +34,8 @@ impl World<'_> {
             Step::Churn(n) => self.move_about(&mut Random(n), Doing::Churns),
             Step::Hop(n) => self.move_about(&mut Random(n), Doing::Hops),
             Step::Still(n) => {
-                let moves = |p: &Process| matches!(p.doing, Doing::Churns | Doing::Hops);
+                let moves =
+                    |p: &Process| matches!(p.doing, Doing::Churns | Doing::Hops | Doing::Rewinds);
                 match self.some(&mut Random(n), moves) {
                     Some(name) => self.still(&name),
                     None => Ok(()),
@@ -71,6 +72,7 @@ impl World<'_> {
                 self.nest.does(&format!("nextpid {}", 20 + n % 400))?;
                 Ok(())
             }
+            Step::Rewinder(n) => self.rewind(&mut Random(n)),
             Step::Cgi(n) => self.cgi(&mut Random(n)),
             Step::OwnSet(n) => self.own_set(&mut Random(n)),
             Step::OtherStarts(n) => self.other(&mut Random(n), None),
@@ -324,6 +326,22 @@ impl World<'_> {
         self.nest.tell(&name, &format!("{verb} {}", pause.max(1)));
         if let Some(p) = self.processes.get_mut(&name) {
             p.doing = how;
+        }
+        Ok(())
+    }
+
+    /// A process has numbers given again at once, where the kernel takes long to come round.
+    fn rewind(&mut self, r: &mut Random) -> Outcome {
+        let path = self.nest.namespace.actor_copy("daemon");
+        let like = World::blank(Role::Other, 0, usize::MAX);
+        let Some(name) = self.born(None, &format!("exec {path}"), like, None)? else {
+            return Ok(());
+        };
+        let (from, pause) = (20 + r.below(400), 1 + r.below(8));
+        self.note(format!("{}: rewinds to {from} each {pause} ms", self.title(&name)));
+        self.nest.tell(&name, &format!("rewind {from} {pause}"));
+        if let Some(p) = self.processes.get_mut(&name) {
+            p.doing = Doing::Rewinds;
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub(crate) enum Step {
     UserKilled(u64),
     Reborn(u64),
     Rewind(u64),
+    /// The numbers of new processes begin again and again.
+    Rewinder(u64),
     Cgi(u64),
     OwnSet(u64),
     OtherStarts(u64),

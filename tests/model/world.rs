@@ -56,6 +56,7 @@ pub(crate) enum Doing {
     Locks(i32),
     Churns,
     Hops,
+    Rewinds,
 }
 
 #[derive(Clone, Debug)]
@@ -344,7 +345,7 @@ impl<'n> World<'n> {
 
     /// Makes a process that churns or hops listen again, and learns its number.
     pub(crate) fn still(&mut self, name: &str) -> Outcome {
-        if matches!(self.processes[name].doing, Doing::Churns | Doing::Hops) {
+        if matches!(self.processes[name].doing, Doing::Churns | Doing::Hops | Doing::Rewinds) {
             self.nest.tell(name, "");
             // What it did ends, then the empty line.
             self.done(name, "be still")?;
@@ -606,6 +607,8 @@ impl<'n> World<'n> {
                 .any(|p| p.holds.contains(&row.id) || p.doing == Doing::Locks(row.id));
             // Times are whole seconds, with two of slack.
             let excused = match self.processes.values().find(|p| p.pid == row.last_pid) {
+                // Whoever may touch the set may have been the one who did.
+                Some(p) if [0, row.uid].contains(&p.uid) => true,
                 Some(p) => p.is_httpd() || p.born <= row.active() + 4,
                 None => row.last_pid == guard || self.nest.namespace.lives(row.last_pid),
             };
