@@ -21,6 +21,10 @@ use crate::sysv::SemId;
 /// `CAP_SYS_PTRACE` (linux/capability.h): reading another user's /proc/PID/exe and ns.
 const CAP_SYS_PTRACE: u32 = 19;
 
+/// Programs that have APR in them and run beside httpd, or for long, and make no mutex between
+/// processes: httpd's own helpers, Subversion's server, a Java machine with Tomcat's library.
+const USE_APR_OTHERWISE: [&str; 4] = ["rotatelogs", "htcacheclean", "svnserve", "java"];
+
 /// How often the table is listed again for processes that were born during the reading.
 const PASSES: usize = 10;
 
@@ -439,9 +443,11 @@ impl Reader<'_> {
         }
         let parent = p.parent().map(ours);
         let name = printable(&p.name().to_string_lossy());
-        if guarded && kind == Kind::Other {
-            // A httpd under another name: look for APR in it, and in those it descends from.
-            for one in self.lineage(pid) {
+        let by_root = uids.iter().any(|u| u.is_root());
+        if (guarded || by_root) && kind == Kind::Other && !self.is_known_other(pid) {
+            // A httpd under another name: look for APR in it, and in those that a worker descends
+            // from. Its leader runs as root, and in its start and restart it has no worker yet.
+            for one in if guarded { self.lineage(pid) } else { vec![pid] } {
                 match self.maps_apr(one) {
                     Some(true) if one == pid => kind = Kind::Httpd,
                     Some(true) => self.keep_renamed_leader(one),
@@ -496,6 +502,13 @@ impl Reader<'_> {
         let gone = fs::symlink_metadata(format!("/proc/{pid}"));
         self.lost |= !matches!(gone, Err(e) if e.kind() == io::ErrorKind::NotFound);
         false
+    }
+
+    /// Whether the process is one of the programs with APR in them that make no such mutex.
+    fn is_known_other(&self, pid: Pid) -> bool {
+        let exe = self.system.process(theirs(pid)).and_then(sysinfo::Process::exe);
+        exe.and_then(Path::file_name)
+            .is_some_and(|name| USE_APR_OTHERWISE.iter().any(|o| name == *o))
     }
 
     /// Whether the executable of the process could be read.

@@ -12,14 +12,15 @@ use nix::unistd::{Pid, Uid};
 
 use crate::clock::{Clock, WallTime};
 use crate::processes::{Incomplete, Kind, Named, Process};
-use crate::sysv::SemSet;
+use crate::sysv::{SemId, SemSet};
 
 /// Seconds by which two times may differ for rounding alone: both are cut to whole seconds.
 pub const SLACK: i64 = 2;
 
 /// Seconds before a leader's fork in which its launcher may have made sets for it. The launcher
-/// creates the mutexes of the first pass and then detaches; a pass phrase may be typed in between.
-pub const LAUNCH_WINDOW: i64 = 600;
+/// creates the mutexes of the first pass and then detaches; a pass phrase may be typed in between,
+/// by somebody who has to be woken first.
+pub const LAUNCH_WINDOW: i64 = 86_400;
 
 /// Seconds after its fork within which a leader's second pass makes its sets: a set that surely
 /// is the leader's and bears such a time proves that the clock was not stepped since.
@@ -75,8 +76,9 @@ pub struct World {
     pub clock: Clock,
     /// Sets that prove that the wall clock was stepped since they were stamped.
     pub stepped: bool,
-    /// Leaders whose start is proved to lie on the same clock as the present one.
-    pub confirmed: Vec<Pid>,
+    /// Leaders whose start is proved to lie on the same clock as the present one, each with a set
+    /// that proves it.
+    pub confirmed: Vec<(Pid, SemId)>,
     /// `--private-ipc`: no process outside this PID namespace shares the sets.
     pub private_ipc: bool,
 }
@@ -265,9 +267,12 @@ fn last_activity(set: &SemSet) -> WallTime {
 }
 
 /// Whether the living process of the set's last pid provably is another one that got the number
-/// later. Never for what may be a httpd: that one could know the set.
+/// later: by the times, and because it may not touch the set at all. (The times alone prove
+/// nothing on a clock that was stepped unnoticed.) Never for what may be a httpd.
 fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
-    p.kind == Kind::Other && !world.stepped && p.start > last_activity(set).plus(SLACK)
+    let later = !world.stepped && p.start > last_activity(set).plus(SLACK);
+    let may_touch = p.may_run_as(set.uid) || p.may_run_as(Uid::from_raw(0));
+    p.kind == Kind::Other && later && !may_touch
 }
 
 /// The first of the processes in question that may know the set.
@@ -296,11 +301,16 @@ fn holder(set: &SemSet, world: &World, in_question: impl Fn(&Process) -> bool) -
 /// proves on which clock: it keeps every set. So does what cannot be told apart from one.
 fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
     let p = &world.processes[place];
-    if !is_leader(p) || world.stepped || !world.confirmed.contains(&p.named.pid) {
+    let proofs = world.confirmed.iter().filter(|(leader, _)| *leader == p.named.pid);
+    let Some(proof) = proofs.map(|(_, id)| *id).min() else { return true };
+    if !is_leader(p) || world.stepped {
         return true;
     }
     let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
-    let anothers = set.otime.is_none() && set.ctime > p.start.plus(START_WINDOW + SLACK);
+    // Identifiers grow in the order of creation (ipc/util.c, `ipc_idr_alloc`), whatever the clock
+    // says: what the launcher made is older than what the leader made at its start.
+    let later = set.id > proof && set.ctime > p.start.plus(START_WINDOW + SLACK);
+    let anothers = set.otime.is_none() && later;
     !older && !anothers
 }
 
@@ -375,7 +385,7 @@ pub fn settle_clock<'a>(
         }
         let window = leader.start.plus(-SLACK)..=leader.start.plus(START_WINDOW);
         if window.contains(&set.ctime) {
-            confirmed.push(leader.named.pid);
+            confirmed.push((leader.named.pid, set.id));
         }
     }
     world.stepped = stepped;

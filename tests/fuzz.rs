@@ -190,7 +190,7 @@ fn every_check_holds_for_damaged_dumps_of_a_real_httpd() {
 fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
     let mut random = Random::new(7);
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
-    for _ in 0..40_000 {
+    for _ in 0..80_000 {
         let case = Case::new(&random.bytes(300));
         let row = match case.verdict() {
             Verdict::Orphan => match &case.evidence.last_pid {

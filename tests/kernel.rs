@@ -337,23 +337,31 @@ fn a_last_pid_that_another_program_got_later_keeps_nothing() {
     // Times are whole seconds, with two of slack.
     sleep(Duration::from_secs(4));
     let program = ns.actor_copy("program");
-    let reuse = |exe: &str| {
+    let reuse = |exe: &str, verbs: &str| {
         let script = format!(
-            "echo {} > /proc/sys/kernel/ns_last_pid; {exe} stay x >/dev/null 2>&1 &",
+            "echo {} > /proc/sys/kernel/ns_last_pid; {exe} {verbs} stay x >/dev/null 2>&1 &",
             pid - 1
         );
         ns.sh(&script).exits(0);
         wait_until("it runs", || ns.lives(pid));
     };
     // Of a httpd there is no proof that it does not know the set.
-    reuse(&ns.actor_copy("httpd"));
+    reuse(&ns.actor_copy("httpd"), "");
     let verdict = ns.guard("list --user 33").exits(0).verdict(id);
     assert!(verdict.contains(&format!("in use by httpd {pid}")), "{verdict}");
     ns.guard("guard --user 33").exits(0);
     assert_eq!(ns.ids(), [id]);
     ns.kill(pid);
     wait_until("it was reaped", || !ns.path(&format!("/proc/{pid}")).exists());
-    reuse(&program);
+    // Nor of a program that may touch the set.
+    for verbs in ["", "as 33"] {
+        reuse(&program, verbs);
+        ns.guard("guard --user 33").exits(0);
+        assert_eq!(ns.ids(), [id]);
+        ns.kill(pid);
+        wait_until("it was reaped", || !ns.path(&format!("/proc/{pid}")).exists());
+    }
+    reuse(&program, "as 1234");
     ns.guard("guard --user 33").exits(0).prints("removed 1 orphaned set");
 }
 

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::sysv::SemId;
 
-const NOW: i64 = 1_000_000;
-const BOOT: i64 = 500_000;
+const NOW: i64 = 10_000_000;
+const BOOT: i64 = 5_000_000;
 const APACHE: u32 = 48;
 
 fn set() -> SemSet {
@@ -21,8 +21,8 @@ fn set() -> SemSet {
         gid: Gid::from_raw(APACHE),
         cuid: Uid::from_raw(0),
         cgid: Gid::from_raw(0),
-        ctime: WallTime(NOW - 5_000),
-        otime: Some(WallTime(NOW - 4_000)),
+        ctime: WallTime(NOW - 500_000),
+        otime: Some(WallTime(NOW - 400_000)),
     }
 }
 
@@ -81,7 +81,7 @@ fn world(processes: Vec<Process>) -> World {
 
 /// A world in which a set proves the start times of the processes named.
 fn confirmed(processes: Vec<Process>) -> World {
-    let confirmed = processes.iter().map(|p| p.named.pid).collect();
+    let confirmed = processes.iter().map(|p| (p.named.pid, SemId(1))).collect();
     World { confirmed, ..world(processes) }
 }
 
@@ -183,18 +183,25 @@ fn a_last_pid_of_zero_is_somebody_unseen_unless_the_namespace_is_declared_privat
 
 #[test]
 fn a_living_last_pid_keeps_the_set() {
-    let p = process(300, Kind::Other, NOW - 9_000);
+    let p = process(300, Kind::Other, NOW - 900_000);
     let verdict = judge(&set(), &touched_by(p.clone()), &world(vec![]));
     assert_eq!(kept(&verdict), &Reason::LastPidLives(p.named));
 }
 
 #[test]
 fn a_last_pid_that_a_stranger_got_later_is_a_recycled_number() {
-    // The set was last touched at NOW - 4000.
-    let judged =
-        |start| judge(&set(), &touched_by(process(300, Kind::Other, start)), &world(vec![]));
-    assert_eq!(judged(NOW - 4_000 + SLACK + 1), Verdict::Orphan);
-    assert!(matches!(kept(&judged(NOW - 4_000 + SLACK)), Reason::LastPidLives(_)));
+    // The set was last touched at NOW - 400000.
+    let judged = |uid: u32, start| {
+        let p = Process { uids: vec![Uid::from_raw(uid)], ..process(300, Kind::Other, start) };
+        judge(&set(), &touched_by(p), &world(vec![]))
+    };
+    let later = NOW - 400_000 + SLACK + 1;
+    assert_eq!(judged(1234, later), Verdict::Orphan);
+    assert!(matches!(kept(&judged(1234, later - 1)), Reason::LastPidLives(_)));
+    // One that may touch the set may have done so, on a clock that stood elsewhere.
+    for uid in [0, APACHE] {
+        assert!(matches!(kept(&judged(uid, later)), Reason::LastPidLives(_)));
+    }
 }
 
 #[test]
@@ -214,7 +221,7 @@ fn on_a_stepped_clock_no_number_counts_as_recycled() {
 
 #[test]
 fn a_living_httpd_keeps_what_root_made() {
-    for p in [leader(10, NOW - 9_000), process(10, Kind::Httpd, NOW - 9_000)] {
+    for p in [leader(10, NOW - 900_000), process(10, Kind::Httpd, NOW - 900_000)] {
         let verdict = judge(&set(), &dead(), &world(vec![p.clone()]));
         assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(p.named));
     }
@@ -222,7 +229,7 @@ fn a_living_httpd_keeps_what_root_made() {
 
 #[test]
 fn php_fpm_under_the_same_user_does_not_keep_what_root_made() {
-    let fpm = of_user(10, Kind::Other, NOW - 9_000);
+    let fpm = of_user(10, Kind::Other, NOW - 900_000);
     assert_eq!(judge(&set(), &dead(), &world(vec![fpm])), Verdict::Orphan);
 }
 
@@ -238,7 +245,7 @@ fn any_living_process_of_the_owner_keeps_what_the_owner_made() {
 
 #[test]
 fn a_stranger_does_not_keep_what_the_owner_made() {
-    let stranger = process(10, Kind::Other, NOW - 9_000);
+    let stranger = process(10, Kind::Other, NOW - 900_000);
     assert_eq!(judge(&private_set(), &dead(), &world(vec![stranger])), Verdict::Orphan);
 }
 
@@ -251,8 +258,8 @@ fn a_worker_keeps_what_it_or_a_sibling_made_though_its_leader_runs_as_root() {
 
 #[test]
 fn a_leader_does_not_know_what_is_older_than_its_launcher_could_make() {
-    // The set was made at NOW - 5000.
-    let edge = NOW - 5_000 + LAUNCH_WINDOW + SLACK;
+    // The set was made at NOW - 500000.
+    let edge = NOW - 500_000 + LAUNCH_WINDOW + SLACK;
     let verdict = judge(&set(), &dead(), &confirmed(vec![leader(10, edge + 1)]));
     assert_eq!(verdict, Verdict::Orphan);
     let verdict = judge(&set(), &dead(), &confirmed(vec![leader(10, edge)]));
@@ -262,9 +269,12 @@ fn a_leader_does_not_know_what_is_older_than_its_launcher_could_make() {
 #[test]
 fn a_leader_did_not_make_a_later_set_that_was_never_used_and_whose_toucher_is_dead() {
     let never_used = SemSet { otime: None, ..set() };
-    let edge = NOW - 5_000 - START_WINDOW - SLACK;
+    let edge = NOW - 500_000 - START_WINDOW - SLACK;
     let at = |set: &SemSet, start| judge(set, &dead(), &confirmed(vec![leader(10, start)]));
     assert_eq!(at(&never_used, edge - 1), Verdict::Orphan);
+    // One that is no younger than the leader's own first set may be its launcher's.
+    let launchers = SemSet { id: SemId(1), ..never_used };
+    assert!(matches!(kept(&at(&launchers, edge - 1)), Reason::MayBelongToHttpd(_)));
     // Within its start it may be its launcher's.
     assert!(matches!(kept(&at(&never_used, edge)), Reason::MayBelongToHttpd(_)));
     // Once used, its user may have been a worker that is dead by now.
@@ -282,7 +292,7 @@ fn a_leader_whose_clock_no_set_confirms_may_know_everything() {
 
 #[test]
 fn a_worker_that_lost_its_leader_may_know_everything() {
-    for start in [NOW - 9_000, NOW - 10] {
+    for start in [NOW - 900_000, NOW - 10] {
         let orphaned = worker_of(1, 11, start);
         let verdict = judge(&set(), &dead(), &confirmed(vec![orphaned.clone()]));
         assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(orphaned.named));
@@ -298,8 +308,8 @@ fn a_worker_of_a_living_leader_knows_no_more_than_that() {
 /// A script under one httpd has started another one.
 #[test]
 fn an_instance_that_a_httpd_started_is_no_worker_of_it() {
-    let old = leader(10, NOW - 8_000);
-    let inner = Process { parent: Some(Pid::from_raw(10)), ..leader(11, NOW - 4_999) };
+    let old = leader(10, NOW - 800_000);
+    let inner = Process { parent: Some(Pid::from_raw(10)), ..leader(11, NOW - 499_999) };
     // Made by the inner one's launcher, too late for the old one's.
     let never_used = SemSet { otime: None, ..set() };
     let verdict = judge(&never_used, &dead(), &confirmed(vec![old, inner.clone()]));
@@ -308,14 +318,14 @@ fn an_instance_that_a_httpd_started_is_no_worker_of_it() {
 
 #[test]
 fn a_parent_that_is_younger_than_its_child_is_another_one_with_its_number() {
-    let (child, young) = (worker_of(10, 11, NOW - 9_000), leader(10, NOW - 10));
+    let (child, young) = (worker_of(10, 11, NOW - 900_000), leader(10, NOW - 10));
     let verdict = judge(&set(), &dead(), &confirmed(vec![young, child.clone()]));
     assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(child.named));
 }
 
 #[test]
 fn of_two_instances_one_undecided_is_enough_to_keep() {
-    let (young, old) = (leader(10, NOW - 10), leader(20, NOW - 9_000));
+    let (young, old) = (leader(10, NOW - 10), leader(20, NOW - 900_000));
     let verdict = judge(&set(), &dead(), &confirmed(vec![young, old.clone()]));
     assert_eq!(kept(&verdict), &Reason::MayBelongToHttpd(old.named));
 }
@@ -351,7 +361,7 @@ mod clock {
                     vec![l.clone(), w.clone()],
                     &[(made_at(at), touched_by(toucher.clone()))],
                 );
-                assert_eq!(world.confirmed, [l.named.pid], "{at}");
+                assert_eq!(world.confirmed, [(l.named.pid, SemId(7))], "{at}");
                 assert!(!world.stepped);
             }
         }
@@ -399,7 +409,7 @@ mod clock {
     #[test]
     fn after_a_pause_of_the_machine_a_living_leaders_unused_set_is_kept() {
         let l = leader(10, NOW - 1_000);
-        let unused = SemSet { otime: None, ..made_at(NOW - 1_000 - 36_000) };
+        let unused = SemSet { otime: None, ..made_at(NOW - 1_000 - 360_000) };
         let world = settled(vec![l.clone()], &[(unused, dead())]);
         assert_eq!(kept(&judge(&unused, &dead(), &world)), &Reason::MayBelongToHttpd(l.named));
     }

@@ -28,7 +28,7 @@ pub struct Case {
     pub processes: Vec<Process>,
     pub incomplete: Option<Incomplete>,
     pub stepped: bool,
-    pub confirmed: Vec<Pid>,
+    pub confirmed: Vec<(Pid, SemId)>,
     pub private_ipc: bool,
     /// Further sets for `settle_clock`.
     pub others: Vec<(SemSet, Evidence)>,
@@ -43,7 +43,12 @@ impl Case {
         let processes: Vec<Process> =
             (0..count).map(|n| process(&mut bytes, i32::from(n) + 2)).collect();
         let evidence = evidence(&mut bytes, &processes);
-        let confirmed = processes.iter().filter(|_| bytes.bool()).map(|p| p.named.pid).collect();
+        let mut confirmed = Vec::new();
+        for p in &processes {
+            if bytes.bool() {
+                confirmed.push((p.named.pid, SemId(i32::from(bytes.u8() % 8))));
+            }
+        }
         let others = (0..bytes.u8() % 4)
             .map(|_| (self::set(&mut bytes), self::evidence(&mut bytes, &processes)))
             .collect();
@@ -99,12 +104,13 @@ pub fn judge(data: &[u8]) {
         judged.chain(std::iter::once((&case.set, &case.evidence))),
     );
     let settled = Case { stepped: world.stepped, confirmed: world.confirmed, ..case };
-    for pid in &settled.confirmed {
+    for (pid, id) in &settled.confirmed {
         let of = |p: &&Process| p.named.pid == *pid;
         let p = settled.processes.iter().find(of).expect("a living process");
         assert!(p.kind == Kind::Httpd && p.leads, "{p:?}");
         let witness = |s: &SemSet| {
-            s.ctime >= p.start.plus(-verdict::SLACK)
+            s.id == *id
+                && s.ctime >= p.start.plus(-verdict::SLACK)
                 && s.ctime <= p.start.plus(verdict::START_WINDOW)
         };
         assert!(table.iter().any(witness), "{pid} is confirmed by nothing");
@@ -131,7 +137,8 @@ fn nobody_can_know_it(case: &Case) {
         LastPid::Unseen => assert!(case.private_ipc, "{case:?}"),
         LastPid::Living(p) => {
             let later = p.start > latest.plus(verdict::SLACK);
-            assert!(p.kind == Kind::Other && !case.stepped && later, "{case:?}");
+            let may_not = !p.may_run_as(set.uid) && !p.may_run_as(Uid::from_raw(0));
+            assert!(p.kind == Kind::Other && !case.stepped && later && may_not, "{case:?}");
         }
         LastPid::Hidden(_) | LastPid::NotAsked => panic!("nobody knows of its last pid: {case:?}"),
     }
@@ -162,9 +169,12 @@ fn is_excluded(p: &Process, case: &Case) -> bool {
             _ => return false,
         }
     }
-    let on_one_clock = !case.stepped && case.confirmed.contains(&at.named.pid);
-    let before_its_launcher = set.ctime < at.start.plus(-600 - 2);
-    let after_its_start = set.otime.is_none() && set.ctime > at.start.plus(30 + 2);
+    let proofs = case.confirmed.iter().filter(|(leader, _)| *leader == at.named.pid);
+    let Some(first) = proofs.map(|(_, id)| *id).min() else { return false };
+    let on_one_clock = !case.stepped;
+    let before_its_launcher = set.ctime < at.start.plus(-86_400 - 2);
+    let after_its_start =
+        set.otime.is_none() && set.id > first && set.ctime > at.start.plus(30 + 2);
     p.kind == Kind::Httpd
         && at.kind == Kind::Httpd
         && on_one_clock

@@ -46,9 +46,9 @@ fn orphans_whose_last_pids_strangers_got_are_removed() {
     let mut case = case!("last pid recycled by strangers", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let (orphans, pids) = killed_apache(&ns);
-    // A program of root's, and one of the web user's.
-    take_number(&ns, pids[0], "program", "stay x");
-    take_number(&ns, pids[1], "php-fpm", "as 33 stay x");
+    // Of users who may not touch the sets.
+    take_number(&ns, pids[0], "program", "as 1234 stay x");
+    take_number(&ns, pids[1], "postgres", "as 1235 stay x");
     case.guard(&ns, &[], &orphans, || ns.guard("guard --user 33")).exits(0);
 }
 
@@ -182,11 +182,11 @@ fn a_living_php_fpm_does_not_keep_what_a_dead_httpd_left() {
         let apache = Apache::with_tls(&ns, mpm, "");
         apache.start();
         let alive = ns.ids();
-        case.guard(&ns, &alive, &[], || ns.guard("guard --user 33")).exits(0);
+        case.guard(&ns, &alive, &[], || ns.guard("guard -v --user 33")).exits(0);
         apache.serves();
         apache.kill();
         let left = ns.ids();
-        case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+        case.guard(&ns, &[], &left, || ns.guard("guard -v --user 33")).exits(0);
     }
 }
 

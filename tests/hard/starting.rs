@@ -146,8 +146,8 @@ fn a_guard_at_each_step_of_a_start_under_another_name_takes_nothing_from_it() {
     let mut apache = Apache::with_tls(&ns, "prefork", "");
     ns.sh("cp /usr/sbin/apache2 /run/t/webd").exits(0);
     "/run/t/webd".clone_into(&mut apache.program);
-    // It has no worker yet to be known by.
-    guard_at_each_step(&mut case, &ns, apache, "guard --user 33 --httpd /run/t/webd");
+    // It has no worker yet to be known by, but APR is in it.
+    guard_at_each_step(&mut case, &ns, apache, "guard --user 33");
 }
 
 #[test]
