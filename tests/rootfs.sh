@@ -39,8 +39,9 @@ root=$cache/$1
 # What is made is made again when this line changes.
 recipe="4 $suite minbase $packages"
 
-mkdir -p "$cache"
-exec 9>"$cache/$1.lock"
+debs=$cache/packages/$suite
+mkdir -p "$debs"
+exec 9>"$debs/lock"
 flock 9
 if [ "$(cat "$root/.recipe" 2>/dev/null)" = "$recipe" ]; then
     echo "$root"
@@ -61,9 +62,8 @@ mirror=${mirror:-http://deb.debian.org/debian}
 echo "rootfs: making $root from $mirror" >&2
 new=$root.new
 rm -rf --one-file-system "$new" "$root"
-mkdir -p "$cache/packages"
 # What debootstrap mounts goes with the namespace.
-unshare --mount debootstrap --variant=minbase --cache-dir="$cache/packages" --include="$packages" \
+unshare --mount debootstrap --variant=minbase --cache-dir="$debs" --include="$packages" \
     "$suite" "$new" "$mirror" >"$new.log" 2>&1 9>&- || {
     tail -n 20 "$new.log" "$new/debootstrap/debootstrap.log" >&2 2>/dev/null || true
     exit 1
@@ -72,10 +72,10 @@ unshare --mount debootstrap --variant=minbase --cache-dir="$cache/packages" --in
 # A repository of apache2 alone, for "apt-get install --reinstall" on a machine without a network.
 if [ "$1" != trixie-rust ]; then
     version=$(dpkg-query --root="$new" -W -f "\${Version}" apache2)
-    deb=$(basename "$cache/packages/apache2_$version"_*.deb)
+    deb=$(basename "$debs/apache2_$version"_*.deb)
     mkdir "$new/srv/repository"
     cd "$new/srv/repository"
-    cp "$cache/packages/$deb" .
+    cp "$debs/$deb" .
     {
         dpkg-deb -f "$deb"
         echo "Filename: ./$deb"
