@@ -258,7 +258,7 @@ fn graceful_restarts_under_load_lose_no_lock_to_guards_in_a_loop() {
     case.add([kept, 0, 0, removed]);
     case.runs(runs);
     case.note(&format!("{restarts} restarts, {answered} requests, {failed} failed"));
-    assert!(runs > restarts && answered > restarts, "{runs} {answered} {said}");
+    assert!(runs >= 8 && answered >= 8, "{runs} {answered} {said}");
     assert_eq!((removed, failed), (0, 0), "{said}\n{}", apache.log());
     assert!(!said.out.contains("failed"), "{said}");
     apache.serves();
