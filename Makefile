@@ -33,7 +33,7 @@ demo: ## replay an outage and its end, in namespaces of its own; no rights neede
 
 check: ## run all tests; as root, install the Debian packages that they use
 	@tests/setup.sh || [ "$$REQUIRE_ALL" != 1 ]
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 .PHONY: agreement
 agreement: ## compare the forecast with N=300 real starts (SEED= for others); root
