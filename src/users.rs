@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User};
 
 use crate::error::Error;
@@ -112,6 +113,8 @@ fn find(text: &str) -> Result<Guarded, Error> {
 fn by_name(name: &str) -> Result<Option<Guarded>, Error> {
     match User::from_name(name) {
         Ok(user) => Ok(user.map(of)),
+        // All of these say that there is none (getpwnam(3)): a container may have no /etc/passwd.
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
         Err(e) => Err(Error::UserDatabase(printable(name), e)),
     }
 }

@@ -255,7 +255,7 @@ fn nothing_is_set_in_the_file_of_settings_and_every_variable_is_told() {
     let command = <httpd_semguard::cli::Options as clap::CommandFactory>::command();
     for variable in command.get_arguments().filter_map(clap::Arg::get_env) {
         let line = format!("\n#{}=", variable.to_string_lossy());
-        assert!(text.contains(&line), "{} is missing", variable.display());
+        assert!(text.contains(&line), "{} is missing", variable.to_string_lossy());
     }
 }
 

@@ -85,6 +85,9 @@ fn answer(text: &mut Text, report: &Report, table: Option<&Table>, holders: &str
             {
                 text.log.push((Level::Warn, format!("kernel.sem is \"{sem}\": {odd}")));
             }
+            if let Some(warning) = table.and_then(|t| last_places(report, t)) {
+                text.log.push((Level::Warn, warning));
+            }
             text.out = fine(report, table);
         }
     }
@@ -194,6 +197,21 @@ fn situation<'a>(report: &'a Report, table: Option<&'a Table>, holders: &'a str)
         },
         undecided: table.and_then(undecided),
     }
+}
+
+/// What is to be said before undecided sets fill the table: this start is fine, and if its httpd is
+/// killed the next one is not.
+fn last_places(report: &Report, table: &Table) -> Option<String> {
+    let (count, who) = undecided(table)?;
+    let left = table.after.room().sets - report.need.at_most;
+    let starts = report.command == Command::Guard && table.running.is_none();
+    (starts && left < report.need.at_least).then(|| {
+        format!(
+            "the next start is at risk: after this one {} can be made, and {count} stay undecided \
+             while {who} lives: they go at a start with no httpd alive; or raise kernel.sem",
+            sets(left.max(0))
+        )
+    })
 }
 
 /// How many sets stay only because a living process may know them, and the first of those.
