@@ -57,7 +57,10 @@ if [ -z "$mirror" ] && [ -x /usr/bin/apt-get ]; then
     mirror=$(apt-get indextargets --format "\$(REPO_URI)" 'Origin: Debian' 'Label: Debian' \
         'Component: main' 2>/dev/null | grep -m 1 '^http' || true)
 fi
-mirror=${mirror:-http://deb.debian.org/debian}
+if [ -z "$mirror" ]; then
+    echo "rootfs: apt names no mirror of Debian; set DEBIAN_MIRROR" >&2
+    exit 1
+fi
 
 echo "rootfs: making $root from $mirror" >&2
 new=$root.new
