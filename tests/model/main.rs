@@ -3,9 +3,9 @@
 //! who knows which set, and after every run demands: no set with a living knower was removed, none
 //! that is not httpd's or another user's; and where no httpd lives, no orphan is left.
 //!
-//! `make torture RUNS=20000 SEED=7` runs it at any length. With MODEL_REWIND set, numbers are given
-//! again within milliseconds, as only root can have it; no reading of /proc is proof against that. A failure prints the seed and the
-//! shortest history it found.
+//! `make torture RUNS=20000 SEED=7` runs it at any length. A failure prints the seed and the
+//! shortest history it found. With MODEL_REWIND set, numbers are given again within milliseconds,
+//! as only root can have it; no reading of /proc is proof against that.
 
 #[path = "../common/mod.rs"]
 mod common;

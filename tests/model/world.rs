@@ -444,7 +444,19 @@ impl<'n> World<'n> {
                 wrong.push(format!("the test does not know set {}", row.id));
             }
         }
-        if wrong.is_empty() { Ok(rows) } else { Err(Wrong(wrong.join("; "))) }
+        if wrong.is_empty() {
+            return Ok(rows);
+        }
+        // Whoever is said to have known them is asked whether it lives.
+        for name in self.people(|p| p.doing != Doing::Waits) {
+            self.still(&name)?;
+        }
+        for (name, p) in &self.processes {
+            if !self.nest.namespace.lives(p.pid) {
+                wrong.push(format!("the test takes {name} for living"));
+            }
+        }
+        Err(Wrong(wrong.join("; ")))
     }
 
     /// What kind of case a set is at this moment.
