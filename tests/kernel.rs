@@ -794,7 +794,7 @@ fn a_set_touched_in_a_pid_namespace_out_of_sight_is_kept_unless_there_is_none() 
     let inner = "unshare --pid --fork --mount-proc";
     let list = ns.guard_under(inner, "list --user 33").exits(0);
     assert!(list.verdict(ids[0]).contains("--private-ipc"), "{list}");
-    ns.guard_under(inner, "guard --user 33").exits(0);
+    ns.guard_under(inner, "guard --user 33").exits(0).logs("see --private-ipc");
     assert_eq!(ns.ids(), ids);
     ns.guard_under(inner, "guard --user 33 --private-ipc").exits(0).prints("removed 1 orphaned");
     assert_eq!(ns.ids(), []);
@@ -811,6 +811,8 @@ fn a_proc_of_another_pid_namespace_keeps_every_set() {
     let list = ns.guard_under(inner, "list --user 33 --private-ipc").exits(0);
     let verdict = list.verdict(ids[0]);
     assert!(verdict.contains("/proc does not show this PID namespace"), "{verdict}");
-    ns.guard_under(inner, "guard --user 33 --private-ipc").exits(0);
+    ns.guard_under(inner, "guard --user 33 --private-ipc")
+        .exits(0)
+        .logs("keeps 1 semaphore set: cannot tell: /proc does not show this PID namespace");
     assert_eq!(ns.ids(), ids);
 }

@@ -54,6 +54,7 @@ pub fn render(report: &Report) -> Text {
     } else {
         let holders = holders(&table.holders, &names);
         answer(&mut text, report, Some(table), &holders);
+        text.log.extend(doubt(table).map(|warning| (Level::Warn, warning)));
     }
     let refused = table.refused();
     if refused > 0 {
@@ -197,6 +198,17 @@ fn situation<'a>(report: &'a Report, table: Option<&'a Table>, holders: &'a str)
         },
         undecided: table.and_then(undecided),
     }
+}
+
+/// Sets that stay for want of sight, not because anybody is known to use them.
+fn doubt(table: &Table) -> Option<String> {
+    let blind = |j: &&Judged| {
+        let unseen = matches!(j.verdict, Verdict::Keep(Reason::Blind(_) | Reason::Unseen));
+        unseen && !j.is_refused()
+    };
+    let mut blind = table.judged.iter().filter(blind);
+    let first = blind.next()?;
+    Some(format!("keeps {}: {}", sets(count(1 + blind.count())), why(first)))
 }
 
 /// What is to be said before undecided sets fill the table: this start is fine, and if its httpd is
