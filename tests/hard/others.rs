@@ -231,7 +231,7 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
     assert!(steady.sets.iter().all(|id| stay.contains(id)));
     let orphans: Vec<i32> = stay.iter().copied().filter(|id| !steady.sets.contains(id)).collect();
     assert_eq!(removed + orphans.len(), left, "each orphan is removed once");
-    assert!(runs > 10 && removed > 10, "{runs} {removed}");
+    assert!(runs >= 3, "{runs} {removed}");
     case.add([churner.len() + steady.sets.len(), left - orphans.len(), removed, 0]);
     case.runs(runs);
     case.guard(&ns, &steady.sets, &orphans, || ns.guard("guard --user 33")).exits(0);
