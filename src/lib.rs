@@ -20,6 +20,7 @@ pub mod processes;
 pub mod reap;
 pub mod report;
 pub mod resources;
+pub mod signals;
 pub mod survey;
 pub mod sysv;
 pub mod trial;

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, getgrouplist};
 
 use crate::httpd::demand::{Demand, Row};
 use crate::httpd::dump::Mechanism;
+use crate::signals;
 use crate::users::Guarded;
 
 /// The most mutexes of one kind that are tried at once; nobody has more.
@@ -54,14 +54,9 @@ pub struct Shortage {
 /// first shortage that is certain, else the first one.
 #[must_use]
 pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {
-    let mut before = SigSet::empty();
-    // Held, so that no signal ends the run while a trial file has a name.
-    let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
-    // What httpd surely makes, then what it may make beside.
-    let found = try_all(demand, true).or_else(|| try_all(demand, false));
-    if held.is_ok() {
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    }
+    // So that no signal ends the run while a trial file has a name. What httpd surely makes, then
+    // what it may make beside.
+    let found = signals::held(|| try_all(demand, true).or_else(|| try_all(demand, false)));
     found.or_else(|| closed_directory(demand, user))
 }
 

@@ -2,10 +2,10 @@
 //! show (a security module, seccomp, lack of memory) shows here. Touches sysv, with signals held.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Pid, geteuid};
 
 use crate::processes;
+use crate::signals;
 use crate::sysv::{self, SemId, SemSet};
 use crate::users::Guarded;
 
@@ -30,14 +30,8 @@ pub enum Trial {
 /// `proc_mutex_sysv_create`), for `user` where the caller is root, and removes it.
 #[must_use]
 pub fn run(user: &Guarded) -> Trial {
-    let mut before = SigSet::empty();
-    // Held, so that no signal ends the run while the set exists.
-    let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
-    let outcome = make_and_remove(user);
-    if held.is_ok() {
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    }
-    outcome
+    // So that no signal ends the run while the set exists.
+    signals::held(|| make_and_remove(user))
 }
 
 fn make_and_remove(user: &Guarded) -> Trial {
