@@ -178,4 +178,4 @@ impl Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -117,7 +117,6 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let table = survey.zip(after).map(|(survey, after)| Table {
         before: survey.capacity,
         after,
-        all: survey.table,
         unreadable: survey.unreadable,
         judged: survey.judged,
         running: survey.running,

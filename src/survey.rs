@@ -75,8 +75,6 @@ impl Judged {
 pub struct Survey {
     /// Limits and usage when it began.
     pub capacity: Capacity,
-    /// Every set that can be read, whoever owns it.
-    pub table: Vec<SemSet>,
     /// Sets that an old kernel does not show to this caller.
     pub unreadable: usize,
     /// The guarded users' sets, by identifier.
@@ -143,7 +141,7 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
             Judged { set, evidence, verdict, last }
         })
         .collect();
-    Ok(Survey { capacity, table: table.sets, unreadable: table.unreadable, judged, running, clock })
+    Ok(Survey { capacity, unreadable: table.unreadable, judged, running, clock })
 }
 
 /// The httpd whose number a PidFile holds, if it lives, leads its instance, and is older than the

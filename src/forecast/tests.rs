@@ -8,14 +8,14 @@ use super::*;
 use crate::httpd::dump::Mechanism;
 use crate::sysv::{Limits, Usage};
 
-fn capacity(semmni: i64, sets: i64) -> Capacity {
+pub(crate) fn capacity(semmni: i64, sets: i64) -> Capacity {
     Capacity {
         limits: Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni },
         usage: Usage { sets, semaphores: sets },
     }
 }
 
-fn need(at_least: i64, at_most: i64) -> Need {
+pub(crate) fn need(at_least: i64, at_most: i64) -> Need {
     Need { at_least, at_most, source: NeedSource::Asked }
 }
 
@@ -34,7 +34,7 @@ fn of(room: i64, least: i64, most: i64) -> Forecast {
     forecast(&outlook(&capacity(100, 100 - room), &need(least, most)))
 }
 
-fn lacking(certain: bool) -> Shortage {
+pub(crate) fn lacking(certain: bool) -> Shortage {
     Shortage {
         mutex: "proxy".into(),
         mechanism: Mechanism::Fcntl,

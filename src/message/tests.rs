@@ -1,34 +1,9 @@
 //! That the words stand alone.
 
-use std::path::PathBuf;
-
 use super::*;
-use crate::forecast::NeedSource;
+use crate::forecast::tests::{capacity, lacking, need};
 use crate::httpd::demand::Row;
 use crate::sysv::{Limits, Usage};
-
-fn capacity(semmni: i64, sets: i64) -> Capacity {
-    Capacity {
-        limits: Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni },
-        usage: Usage { sets, semaphores: sets },
-    }
-}
-
-fn need(at_least: i64, at_most: i64) -> Need {
-    Need { at_least, at_most, source: NeedSource::Asked }
-}
-
-fn lacking(certain: bool) -> Shortage {
-    Shortage {
-        mutex: "proxy".into(),
-        mechanism: Mechanism::Fcntl,
-        path: PathBuf::from("/run/locks"),
-        errno: Errno::ENOSPC,
-        made: 1,
-        needed: 2,
-        certain,
-    }
-}
 
 fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
     Situation {

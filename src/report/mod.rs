@@ -12,7 +12,6 @@ use crate::httpd::demand::Demand;
 use crate::reap::Fate;
 use crate::resources::Shortage;
 use crate::survey::{Holder, Judged, Running};
-use crate::sysv::SemSet;
 use crate::trial::Trial;
 use crate::users::{Guarded, Source};
 
@@ -55,8 +54,6 @@ pub struct Table {
     /// Limits and usage that the forecast is for: after the removals, for a dry run as they
     /// would be.
     pub after: Capacity,
-    /// Every set that can be read.
-    pub all: Vec<SemSet>,
     /// Sets that cannot be read at all.
     pub unreadable: usize,
     /// The guarded users' sets, with their verdicts.
