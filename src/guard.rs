@@ -122,7 +122,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         running: survey.running,
         fates,
         holders,
-        clock: survey.clock,
+        world: survey.world,
     });
     Ok(Report {
         command: options.command,
@@ -202,7 +202,7 @@ fn describe(judged: &Judged, survey: &Survey, users: &[Guarded]) -> String {
         "semaphore set {} of {}, last pid {pid}, age {}",
         set.id,
         users.iter().find(|u| u.uid == set.uid).map_or_else(String::new, ToString::to_string),
-        age(survey.clock.now.0 - set.ctime.0)
+        age(survey.world.clock.now.0 - set.ctime.0)
     )
 }
 

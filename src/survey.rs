@@ -81,8 +81,8 @@ pub struct Survey {
     pub judged: Vec<Judged>,
     /// The httpd in question, if it runs.
     pub running: Option<Running>,
-    /// When it was taken.
-    pub clock: Clock,
+    /// What the sets were judged by: the living processes of interest, and the clocks.
+    pub world: World,
 }
 
 /// Limits and usage as they are now.
@@ -141,7 +141,7 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
             Judged { set, evidence, verdict, last }
         })
         .collect();
-    Ok(Survey { capacity, unreadable: table.unreadable, judged, running, clock })
+    Ok(Survey { capacity, unreadable: table.unreadable, judged, running, world })
 }
 
 /// The httpd whose number a PidFile holds, if it lives, leads its instance, and is older than the

@@ -4,7 +4,6 @@ pub mod text;
 
 use crate::capacity::Capacity;
 use crate::cli::Command;
-use crate::clock::Clock;
 use crate::error::Exit;
 use crate::forecast::{Forecast, Need};
 use crate::httpd::ask::NoAnswer;
@@ -14,6 +13,7 @@ use crate::resources::Shortage;
 use crate::survey::{Holder, Judged, Running};
 use crate::trial::Trial;
 use crate::users::{Guarded, Source};
+use crate::verdict::World;
 
 /// What a run found and did.
 #[derive(Clone, Debug)]
@@ -64,8 +64,8 @@ pub struct Table {
     pub fates: Vec<Fate>,
     /// Who holds the table; empty where the forecast did not ask.
     pub holders: Vec<Holder>,
-    /// When it was read.
-    pub clock: Clock,
+    /// What the sets were judged by, and when.
+    pub world: World,
 }
 
 impl Table {

@@ -277,7 +277,7 @@ fn list(table: &Table, names: &Names) -> String {
             j.set.id.to_string(),
             names.of(j.set.uid),
             names.of(j.set.cuid),
-            age(table.clock.now.0 - j.set.ctime.0),
+            age(table.world.clock.now.0 - j.set.ctime.0),
             match (&j.last, probe) {
                 (Some(p), _) => format!("{} {}", p.pid, p.name),
                 (None, Some(p)) if p.last_pid == 0 => "none seen".into(),
