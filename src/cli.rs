@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, Resettable};
+use clap::builder::{BoolishValueParser, Resettable, StyledStr};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -32,6 +32,34 @@ pub enum LogTo {
     Stderr,
     /// syslog (LOG_DAEMON), else standard error
     Syslog,
+}
+
+/// What a report is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Words for people
+    Text,
+    /// One JSON document
+    Json,
+    /// One line for Nagios and its like; exits 0, 1, 2 or 3
+    Nagios,
+    /// Metrics for Prometheus
+    Prometheus,
+}
+
+/// What the sets of `list` are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// The identifier
+    Semid,
+    /// The owner, then the identifier
+    Owner,
+    /// The age, oldest first
+    Age,
+    /// The last pid, then the identifier
+    Pid,
+    /// Orphans first, then the identifier
+    Verdict,
 }
 
 /// The options of a run.
@@ -112,6 +140,20 @@ pub struct Options {
     )]
     pub ask_timeout: u32,
 
+    /// What the report is written for
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        env = "HTTPD_SEMGUARD_FORMAT",
+        default_value = "text"
+    )]
+    pub format: Format,
+
+    /// Write the report to this file instead of standard output: whole, or not at all
+    #[arg(long, value_name = "FILE", env = "HTTPD_SEMGUARD_OUTPUT")]
+    pub output: Option<PathBuf>,
+
     /// Where the log goes
     #[arg(
         long,
@@ -130,10 +172,25 @@ pub struct Options {
     #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 
+    /// Show only the orphans
+    #[arg(long, help_heading = OF_LIST)]
+    pub orphans: bool,
+
+    /// Sort by this
+    #[arg(long, value_enum, value_name = "KEY", default_value = "semid", help_heading = OF_LIST)]
+    pub sort: SortKey,
+
+    /// Show the whole evidence on this set, and how to remove it by hand
+    #[arg(long, value_name = "SEMID", help_heading = OF_LIST, conflicts_with_all = ["orphans", "sort"])]
+    pub explain: Option<i32>,
+
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
     #[arg(last = true, value_name = "ARGS")]
     pub httpd_args: Vec<OsString>,
 }
+
+/// Options for a person who looks; no environment variable stands for them.
+const OF_LIST: &str = "Options of list";
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
 const MOST_SETS: i64 = 1 << 24;
@@ -149,8 +206,10 @@ fn after_help() -> String {
 pub struct Stop {
     /// The exit code.
     pub exit: Exit,
-    /// The text for standard output (help) or standard error.
-    pub text: String,
+    /// The text for standard output (help) or standard error; may hold colours.
+    pub text: StyledStr,
+    /// Who runs the program wants Nagios' exit codes.
+    pub nagios: bool,
 }
 
 /// The definition. A variable that is set and empty is as good as not set: an EnvironmentFile
@@ -167,30 +226,61 @@ fn command() -> clap::Command {
 /// # Errors
 /// [`Stop`] with [`Exit::Ok`] for `--help` and `--version`, else with [`Exit::Usage`].
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> {
+    let args: Vec<OsString> = args.into_iter().collect();
     let stop = |e: clap::Error| Stop {
         exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
-        text: e.render().to_string(),
+        text: e.render(),
+        nagios: asks_for_nagios(&args),
     };
-    let matches = command().try_get_matches_from(args).map_err(stop)?;
+    let conflict = |message: &str| stop(command().error(ErrorKind::ArgumentConflict, message));
+    let matches = command().try_get_matches_from(&args).map_err(stop)?;
     let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
     // What the environment says of every run gives way to what was typed for this one.
     let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     if options.dry_run && options.command != Command::Guard {
         if typed("dry_run") {
-            let message = "--dry-run goes with guard; check and list change nothing anyway";
-            return Err(stop(command().error(ErrorKind::ArgumentConflict, message)));
+            return Err(conflict(
+                "--dry-run goes with guard; check and list change nothing anyway",
+            ));
         }
         options.dry_run = false;
     }
     if options.quiet && options.verbose {
         if typed("quiet") && typed("verbose") {
-            let message = "--quiet and --verbose cannot be used together";
-            return Err(stop(command().error(ErrorKind::ArgumentConflict, message)));
+            return Err(conflict("--quiet and --verbose cannot be used together"));
         }
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
+    if options.command == Command::List {
+        if !matches!(options.format, Format::Text | Format::Json) {
+            if typed("format") {
+                return Err(conflict("list is written as text or json; check and guard know more"));
+            }
+            options.format = Format::Text;
+        }
+    } else if let Some(of_list) = ["orphans", "sort", "explain"].into_iter().find(|o| typed(o)) {
+        return Err(conflict(&format!("--{of_list} goes with list")));
+    }
     Ok(options)
+}
+
+/// Whether the answer to a command line, however wrong, is for Nagios.
+#[must_use]
+pub fn asks_for_nagios(args: &[OsString]) -> bool {
+    let words = args.iter().take_while(|a| *a != "--");
+    let mut typed = None;
+    let mut of_format = false;
+    for word in words {
+        if of_format {
+            typed = Some(word.to_owned());
+        }
+        of_format = word == "--format";
+        if let Some(value) = word.to_str().and_then(|w| w.strip_prefix("--format=")) {
+            typed = Some(value.into());
+        }
+    }
+    typed.or_else(|| std::env::var_os("HTTPD_SEMGUARD_FORMAT")).is_some_and(|f| f == "nagios")
 }
 
 #[cfg(test)]
@@ -219,7 +309,7 @@ mod tests {
         {
             let stop = of(&bad).expect_err("refused");
             assert_eq!(stop.exit, Exit::Usage, "{bad:?}");
-            assert!(stop.text.contains(bad[0]), "{}", stop.text);
+            assert!(stop.text.to_string().contains(bad[0]), "{}", stop.text);
         }
     }
 
@@ -238,6 +328,34 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_with_list_alone_is_refused_elsewhere() {
+        for option in [&["--orphans"][..], &["--sort", "age"], &["--explain", "7"]] {
+            assert!(of(&[&["list"], option].concat()).is_ok(), "{option:?}");
+            let stop = of(&[&["check"], option].concat()).expect_err("refused");
+            assert!(stop.text.to_string().contains(option[0]), "{}", stop.text);
+        }
+        assert!(of(&["list", "--explain", "7", "--orphans"]).is_err());
+    }
+
+    #[test]
+    fn list_is_for_people_and_programs_not_for_monitors() {
+        assert!(of(&["list", "--format", "json"]).is_ok());
+        for monitor in ["nagios", "prometheus"] {
+            assert_eq!(of(&["list", "--format", monitor]).expect_err("refused").exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_nagios_command_is_known_as_such() {
+        for args in [&["--format", "nagios", "--nonsense"][..], &["--bad", "--format=nagios"]] {
+            assert!(of(args).expect_err("refused").nagios, "{args:?}");
+        }
+        for args in [&["--format", "json", "--bad"][..], &["--bad", "--", "--format=nagios"]] {
+            assert!(!of(args).expect_err("refused").nagios, "{args:?}");
+        }
+    }
+
+    #[test]
     fn users_may_be_repeated_or_joined() {
         assert_eq!(of(&["-u", "a,b", "--user", "c"]).expect("parses").user, ["a", "b", "c"]);
     }
@@ -246,7 +364,8 @@ mod tests {
     fn every_option_has_an_environment_variable_of_its_name() {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            if ["help", "version"].contains(&long) {
+            if ["help", "version"].contains(&long) || arg.get_help_heading() == Some(OF_LIST) {
+                assert_eq!(arg.get_env(), None);
                 continue;
             }
             let want = format!("HTTPD_SEMGUARD_{}", long.to_uppercase().replace('-', "_"));

@@ -2,6 +2,8 @@
 //! Touches the clocks in [`Clock::now`] alone; everything else is arithmetic.
 
 use nix::time::{ClockId, clock_gettime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Seconds since 1970 on the wall clock (`CLOCK_REALTIME`), whole seconds as `sem_ctime` and
 /// `sem_otime` have them (ipc/sem.c, `ktime_get_real_seconds`).
@@ -76,6 +78,13 @@ pub fn age(seconds: i64) -> String {
     }
 }
 
+/// A time as RFC 3339 has it, in UTC: "2026-11-21T10:00:00Z". None for years that it cannot write
+/// (before 0 and after 9999).
+#[must_use]
+pub fn rfc3339(time: WallTime) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(time.0).ok()?.format(&Rfc3339).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +100,15 @@ mod tests {
     fn boot_is_before_now() {
         let c = Clock::now().expect("clocks can be read");
         assert!(c.boot < c.now && c.ticks_per_second > 0);
+    }
+
+    #[test]
+    fn times_are_written_in_utc() {
+        let written = |seconds| rfc3339(WallTime(seconds));
+        assert_eq!(written(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(written(1_542_802_501).as_deref(), Some("2018-11-21T12:15:01Z"));
+        assert_eq!(written(i64::MAX), None);
+        assert_eq!(written(i64::MIN), None);
     }
 
     #[test]

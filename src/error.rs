@@ -2,8 +2,13 @@
 //! do next.
 
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+
+use crate::printable::printable;
+use crate::sysv::SemId;
 
 /// The exit codes, those of sysexits.h, which systemd shows by name (`status=69/UNAVAILABLE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,8 @@ pub enum Exit {
     Software = 70,
     /// `EX_OSERR`: the kernel refused an inspection.
     OsError = 71,
+    /// `EX_CANTCREAT`: the report could not be written to its file.
+    CannotCreate = 73,
     /// `EX_NOPERM`: not root, not the owner.
     NoPermission = 77,
     /// `EX_CONFIG`: no such user, or the guarded user is root.
@@ -27,12 +34,13 @@ pub enum Exit {
 
 impl Exit {
     /// Every code with what it says, as man page, README and `--help` have it.
-    pub const ALL: [(Exit, &'static str); 7] = [
+    pub const ALL: [(Exit, &'static str); 8] = [
         (Exit::Ok, "httpd can make its locks"),
         (Exit::Usage, "the command line or an environment variable is wrong"),
         (Exit::Unavailable, "httpd would not start: its lock would fail"),
         (Exit::Software, "a bug in the guard"),
         (Exit::OsError, "the kernel refused an inspection"),
+        (Exit::CannotCreate, "the report could not be written to its file"),
         (Exit::NoPermission, "not root and not the owner of the sets"),
         (Exit::Config, "no such user, or the guarded user is root"),
     ];
@@ -62,16 +70,28 @@ pub enum Error {
     NoKnownAccount(String),
     /// The user database did not answer.
     UserDatabase(String, Errno),
+    /// There is no semaphore set of this number among the guarded users' sets.
+    NoSuchSet(SemId, String),
+    /// The report could not be written to this file.
+    Output(PathBuf, Errno),
     /// A system call of the inspection failed.
     Kernel(&'static str, Errno),
 }
 
 impl Error {
+    /// That a report could not be written to a file.
+    #[must_use]
+    pub fn output(path: &Path, error: &io::Error) -> Error {
+        Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
     /// The exit code of the run.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount(_) => Exit::Config,
+            Error::NoSuchSet(..) => Exit::Usage,
+            Error::Output(..) => Exit::CannotCreate,
             Error::UserDatabase(..) | Error::Kernel(..) => Exit::OsError,
         }
     }
@@ -92,6 +112,18 @@ impl Error {
             Error::UserDatabase(..) => {
                 "pass the user by number (--user UID), or mend /etc/nsswitch.conf".into()
             }
+            Error::NoSuchSet(id, _) => format!(
+                "\"httpd-semguard list\" shows those there are; \"ipcs -s -i {id}\" whose it is, if \
+                 another's, and --user NAME judges it as that user's"
+            ),
+            Error::Output(_, Errno::EINVAL) => {
+                "name a file; for standard output leave --output away".into()
+            }
+            Error::Output(path, _) => {
+                let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+                let folder = folder.map_or(".".into(), |p| printable(&p.to_string_lossy()));
+                format!("ls -ld {folder}; df -h {folder}; df -i {folder}")
+            }
             Error::Kernel(..) => "a seccomp filter (SystemCallFilter=) or a security module \
                                   forbids it: allow it for this service"
                 .into(),
@@ -107,6 +139,11 @@ impl fmt::Display for Error {
             Error::NoKnownAccount(_) => f.write_str("cannot tell which user httpd runs as"),
             Error::UserDatabase(name, e) => {
                 write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", strerror(*e))
+            }
+            Error::NoSuchSet(id, users) => write!(f, "there is no semaphore set {id} of {users}"),
+            Error::Output(path, e) => {
+                let path = printable(&path.to_string_lossy());
+                write!(f, "the report cannot be written to {path}: {e:?} ({})", strerror(*e))
             }
             Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", strerror(*e)),
         }

@@ -1,32 +1,39 @@
 //! The story of one run: look, judge, remove, count the room, try, forecast. Everything happens in
 //! the order in which it stands here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, log_enabled, warn};
 use nix::errno::Errno;
+use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
 use crate::capacity::Capacity;
 use crate::cli::{Command, Options};
-use crate::clock::age;
+use crate::clock::{Clock, age};
 use crate::error::{Error, strerror};
 use crate::forecast::{Failure, Forecast, Need, Outlook, forecast};
 use crate::httpd::ask::{NoAnswer, Question};
 use crate::httpd::{self, Answer};
+use crate::printable::printable;
 use crate::reap::{self, Fate};
-use crate::report::{Report, Table};
+use crate::report::{Report, Table, View};
 use crate::resources;
 use crate::survey::{self, Judged, Scope, Survey};
-use crate::sysv;
+use crate::sysv::{self, SemId};
 use crate::trial::{self, Trial};
-use crate::users::{self, Guarded};
+use crate::users::{self, Guarded, Names};
+
+/// Removed sets that the log names one by one.
+const MOST_NAMED: usize = 20;
 
 /// One run, from the options to the report.
 ///
 /// # Errors
 /// What keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
+    let time = Clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?.now;
     let answer = ask_httpd(options);
     let (demand, no_answer) = match &answer {
         Some(Ok(answer)) => (Some(&answer.demand), None),
@@ -71,13 +78,19 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         }
         Err(e) => return Err(e),
     };
+    if let Some(id) = options.explain.map(SemId) {
+        let here = |s: &Survey| s.judged.iter().any(|j| j.set.id == id);
+        if !survey.as_ref().is_some_and(here) {
+            return Err(Error::NoSuchSet(id, named.join(", ")));
+        }
+    }
     if let Some(Survey { capacity: Capacity { limits, usage }, .. }) = &survey {
         let (sets, semaphores) = (usage.sets, usage.semaphores);
         debug!("found: {sets} sets with {semaphores} semaphores; kernel.sem is \"{limits}\"");
     }
     let fates = match (&survey, options.command) {
         (Some(survey), Command::Guard) => remove_orphans(survey, &users, options.dry_run),
-        _ => Vec::new(),
+        _ => BTreeMap::new(),
     };
     let after = match &survey {
         Some(_) if removes => Some(survey::capacity()?),
@@ -91,11 +104,11 @@ pub fn run(options: &Options) -> Result<Report, Error> {
 
     let mut trial = Trial::Skipped("nothing is to be forecast");
     let mut shortage = None;
-    let mut prospect = Forecast::Starts;
+    let mut prospect = None;
     if options.command != Command::List {
         trial = try_one(options, &users, &need, survey.as_ref(), after.as_ref());
         shortage = demand.zip(users.first()).and_then(|(d, user)| resources::shortage(d, user));
-        prospect = match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
+        prospect = Some(match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
             Some(argument) => Forecast::Fails(Failure::MutexDirectory(argument)),
             None => forecast(&Outlook {
                 capacity: after.as_ref(),
@@ -108,11 +121,11 @@ pub fn run(options: &Options) -> Result<Report, Error> {
                 trial,
                 shortage: shortage.as_ref(),
             }),
-        };
+        });
     }
     let holders = match prospect {
-        Forecast::Starts => Vec::new(),
-        _ => survey::holders(&sysv::table().map(|t| t.sets).unwrap_or_default()),
+        None | Some(Forecast::Starts) => Vec::new(),
+        Some(_) => survey::holders(&sysv::table().map(|t| t.sets).unwrap_or_default()),
     };
     let table = survey.zip(after).map(|(survey, after)| Table {
         before: survey.capacity,
@@ -128,16 +141,30 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         command: options.command,
         dry_run: options.dry_run,
         strict: options.strict,
+        by_root: geteuid().is_root(),
+        time,
+        kernel: uname()
+            .map_or_else(|_| String::new(), |u| printable(&u.release().to_string_lossy())),
+        names: names(&users, table.as_ref()),
         users,
         source,
         table,
         need,
         min_free: options.min_free.into(),
         demand: demand.cloned(),
+        control: match &answer {
+            Some(Ok(a)) => Some(a.control.clone()),
+            _ => None,
+        },
         no_answer,
         shortage,
         trial,
         forecast: prospect,
+        view: View {
+            orphans: options.orphans,
+            sort: options.sort,
+            explain: options.explain.map(SemId),
+        },
     })
 }
 
@@ -179,9 +206,18 @@ fn remove_leftover_trial() {
 }
 
 /// Removes the orphans, and logs each; a dry run goes the same way.
-fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> Vec<Fate> {
-    let mut fates = Vec::new();
+fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> BTreeMap<SemId, Fate> {
+    let mut fates = BTreeMap::new();
+    let mut unnamed = 0;
     for (judged, fate) in reap::reap(&survey.judged, dry_run) {
+        fates.insert(judged.set.id, fate);
+        // A journal that got 32,000 lines at once would drop most of them.
+        if matches!(fate, Fate::Removed | Fate::WouldRemove) && fates.len() > MOST_NAMED {
+            unnamed += 1;
+            if !log_enabled!(Level::Debug) {
+                continue;
+            }
+        }
         let what = describe(judged, survey, users);
         match fate {
             Fate::Removed => info!("removed {what}"),
@@ -190,9 +226,19 @@ fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> Vec<Fate
             Fate::Changed => info!("keeps {what}: it changed after it was judged"),
             Fate::Refused(e) => warn!("could not remove {what}: {e:?} ({})", strerror(e)),
         }
-        fates.push(fate);
+    }
+    if unnamed > 0 && !log_enabled!(Level::Debug) {
+        let what = if dry_run { "would remove" } else { "removed" };
+        info!("{what} {unnamed} more (-v names each)");
     }
     fates
+}
+
+/// The names of everybody whom the report speaks of.
+fn names(users: &[Guarded], table: Option<&Table>) -> Names {
+    let owners = table.into_iter().flat_map(|t| &t.judged).flat_map(|j| [j.set.uid, j.set.cuid]);
+    let holders = table.into_iter().flat_map(|t| &t.holders).map(|h| h.uid);
+    Names::look_up(users.iter().map(|u| u.uid).chain(owners).chain(holders))
 }
 
 fn describe(judged: &Judged, survey: &Survey, users: &[Guarded]) -> String {

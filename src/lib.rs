@@ -15,6 +15,7 @@ pub mod guard;
 pub mod httpd;
 pub mod logging;
 pub mod message;
+pub mod output;
 pub mod printable;
 pub mod processes;
 pub mod reap;

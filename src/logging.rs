@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use anstyle::Style;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -12,6 +13,7 @@ use nix::sys::stat::{FileStat, fstat};
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use crate::cli::LogTo;
+use crate::report::screen::{self, Screen};
 
 /// How long a full or stuck syslog daemon may hold up a line.
 const SYSLOG_PATIENCE: Duration = Duration::from_millis(500);
@@ -23,7 +25,7 @@ pub fn start(to: LogTo, level: LevelFilter) {
     let sink = match to {
         LogTo::Stderr => stderr(),
         LogTo::Syslog => syslog().unwrap_or_else(stderr),
-        LogTo::Auto if stderr_is_closed() => syslog().unwrap_or(Sink::Stderr),
+        LogTo::Auto if stderr_is_closed() => syslog().unwrap_or(Sink::Stderr(Screen::default())),
         LogTo::Auto => stderr(),
     };
     // It fails only if a logger is set already, which then goes on.
@@ -33,7 +35,7 @@ pub fn start(to: LogTo, level: LevelFilter) {
 }
 
 enum Sink {
-    Stderr,
+    Stderr(Screen),
     /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)).
     Journal,
     /// None once it has failed: a daemon that takes no line would hold up each one.
@@ -44,7 +46,7 @@ fn stderr() -> Sink {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     match fstat(io::stderr()) {
         Ok(stat) if is_journal(&stream, &stat) => Sink::Journal,
-        _ => Sink::Stderr,
+        _ => Sink::Stderr(Screen::of(&io::stderr())),
     }
 }
 
@@ -102,8 +104,13 @@ impl Log for Sink {
             return;
         }
         let text = record.args().to_string();
-        for line in text.lines() {
-            self.line(record.level(), line);
+        match self {
+            // A terminal shows a message as one; a file may be read line by line.
+            Sink::Stderr(screen) if screen.is_terminal || screen.color => {
+                let message = for_people(record.level(), &text, screen);
+                let _ = io::stderr().write_all(message.as_bytes());
+            }
+            _ => text.lines().for_each(|line| self.line(record.level(), line)),
         }
     }
 
@@ -114,7 +121,7 @@ impl Sink {
     fn line(&self, level: Level, line: &str) {
         // A closed pipe or a stopped daemon must not end the run, nor change its answer.
         let _ = match self {
-            Sink::Stderr => io::stderr().write_all(format!("{NAME}: {line}\n").as_bytes()),
+            Sink::Stderr(_) => io::stderr().write_all(format!("{NAME}: {line}\n").as_bytes()),
             Sink::Journal => {
                 io::stderr().write_all(format!("<{}>{line}\n", priority(level)).as_bytes())
             }
@@ -130,13 +137,44 @@ impl Sink {
                     Some(Ok(())) => Ok(()),
                     _ => {
                         *syslog = None;
-                        Sink::Stderr.line(level, line);
+                        Sink::Stderr(Screen::default()).line(level, line);
                         Ok(())
                     }
                 }
             }
         };
     }
+}
+
+/// A message as a person's screen shows it: what it says in the colour of its level, the labels of
+/// its parts set off, long lines broken, but for those that are to be typed.
+fn for_people(level: Level, text: &str, screen: &Screen) -> String {
+    const LABEL: usize = 8;
+    let style = match level {
+        Level::Error => screen::BAD,
+        Level::Warn => screen::DOUBTFUL,
+        Level::Info => Style::new(),
+        Level::Debug | Level::Trace => screen::QUIET,
+    };
+    let mut out = String::new();
+    let mut to_be_typed = false;
+    for (number, line) in text.lines().enumerate() {
+        let (label, rest) = match line.split_at_checked(LABEL) {
+            Some((label, rest)) if number > 0 => (label, rest),
+            _ => ("", line),
+        };
+        to_be_typed |= label.trim() == "do:";
+        if number == 0 {
+            let line = if text.contains('\n') { rest.to_owned() } else { screen.wrap(rest, 2) };
+            out.push_str(&screen.paint(screen::HEADING, &format!("{NAME}: ")));
+            out.push_str(&screen.paint(style, &line));
+        } else {
+            out.push_str(&screen.paint(screen::HEADING, label));
+            out.push_str(&if to_be_typed { rest.to_owned() } else { screen.wrap(rest, LABEL) });
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// The priority of syslog(3).
@@ -159,6 +197,23 @@ mod tests {
         assert!(is_journal(&format!("{}:{}", stat.st_dev, stat.st_ino), &stat));
         assert!(!is_journal("", &stat));
         assert!(!is_journal("1:1", &stat));
+    }
+
+    #[test]
+    fn a_terminal_shows_a_message_as_one_and_breaks_no_line_that_is_to_be_typed() {
+        let screen = Screen { is_terminal: true, color: false, width: Some(40) };
+        let text = "it would not start: for this long reason here\n  why:  the table of semaphore sets is full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"";
+        assert_eq!(
+            for_people(Level::Error, text, &screen),
+            "httpd-semguard: it would not start: for this long reason here\n  why:  the table of \
+             semaphore sets is\n        full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"\n"
+        );
+        let screen = Screen { is_terminal: true, color: true, width: None };
+        assert_eq!(
+            for_people(Level::Error, "it fails\n  why:  so", &screen),
+            "\u{1b}[1mhttpd-semguard: \u{1b}[0m\u{1b}[1m\u{1b}[31mit fails\u{1b}[0m\n\u{1b}[1m  why:  \
+             \u{1b}[0mso\n"
+        );
     }
 
     #[test]

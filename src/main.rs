@@ -1,58 +1,114 @@
-//! Parse, log, run, exit code; nothing else.
+//! Parse, log, run, report, exit code; nothing else.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use httpd_semguard::error::Exit;
-use httpd_semguard::report::text;
-use httpd_semguard::{cli, guard, logging};
-use log::{LevelFilter, error};
+use httpd_semguard::cli::{Command, Format, Options};
+use httpd_semguard::error::{Error, Exit};
+use httpd_semguard::report::nagios::{self, Status};
+use httpd_semguard::report::screen::Screen;
+use httpd_semguard::report::{self, Report};
+use httpd_semguard::{cli, guard, logging, output};
+use log::{Level, LevelFilter, error, log_enabled, warn};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "httpd-semguard: a bug in httpd-semguard: {panic}");
-        std::process::exit(Exit::Software as i32);
+        let args: Vec<_> = std::env::args_os().collect();
+        let for_nagios = cli::asks_for_nagios(&args);
+        let code = if for_nagios { Status::Unknown as i32 } else { Exit::Software as i32 };
+        std::process::exit(code);
     }));
-    run().into()
+    match cli::parse(std::env::args_os()) {
+        Ok(options) => run(&options),
+        Err(stop) => speak(&stop),
+    }
 }
 
-fn run() -> Exit {
-    let options = match cli::parse(std::env::args_os()) {
-        Ok(options) => options,
-        Err(stop) => {
-            write(stop.exit != Exit::Ok, &stop.text);
-            return stop.exit;
-        }
-    };
+/// Says what ended the run at the command line.
+fn speak(stop: &cli::Stop) -> ExitCode {
+    if stop.exit == Exit::Ok {
+        let _ = anstream::stdout().write_all(stop.text.ansi().to_string().as_bytes());
+    } else if stop.nagios {
+        let text = stop.text.to_string();
+        let line = nagios::line(Status::Unknown, text.lines().next().unwrap_or_default());
+        output::to_stdout(|out| writeln!(out, "{line}"));
+        return Status::Unknown.into();
+    } else {
+        let _ = anstream::stderr().write_all(stop.text.ansi().to_string().as_bytes());
+    }
+    stop.exit.into()
+}
+
+fn run(options: &Options) -> ExitCode {
     let level = match (options.quiet, options.verbose) {
+        // A plugin says all in its line; what else it writes, some monitors take for trouble.
+        _ if options.format == Format::Nagios && options.command == Command::Check => {
+            LevelFilter::Off
+        }
         (true, _) => LevelFilter::Warn,
         (_, true) => LevelFilter::Debug,
         _ => LevelFilter::Info,
     };
     logging::start(options.log, level);
-    match guard::run(&options) {
+    let outcome = guard::run(options);
+    match &outcome {
         Ok(report) => {
-            let text = text::render(&report);
-            for (level, line) in &text.log {
-                log::log!(*level, "{line}");
+            for (level, line) in report::log::lines(report, log_enabled!(Level::Debug)) {
+                log::log!(level, "{line}");
             }
-            if !options.quiet || options.command == cli::Command::List {
-                write(false, &text.out);
-            }
-            report.exit()
         }
-        Err(e) => {
+        Err(e) => error!("{e}\n  do:   {}", e.hint()),
+    }
+    let written = match &options.output {
+        Some(file) => to_file(options, file, &outcome),
+        None => {
+            to_stdout(options, &outcome);
+            Ok(())
+        }
+    };
+    let mut exit = outcome.as_ref().map_or_else(Error::exit, Report::exit);
+    let mut status = outcome.as_ref().map_or(Status::Unknown, nagios::status);
+    if let Err(e) = written {
+        // A report that nobody gets is no reason to stop a httpd.
+        if options.command == Command::Guard {
+            warn!("{e}");
+        } else {
             error!("{e}\n  do:   {}", e.hint());
-            e.exit()
+            if options.format == Format::Nagios {
+                output::to_stdout(|out| nagios::write_error(&e, out));
+            }
+            exit = if exit == Exit::Ok { e.exit() } else { exit };
+            status = Status::Unknown;
         }
     }
+    if options.format == Format::Nagios { status.into() } else { exit.into() }
 }
 
-/// Writes to standard error or output; a closed pipe is nobody's fault and changes no answer.
-fn write(to_stderr: bool, text: &str) {
-    let _ = if to_stderr {
-        io::stderr().write_all(text.as_bytes())
-    } else {
-        io::stdout().write_all(text.as_bytes())
-    };
+fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
+    if options.quiet && options.format == Format::Text && options.command != Command::List {
+        return;
+    }
+    output::to_stdout(|out| write(options, &Screen::of(&io::stdout()), outcome, out));
+}
+
+fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> Result<(), Error> {
+    if outcome.is_err() && options.format == Format::Text {
+        return Ok(());
+    }
+    output::replace(file, |out| write(options, &Screen::default(), outcome, out))
+        .map_err(|e| Error::output(file, &e))
+}
+
+fn write(
+    options: &Options,
+    screen: &Screen,
+    outcome: &Result<Report, Error>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match outcome {
+        Ok(report) => report.write(options.format, screen, out),
+        Err(e) => report::write_error(e, options.command, options.format, out),
+    }
 }

@@ -1,8 +1,7 @@
 //! Whose sets are looked at: from `--user`, else the account that distributions give to httpd.
 //! Touches the user database (getpwnam(3)).
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use nix::errno::Errno;
@@ -28,7 +27,8 @@ pub struct Guarded {
 
 impl fmt::Display for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.uid)
+        f.write_str(&self.name)?;
+        if self.name == self.uid.to_string() { Ok(()) } else { write!(f, " ({})", self.uid) }
     }
 }
 
@@ -130,15 +130,37 @@ fn by_uid(uid: Uid) -> Guarded {
     )
 }
 
-/// The names of users for people, each looked up once.
-#[derive(Debug, Default)]
-pub struct Names(RefCell<HashMap<u32, String>>);
+/// The names of users, looked up once, made printable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(BTreeMap<u32, String>);
 
 impl Names {
+    /// The names of these users, those that have one.
+    #[must_use]
+    pub fn look_up(uids: impl IntoIterator<Item = Uid>) -> Names {
+        let uids: BTreeSet<u32> = uids.into_iter().map(Uid::as_raw).collect();
+        Names(uids.into_iter().map(|uid| (uid, by_uid(Uid::from_raw(uid)).name)).collect())
+    }
+
     /// The name of a user; its number where it has none.
     #[must_use]
     pub fn of(&self, uid: Uid) -> String {
-        self.0.borrow_mut().entry(uid.as_raw()).or_insert_with(|| by_uid(uid).name).clone()
+        self.0.get(&uid.as_raw()).cloned().unwrap_or_else(|| uid.to_string())
+    }
+
+    /// "www-data (33)"; the number alone where there is no name.
+    #[must_use]
+    pub fn with_number(&self, uid: Uid) -> String {
+        match self.0.get(&uid.as_raw()) {
+            Some(name) if *name != uid.to_string() => format!("{name} ({uid})"),
+            _ => uid.to_string(),
+        }
+    }
+}
+
+impl FromIterator<(Uid, String)> for Names {
+    fn from_iter<I: IntoIterator<Item = (Uid, String)>>(names: I) -> Names {
+        Names(names.into_iter().map(|(uid, name)| (uid.as_raw(), printable(&name))).collect())
     }
 }
 
@@ -162,7 +184,7 @@ mod tests {
             guarded(&["4123456789".into(), "4123456789".into()], None, &[]).expect("found");
         assert_eq!(source, Source::Given);
         assert_eq!(users.len(), 1);
-        assert_eq!(users[0].to_string(), "4123456789 (4123456789)");
+        assert_eq!(users[0].to_string(), "4123456789");
     }
 
     #[test]

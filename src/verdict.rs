@@ -128,6 +128,57 @@ pub enum Verdict {
     Keep(Reason),
 }
 
+/// What a verdict comes to, in one word: the classes that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nobody who lives can know it.
+    Orphan,
+    /// Somebody uses it.
+    InUse,
+    /// It stays while one lives who may know it.
+    Undecided,
+    /// It does not look like a mutex of httpd's.
+    NotHttpd,
+    /// Too little could be seen to judge it.
+    Unknown,
+}
+
+impl State {
+    /// All of them, orphans first.
+    pub const ALL: [State; 5] =
+        [State::Orphan, State::InUse, State::Undecided, State::NotHttpd, State::Unknown];
+
+    /// The word for it in reports for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Orphan => "orphan",
+            State::InUse => "in_use",
+            State::Undecided => "undecided",
+            State::NotHttpd => "not_httpd",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+impl Verdict {
+    /// The class of this verdict.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self {
+            Verdict::Orphan => State::Orphan,
+            Verdict::Keep(reason) => match reason {
+                Reason::Waiters { .. } | Reason::Locked { .. } | Reason::LastPidLives(_) => {
+                    State::InUse
+                }
+                Reason::MayBelongToHttpd(_) | Reason::MayBelongTo(_) => State::Undecided,
+                Reason::NotHttpds(_) => State::NotHttpd,
+                Reason::Blind(_) | Reason::Unseen => State::Unknown,
+            },
+        }
+    }
+}
+
 /// Why a set stays: the rows of the verdict table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -238,10 +289,8 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
         _ => {}
     }
     // Known to somebody who lives.
-    if set.cuid.is_root() {
-        return holder(set, world, |p| p.kind != Kind::Other).map(Reason::MayBelongToHttpd);
-    }
-    holder(set, world, |p| p.may_run_as(set.uid)).map(Reason::MayBelongTo)
+    let reason = if set.cuid.is_root() { Reason::MayBelongToHttpd } else { Reason::MayBelongTo };
+    holder(set, world).map(reason)
 }
 
 /// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or
@@ -275,23 +324,60 @@ fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
     p.kind == Kind::Other && later && !may_touch
 }
 
+/// Which processes are in question for a set: every httpd for one that root made, every process of
+/// its owner for one that its owner made.
+fn in_question(set: &SemSet) -> impl Fn(&Process) -> bool {
+    let SemSet { uid, cuid, .. } = *set;
+    move |p| if cuid.is_root() { p.kind != Kind::Other } else { p.may_run_as(uid) }
+}
+
+/// The httpd that forked this httpd: this one knows nothing that the other does not. None if that
+/// one is not in question.
+fn asked_instead<'w>(
+    place: usize,
+    in_question: impl Fn(&Process) -> bool,
+    world: &'w World,
+) -> Option<&'w Process> {
+    let forker = &world.processes[world.forked_by[place]?];
+    (world.processes[place].kind == Kind::Httpd && in_question(forker)).then_some(forker)
+}
+
 /// The first of the processes in question that may know the set.
-fn holder(set: &SemSet, world: &World, in_question: impl Fn(&Process) -> bool) -> Option<Named> {
-    let forker = |place: usize| world.forked_by[place].map(|i| &world.processes[i]);
+fn holder(set: &SemSet, world: &World) -> Option<Named> {
+    let in_question = in_question(set);
     (0..world.processes.len())
         .filter(|place| in_question(&world.processes[*place]))
-        // A httpd knows nothing that the httpd which forked it does not: that one is asked
-        // instead, if it is in question at all.
-        .filter(|place| {
-            let is_httpd = world.processes[*place].kind == Kind::Httpd;
-            !(is_httpd && forker(*place).is_some_and(&in_question))
-        })
+        .filter(|place| asked_instead(*place, &in_question, world).is_none())
         .find(|place| may_know(*place, set, world))
         .map(|place| world.processes[place].named.clone())
 }
 
-/// Whether a process may know the set: always, unless it is a confirmed leader whose times
-/// exclude it.
+/// Whether a process may know the set: see [`standing`].
+fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
+    !matches!(standing(place, set, world), Standing::TooYoung | Standing::MadeByAnother)
+}
+
+/// How a process stands to a set that has come down the table as far as the last rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is of no kind that could know the set.
+    NotInQuestion,
+    /// A httpd forked by this one, which is asked instead.
+    ForkedBy(Named),
+    /// It may know the set: nothing bounds what it knows.
+    Unbounded,
+    /// It may know the set: the clock was stepped since some of the sets were stamped.
+    ClockStepped,
+    /// It may know the set: it is old enough to have made or inherited it.
+    InTime,
+    /// It does not: the set is older than any that its launcher may have made for it.
+    TooYoung,
+    /// It does not: the set was made well after its start, never used, and not by it.
+    MadeByAnother,
+}
+
+/// How a process stands to the set by its times. It may know the set, unless it is a confirmed
+/// leader whose times exclude that.
 ///
 /// A leader forked at T knows sets from [`LAUNCH_WINDOW`] before T (its launcher made some) onward.
 /// Of sets made after T it made those itself, and so is the last pid of those that were never used
@@ -299,19 +385,44 @@ fn holder(set: &SemSet, world: &World, in_question: impl Fn(&Process) -> bool) -
 ///
 /// A worker that has lost its leader may know everything that was made before it, and nothing
 /// proves on which clock: it keeps every set. So does what cannot be told apart from one.
-fn may_know(place: usize, set: &SemSet, world: &World) -> bool {
+fn standing(place: usize, set: &SemSet, world: &World) -> Standing {
     let p = &world.processes[place];
     let proofs = world.confirmed.iter().filter(|(leader, _)| *leader == p.named.pid);
-    let Some(proof) = proofs.map(|(_, id)| *id).min() else { return true };
-    if !is_leader(p) || world.stepped {
-        return true;
+    let Some(proof) = proofs.map(|(_, id)| *id).min().filter(|_| is_leader(p)) else {
+        return Standing::Unbounded;
+    };
+    if world.stepped {
+        return Standing::ClockStepped;
     }
-    let older = set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK);
     // Identifiers grow in the order of creation (ipc/util.c, `ipc_idr_alloc`), whatever the clock
     // says: what the launcher made is older than what the leader made at its start.
     let later = set.id > proof && set.ctime > p.start.plus(START_WINDOW + SLACK);
-    let anothers = set.otime.is_none() && later;
-    !older && !anothers
+    if set.ctime < p.start.plus(-LAUNCH_WINDOW - SLACK) {
+        Standing::TooYoung
+    } else if set.otime.is_none() && later {
+        Standing::MadeByAnother
+    } else {
+        Standing::InTime
+    }
+}
+
+/// Every living process of the survey, and how it stands to the set: what the last two rows of the
+/// table were decided by.
+#[must_use]
+pub fn standings<'w>(set: &SemSet, world: &'w World) -> Vec<(&'w Process, Standing)> {
+    let in_question = in_question(set);
+    let of = |(place, process): (usize, &'w Process)| {
+        let standing = if !in_question(process) {
+            Standing::NotInQuestion
+        } else {
+            match asked_instead(place, &in_question, world) {
+                Some(forker) => Standing::ForkedBy(forker.named.clone()),
+                None => standing(place, set, world),
+            }
+        };
+        (process, standing)
+    };
+    world.processes.iter().enumerate().map(of).collect()
 }
 
 /// A httpd that leads its session or process group is the parent of an instance. (A worker that

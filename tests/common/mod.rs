@@ -461,7 +461,7 @@ impl Run {
         let id = id.to_string();
         let row = self.out.lines().find(|l| l.split_whitespace().next() == Some(id.as_str()));
         let row = row.unwrap_or_else(|| panic!("no set {id}\n{self}"));
-        let at = self.out.lines().next().and_then(|h| h.find("verdict")).expect("the header");
+        let at = self.out.lines().next().and_then(|h| h.find("VERDICT")).expect("the header");
         row.chars().skip(at).collect()
     }
 }

@@ -1,0 +1,119 @@
+//! The report as one line for Nagios, Icinga and their like, by the Monitoring Plugins' guidelines:
+//! a status, words, and performance data with its thresholds.
+
+use std::io::{self, Write};
+
+use super::log::{message, warnings};
+use super::{FILLING, Report, Table, text};
+use crate::capacity::Capacity;
+use crate::cli::Command;
+use crate::error::{Error, Exit};
+use crate::forecast::Forecast;
+use crate::verdict::State;
+
+/// The exit codes of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// All is well.
+    Ok = 0,
+    /// It is worth a look.
+    Warning = 1,
+    /// httpd would not start.
+    Critical = 2,
+    /// There is no answer.
+    Unknown = 3,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::Warning => "WARNING",
+            Status::Critical => "CRITICAL",
+            Status::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl From<Status> for std::process::ExitCode {
+    fn from(status: Status) -> Self {
+        std::process::ExitCode::from(status as u8)
+    }
+}
+
+/// What the report comes to.
+#[must_use]
+pub fn status(report: &Report) -> Status {
+    match report.exit() {
+        Exit::Unavailable => Status::Critical,
+        Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
+        Exit::Ok if report.filling().is_some() || report.oddity().is_some() => Status::Warning,
+        Exit::Ok => Status::Ok,
+        _ => Status::Unknown,
+    }
+}
+
+/// Writes the line.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let mut parts: Vec<String> = Vec::new();
+    match message(report) {
+        Some(message) => {
+            parts.push(message.headline);
+            parts.extend(message.why.into_iter().next());
+            parts.extend(message.todo.into_iter().next().map(|todo| format!("do: {todo}")));
+        }
+        None => parts.push(text::fine(report, report.table.as_ref())),
+    }
+    parts.extend(warnings(report));
+    parts.extend(report.no_answer.as_ref().map(|reason| format!("httpd was not heard: {reason}")));
+    let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
+    if report.command == Command::Check && orphans > 0 && message(report).is_none() {
+        parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));
+    }
+    let line = line(status(report), &parts.join("; "));
+    match &report.table {
+        Some(table) => writeln!(out, "{line} | {}", figures(report, table).join(" ")),
+        None => writeln!(out, "{line}"),
+    }
+}
+
+/// Writes the line of a run that found no answer.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_error(error: &Error, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", line(Status::Unknown, &format!("{error}; do: {}", error.hint())))
+}
+
+/// The line without figures. The first bar would begin the figures, a line break the long text.
+#[must_use]
+pub fn line(status: Status, words: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!("SEMGUARD {} - {}", status.name(), words.join(" ").replace('|', "\\u{7c}"))
+}
+
+/// "'sets'=31;409;511;0;512": value, a warning above, critical above, least, most.
+fn figures(report: &Report, table: &Table) -> Vec<String> {
+    let Capacity { limits, usage } = table.after;
+    let (surely, perhaps) = table.returned();
+    let returned = super::log::count(surely + perhaps);
+    let of = |name: &str, used: i64, most: i64| {
+        let critical = (report.need.at_least > 0)
+            .then(|| most.saturating_sub(report.need.at_least).saturating_add(returned));
+        let warning = (report.need.at_most > 0).then(|| most.saturating_mul(FILLING) / 100);
+        let shown = |threshold: Option<i64>| threshold.map_or(String::new(), |t| t.to_string());
+        format!("'{name}'={used};{};{};0;{most}", shown(warning), shown(critical))
+    };
+    let tally = table.tally();
+    vec![
+        of("sets", usage.sets, limits.semmni),
+        of("semaphores", usage.semaphores, limits.semmns),
+        format!("'orphans'={};;;0", tally.of(State::Orphan)),
+        format!("'kept'={};;;0", tally.kept()),
+        format!("'free'={};;;0", table.after.room().sets),
+    ]
+}

@@ -1,0 +1,173 @@
+//! The report as metrics for Prometheus, in its text format: gauges of one run. What a counter
+//! would need, such as all removals since the boot, one run cannot know.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use nix::unistd::Uid;
+
+use super::{Report, Table};
+use crate::capacity::Capacity;
+use crate::cli::Command;
+use crate::clock::WallTime;
+use crate::forecast::Forecast;
+use crate::reap::Fate;
+use crate::verdict::State;
+
+/// Writes the metrics.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    run(report.time, true, out)?;
+    if let Some(table) = &report.table {
+        sets(report, table, out)?;
+        capacity(table, out)?;
+    }
+    let need = &report.need;
+    family(
+        "needed_sets",
+        "Semaphore sets that httpd makes when it starts, at least and at most.",
+        [(label("bound", "at_least"), need.at_least), (label("bound", "at_most"), need.at_most)],
+        out,
+    )?;
+    let Some(forecast) = &report.forecast else { return Ok(()) };
+    let is = [
+        ("starts", matches!(forecast, Forecast::Starts)),
+        ("at_risk", matches!(forecast, Forecast::AtRisk)),
+        ("fails", matches!(forecast, Forecast::Fails(_))),
+    ];
+    family(
+        "start_forecast",
+        "1 for what would happen to httpd's locks if it were started now, 0 for the others.",
+        is.map(|(state, holds)| (label("state", state), u8::from(holds))),
+        out,
+    )
+}
+
+/// Writes the metrics of a run that found no answer.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_error(time: WallTime, out: &mut dyn Write) -> io::Result<()> {
+    run(time, false, out)
+}
+
+fn run(time: WallTime, answered: bool, out: &mut dyn Write) -> io::Result<()> {
+    family(
+        "build_info",
+        "1, with the version of httpd-semguard.",
+        [(label("version", env!("CARGO_PKG_VERSION")), 1)],
+        out,
+    )?;
+    let time = [(String::new(), time.0)];
+    family("last_run_timestamp_seconds", "When these figures were taken.", time, out)?;
+    family(
+        "last_run_success",
+        "1 if that run found an answer, 0 if it could not look.",
+        [(String::new(), u8::from(answered))],
+        out,
+    )
+}
+
+fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
+    // A user without a set has its zeros, so that a graph does not break off.
+    let mut tallies = table.tallies();
+    for user in &report.users {
+        tallies.entry(user.uid.as_raw()).or_default();
+    }
+    let owner = |uid: u32| report.names.of(Uid::from_raw(uid));
+    let mut of_owners = BTreeMap::new();
+    for (uid, tally) in tallies {
+        for state in State::ALL {
+            let labels = format!("{},{}", pair("owner", &owner(uid)), pair("state", state.name()));
+            *of_owners.entry(format!("{{{labels}}}")).or_insert(0) += tally.of(state);
+        }
+    }
+    family(
+        "semaphore_sets",
+        "Semaphore sets of the guarded users, by owner and by what is known of them.",
+        of_owners,
+        out,
+    )?;
+    family(
+        "unreadable_sets",
+        "Sets of the guarded users that this run was not allowed to look at.",
+        [(String::new(), table.refused())],
+        out,
+    )?;
+    if report.command != Command::Guard {
+        return Ok(());
+    }
+    let mut removed: BTreeMap<String, usize> =
+        report.users.iter().map(|u| (label("owner", &report.names.of(u.uid)), 0)).collect();
+    for j in table.orphans().filter(|j| table.fate(j) == Some(Fate::Removed)) {
+        *removed.entry(label("owner", &report.names.of(j.set.uid))).or_default() += 1;
+    }
+    family("removed_sets", "Orphaned sets that this run removed.", removed, out)
+}
+
+fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
+    let Capacity { limits, usage } = table.after;
+    let limits = [
+        ("semmsl", limits.semmsl),
+        ("semmns", limits.semmns),
+        ("semopm", limits.semopm),
+        ("semmni", limits.semmni),
+    ];
+    family(
+        "limit",
+        "The limits of kernel.sem: semaphores in a set, in all sets, operations, sets.",
+        limits.map(|(name, value)| (label("name", name), value)),
+        out,
+    )?;
+    let used = [("semmns", usage.semaphores), ("semmni", usage.sets)];
+    family(
+        "used",
+        "What is in use of them in this IPC namespace, by whomever.",
+        used.map(|(name, value)| (label("name", name), value)),
+        out,
+    )?;
+    family(
+        "free_sets",
+        "Sets of one semaphore that can still be made.",
+        [(String::new(), table.after.room().sets)],
+        out,
+    )
+}
+
+/// One metric with all its series.
+fn family<V: Display>(
+    name: &str,
+    help: &str,
+    series: impl IntoIterator<Item = (String, V)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let name = format!("httpd_semguard_{name}");
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge")?;
+    for (labels, value) in series {
+        writeln!(out, "{name}{labels} {value}")?;
+    }
+    Ok(())
+}
+
+fn label(name: &str, value: &str) -> String {
+    format!("{{{}}}", pair(name, value))
+}
+
+/// A label with its value, in which backslash, quote and line break are escaped.
+fn pair(name: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{name}=\"{value}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_holds_any_name() {
+        assert_eq!(label("owner", "a\"b\\c\nd"), "{owner=\"a\\\"b\\\\c\\nd\"}");
+    }
+}
