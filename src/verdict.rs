@@ -333,11 +333,11 @@ fn in_question(set: &SemSet) -> impl Fn(&Process) -> bool {
 
 /// The httpd that forked this httpd: this one knows nothing that the other does not. None if that
 /// one is not in question.
-fn asked_instead<'w>(
+fn asked_instead(
     place: usize,
     in_question: impl Fn(&Process) -> bool,
-    world: &'w World,
-) -> Option<&'w Process> {
+    world: &World,
+) -> Option<&Process> {
     let forker = &world.processes[world.forked_by[place]?];
     (world.processes[place].kind == Kind::Httpd && in_question(forker)).then_some(forker)
 }

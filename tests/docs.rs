@@ -33,7 +33,7 @@ fn drop_ins() -> Vec<String> {
 
 fn help() -> String {
     let args = ["httpd-semguard", "--help"].map(OsString::from);
-    cli::parse(args).expect_err("help ends the run").text
+    cli::parse(args).expect_err("help ends the run").text.to_string()
 }
 
 fn long_options() -> BTreeSet<String> {
