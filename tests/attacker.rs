@@ -60,7 +60,7 @@ fn who_fills_the_table_is_named_and_only_that() {
     let before = ns.ids();
     let run = ns.guard("guard --user 33").exits(69).does_not_log("removed");
     run.logs("SEMMNI, the number of semaphore sets, is 16 and 16 are in use")
-        .logs("www-data 14 (living, ")
+        .logs("14 of www-data (33), used by ")
         .logs("would not start");
     assert_eq!(ns.ids(), before);
     assert_eq!((httpds.sets.len(), strangers.len()), (2, 2));
@@ -75,7 +75,7 @@ fn a_filler_that_is_alone_is_named_with_its_process() {
     require!();
     let ns = Namespace::new("250 32000 32 8");
     let evil = ns.actor("evil", "as 33 make 8 33 stay evil");
-    let who = format!("www-data 8 (living, evil {})", evil.pid("evil"));
+    let who = format!("8 of www-data (33), used by evil {}", evil.pid("evil"));
     ns.guard("guard --user 33").exits(69).logs(&who);
     assert_eq!(ns.ids(), evil.sets);
 }
@@ -89,7 +89,7 @@ fn few_sets_with_many_semaphores_fill_the_table_too() {
     ns.guard("guard --user 33")
         .exits(69)
         .logs("SEMMNS, the system-wide number of semaphores, is 1000 and 1000 are in use")
-        .logs("www-data 4 (living, evil");
+        .logs("4 of www-data (33), used by evil");
     assert_eq!(ns.ids().len(), 4);
 }
 

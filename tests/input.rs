@@ -86,7 +86,7 @@ fn without_any_known_account_it_says_what_to_pass() {
     ns.guard("guard").exits(78).logs("--user NAME").logs("www-data");
     assert_eq!(ns.ids(), ids);
     // A number needs no account.
-    ns.guard("guard --user 33").exits(0).logs("of 33 (33)");
+    ns.guard("guard --user 33").exits(0).logs("of 33, last pid");
 }
 
 #[test]

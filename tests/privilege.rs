@@ -204,7 +204,7 @@ fn what_roots_program_took_over_after_the_last_look_is_refused_by_the_kernel() {
     ns.sh("echo 250 32000 32 1 > /proc/sys/kernel/sem").exits(0);
     let run = held.goes_on().exits(69);
     assert_eq!(ns.ids(), ids[..1], "{run}");
-    run.logs("could not remove").logs("EPERM").logs("root 1");
+    run.logs("could not remove").logs("EPERM").logs("1 of root (0)");
 }
 
 // Between the verdict and the last look: the guard is stopped when it has just become the owner.

@@ -285,8 +285,3 @@ pub fn write_error(
         Format::Prometheus => prometheus::write_error(time, out),
     }
 }
-
-#[cfg(test)]
-mod samples;
-#[cfg(test)]
-mod tests;
