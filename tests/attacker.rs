@@ -208,7 +208,7 @@ fn a_link_in_place_of_the_lock_file_is_not_followed() {
 
 /// Names that would break a line, steer a terminal, or end the field of /proc/PID/stat early; in
 /// the form of printf(1), at most 15 bytes (`TASK_COMM_LEN`).
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     r"a\nb: orphan",
     r"\033[31mred",
     r"x) R 1 1 1 (",
@@ -217,6 +217,8 @@ const NAMES: [&str; 8] = [
     r"tab\tcr\rbs\b",
     r"\342\200\256rtl",
     r"\302\233 31m  x",
+    r#"a|b="c" 9;;"#,
+    r#"\\",x="{}"#,
 ];
 
 /// Whether a text has nothing in it that a terminal or a log takes for more than a character.
@@ -256,7 +258,14 @@ fn a_process_name_writes_no_line_and_steers_no_terminal() {
             output.stdout.iter().chain(&output.stderr).filter(|b| **b == b'\n').count()
         };
         let counts = (count("list --user 33", 0), count("guard --user 33 -v", 69));
+        for format in ["json", "prometheus"] {
+            count(&format!("check --user 33 --format {format}"), 69);
+        }
+        assert_eq!(count("check --user 33 --format nagios", 2), 1, "a plugin has one line");
         assert_eq!(ns.ids(), ids);
+        let plugin = all.split(|b| *b == b'\n').rfind(|l| l.starts_with(b"SEMGUARD"));
+        let bars = plugin.expect("a line").iter().filter(|b| **b == b'|').count();
+        assert_eq!(bars, 1, "only the figures begin with a bar");
         (counts.0, counts.1, all)
     };
     // Its sets are httpd's by their look, another program's, and the table's only holder.
@@ -277,7 +286,15 @@ fn an_account_name_writes_no_line_and_steers_no_terminal() {
     ns.sh(&format!("mount --bind {passwd} /etc/passwd")).exits(0);
     ns.orphans(1, WWW);
     ns.dead_actor("evil", "as 33 key 0x77 1 600 exit");
-    for args in ["list --user 33", "check --user 33 --need 128", "guard --user 33 -v"] {
+    for args in [
+        "list --user 33",
+        "list --user 33 --format json",
+        "check --user 33 --need 128",
+        "check --user 33 --format nagios",
+        "check --user 33 --format prometheus",
+        "check --user 33 --format json",
+        "guard --user 33 -v",
+    ] {
         let output = ns.guard_command(args).output().expect("it runs");
         for stream in [output.stdout, output.stderr] {
             assert!(is_harmless(&stream), "{args}: {}", String::from_utf8_lossy(&stream));

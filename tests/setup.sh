@@ -8,7 +8,7 @@ set -euo pipefail
 
 # The one list.
 readonly PACKAGES=(apache2 binutils curl debootstrap dpkg-dev faketime fish groff-base iproute2
-    libcap2-bin lintian mandoc openssl procps rpm rpmlint shellcheck strace systemd
+    libcap2-bin lintian mandoc openssl procps python3-jsonschema rpm rpmlint shellcheck strace systemd
     systemd-container util-linux zsh)
 
 # Services that come with them.

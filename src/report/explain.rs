@@ -42,8 +42,8 @@ pub fn write(
         out,
         "  {}",
         screen.wrap(
-            "Nothing brings it back. A process that still uses it fails at its next lock; a httpd \
-             then logs AH00144 and its workers die.",
+            "Nothing brings it back. A process that still uses it fails at its next semop(2); a \
+             httpd then logs AH00144, and its workers die.",
             2
         )
     )
@@ -59,10 +59,8 @@ pub fn by_hand(id: SemId) -> String {
 #[must_use]
 pub fn conclusion(j: &Judged) -> String {
     match &j.verdict {
-        Verdict::Orphan => {
-            "nobody who lives can know it: httpd-semguard guard removes it".to_owned()
-        }
-        Verdict::Keep(_) => format!("it stays: {}", why(j)),
+        Verdict::Orphan => "nobody who lives can know it. httpd-semguard guard removes it.".into(),
+        Verdict::Keep(_) => format!("it stays. Why: {}.", why(j)),
     }
 }
 
@@ -193,10 +191,13 @@ fn who_may_know(j: &Judged, table: &Table) -> Vec<String> {
     if said.is_empty() {
         return vec![format!("No {whom} lives that could know it.")];
     }
-    if forked > 0 {
-        said.push(format!(
-            "{forked} more were forked by these, and know nothing that they do not."
-        ));
+    match forked {
+        0 => {}
+        1 => {
+            said.push("One more was forked by a httpd named here, and knows nothing beyond.".into())
+        }
+        n => said
+            .push(format!("{n} more were forked by a httpd named here, and know nothing beyond.")),
     }
     said
 }

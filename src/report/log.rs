@@ -5,7 +5,7 @@ use log::Level;
 
 use super::{Filling, Report, Table};
 use crate::cli::Command;
-use crate::forecast::{Forecast, sets};
+use crate::forecast::{Failure, Forecast, sets};
 use crate::httpd::demand::Row;
 use crate::httpd::dump::Mechanism;
 use crate::message::{self, Message, Situation};
@@ -20,12 +20,12 @@ const MOST_HOLDERS: usize = 6;
 #[must_use]
 pub fn lines(report: &Report, verbose: bool) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
-    if let Some(reason) = &report.no_answer {
+    if let Some(reason) = unheard(report) {
         let assumed = match report.command {
             Command::List => String::new(),
             _ => format!("; taking it to need {}", report.need),
         };
-        lines.push((Level::Warn, format!("httpd was not heard: {reason}{assumed}")));
+        lines.push((Level::Warn, format!("{reason}{assumed}")));
     }
     if let (true, Some(table)) = (verbose, &report.table) {
         lines.extend(details(report, table));
@@ -65,6 +65,14 @@ pub fn message(report: &Report) -> Option<Message> {
         Forecast::AtRisk => Some(message::at_risk(&situation)),
         Forecast::Starts => None,
     }
+}
+
+/// Why httpd gave no answer, unless that is the very thing that the forecast says.
+#[must_use]
+pub fn unheard(report: &Report) -> Option<String> {
+    let said = matches!(report.forecast, Some(Forecast::Fails(Failure::MutexDirectory(_))));
+    let reason = report.no_answer.as_ref().filter(|_| !said)?;
+    Some(format!("httpd was not heard: {reason}"))
 }
 
 /// What deserves attention beside the forecast.
@@ -137,7 +145,8 @@ fn filling(f: Filling) -> String {
     };
     let percent = f.used.saturating_mul(100) / f.most.max(1);
     format!(
-        "the table is filling: {} of {} {what} are in use ({percent} %, {})",
+        "the table is filling: {} of {} {what} are in use ({percent} %, {}): ipcs -s shows whose, \
+         sysctl kernel.sem the limits",
         f.used, f.most, f.limit
     )
 }

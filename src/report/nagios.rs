@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::log::{message, warnings};
+use super::log::{message, unheard, warnings};
 use super::{FILLING, Report, Table, text};
 use crate::capacity::Capacity;
 use crate::cli::Command;
@@ -69,7 +69,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         None => parts.push(text::fine(report, report.table.as_ref())),
     }
     parts.extend(warnings(report));
-    parts.extend(report.no_answer.as_ref().map(|reason| format!("httpd was not heard: {reason}")));
+    parts.extend(unheard(report));
     let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
     if report.command == Command::Check && orphans > 0 && message(report).is_none() {
         parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));

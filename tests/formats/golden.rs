@@ -1,0 +1,126 @@
+//! The wording of every message, as it stands in golden/: one file for each thing that is said.
+//! `UPDATE_GOLDEN=1 cargo test --test formats` writes them anew, for a reader to look through.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use httpd_semguard::cli::{Command, Format};
+use httpd_semguard::report::screen::Screen;
+use httpd_semguard::report::{self, Report, View, log};
+use httpd_semguard::sysv::SemId;
+
+use crate::samples::{errors, forecasts, table, verdicts};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/golden")
+}
+
+/// Compares with the file of this name.
+fn holds(name: &str, text: &str, wrong: &mut Vec<String>) {
+    let file = golden().join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, text).expect("written");
+    }
+    let want = fs::read_to_string(&file).unwrap_or_default();
+    if want != text {
+        wrong.push(format!("---- {name}, as it is\n{text}---- as it was\n{want}"));
+    }
+}
+
+fn said(report: &Report, format: Format) -> String {
+    let mut out = Vec::new();
+    report.write(format, &Screen::default(), &mut out).expect("written");
+    String::from_utf8(out).expect("utf-8")
+}
+
+fn logged(report: &Report) -> String {
+    let lines = log::lines(report, false);
+    lines.iter().map(|(level, line)| format!("{level}: {line}\n")).collect()
+}
+
+#[test]
+fn every_forecast_reads_as_before() {
+    let mut wrong = Vec::new();
+    for (name, report) in forecasts() {
+        let parts = [logged(&report), said(&report, Format::Text), said(&report, Format::Nagios)];
+        holds(&format!("forecast-{name}.txt"), &parts.concat(), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_verdict_reads_as_before() {
+    let mut wrong = Vec::new();
+    for (name, judged, world) in verdicts() {
+        let id = judged.set.id;
+        let list = of_list(judged, world, None);
+        let explained = Report { view: View { explain: Some(id), ..list.view }, ..list.clone() };
+        let parts = [said(&list, Format::Text), "\n".into(), said(&explained, Format::Text)];
+        holds(&format!("verdict-{name}.txt"), &parts.concat(), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+pub(crate) fn of_list(
+    judged: httpd_semguard::survey::Judged,
+    world: httpd_semguard::verdict::World,
+    explain: Option<SemId>,
+) -> Report {
+    let mut table = table(vec![judged]);
+    table.world = world;
+    let base = crate::samples::report();
+    Report {
+        command: Command::List,
+        table: Some(table),
+        forecast: None,
+        view: View { explain, ..base.view },
+        ..base
+    }
+}
+
+#[test]
+fn every_error_reads_as_before() {
+    let mut wrong = Vec::new();
+    for (name, error) in errors() {
+        let mut line = Vec::new();
+        report::write_error(&error, Command::Check, Format::Nagios, &mut line).expect("written");
+        let line = String::from_utf8(line).expect("utf-8");
+        let code = error.exit() as u8;
+        let text = format!("{error}\n  do:   {}\nexit {code}\n{line}", error.hint());
+        holds(&format!("error-{name}.txt"), &text, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_formats_for_programs_stay_as_they_are() {
+    let mut wrong = Vec::new();
+    for (name, report) in forecasts() {
+        if !["starts-after-removal", "fails-for-want-of-sets"].contains(&name) {
+            continue;
+        }
+        let json = said(&report, Format::Json).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        holds(&format!("{name}.json"), &json, &mut wrong);
+        let metrics =
+            said(&report, Format::Prometheus).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        holds(&format!("{name}.prom"), &metrics, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_golden_file_is_left_over() {
+    let have: BTreeSet<String> = fs::read_dir(golden())
+        .expect("listed")
+        .map(|e| e.expect("read").file_name().into_string().expect("utf-8"))
+        .collect();
+    let mut want: BTreeSet<String> = BTreeSet::new();
+    want.extend(forecasts().iter().map(|(name, _)| format!("forecast-{name}.txt")));
+    want.extend(verdicts().iter().map(|(name, ..)| format!("verdict-{name}.txt")));
+    want.extend(errors().iter().map(|(name, _)| format!("error-{name}.txt")));
+    for name in ["starts-after-removal", "fails-for-want-of-sets"] {
+        want.extend(["json", "prom"].map(|end| format!("{name}.{end}")));
+    }
+    assert_eq!(have, want);
+}

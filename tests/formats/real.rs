@@ -1,0 +1,270 @@
+//! The formats as the program writes them, in a private namespace.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::{Namespace, Run, STRANGER};
+use crate::require;
+use crate::schema::{can_judge, line, wrong};
+
+const ROOMY: &str = "250 32000 32 128";
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}\n{run}"))
+}
+
+#[test]
+fn what_the_program_writes_is_of_the_published_form() {
+    require!();
+    if !can_judge() {
+        return;
+    }
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(3, 33);
+    let httpd =
+        ns.actor("httpd", "make 2 33 detach fork { as 33 touch 1 stay worker } stay leader");
+    let id = httpd.sets[0];
+    let mut lines = String::new();
+    for (args, code) in [
+        ("check --user 33 --format json", 0),
+        ("guard --dry-run --user 33 --format json", 0),
+        ("list --user 33 --format json", 0),
+        (&format!("list --user 33 --format json --explain {id}"), 0),
+        ("check --user 33 --need 500 --format json", 69),
+        ("check --user nobody_of_this_name --format json", 78),
+        ("list --user 33 --explain 2147483647 --format json", 64),
+        ("guard --user 33 --format json", 0),
+    ] {
+        let run = ns.guard(args).exits(code);
+        assert_eq!(json(&run)["exit"]["code"], code);
+        lines += &line(&run.out);
+    }
+    assert_eq!(wrong(&lines), "");
+}
+
+#[test]
+fn a_document_tells_what_guard_did_with_each_set() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let orphans = ns.orphans(3, 33);
+    let php = ns.actor("php-fpm", "as 33 key 0 2 600 stay pool");
+    let document = json(&ns.guard("guard --user 33 --dry-run --format json").exits(0));
+    let with = |document: &Value, action: &str| -> Vec<i64> {
+        let rows = document["sets"].as_array().expect("sets").iter();
+        rows.filter(|r| r["action"] == action).filter_map(|r| r["semid"].as_i64()).collect()
+    };
+    assert_eq!(
+        with(&document, "would_remove"),
+        orphans.iter().map(|id| i64::from(*id)).collect::<Vec<_>>()
+    );
+    let document = json(&ns.guard("guard --user 33 --format json").exits(0));
+    assert_eq!(
+        with(&document, "removed"),
+        orphans.iter().map(|id| i64::from(*id)).collect::<Vec<_>>()
+    );
+    assert_eq!(with(&document, "none"), [i64::from(php.sets[0])]);
+    assert_eq!(ns.ids(), php.sets);
+}
+
+#[test]
+fn a_plugin_answers_in_one_line_and_with_its_own_codes() {
+    require!();
+    let ns = Namespace::new("250 32000 32 10");
+    ns.orphans(3, 33);
+    let well = ns.guard("check --user 33 --format nagios").exits(0);
+    assert!(well.out.starts_with("SEMGUARD OK - httpd can start"), "{well}");
+    assert!(
+        well.out.contains("| 'sets'=3;8;9;0;10 'semaphores'=3;25600;31999;0;32000 'orphans'=3;;;0"),
+        "{well}"
+    );
+    assert_eq!((well.err.as_str(), well.out.lines().count()), ("", 1));
+    ns.orphans(6, STRANGER);
+    let filling = ns.guard("check --user 33 --format nagios").exits(1);
+    assert!(filling.out.starts_with("SEMGUARD WARNING - "), "{filling}");
+    assert!(filling.out.contains("9 of 10 semaphore sets are in use (90 %, SEMMNI)"), "{filling}");
+    ns.orphans(1, STRANGER);
+    let full = ns.guard("check --user 33 --format nagios").exits(2);
+    assert!(full.out.starts_with("SEMGUARD CRITICAL - httpd would not start: (28)"), "{full}");
+    assert!(full.out.contains("'sets'=10;8;9;0;10"), "{full}");
+    assert_eq!((full.err.as_str(), full.out.lines().count()), ("", 1));
+    for wrong in
+        ["check --user nobody_of_this_name --format nagios", "check --format nagios --nonsense"]
+    {
+        let run = ns.guard(wrong).exits(3);
+        assert!(run.out.starts_with("SEMGUARD UNKNOWN - "), "{run}");
+        assert_eq!(run.out.lines().count(), 1, "{run}");
+    }
+}
+
+#[test]
+fn a_plugin_without_rights_says_what_it_could_not_see() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 33);
+    let run = ns.guard_under(
+        "setpriv --reuid 1234 --regid 1234 --clear-groups",
+        "check --user 33 --format nagios",
+    );
+    let run = run.exits(0);
+    assert!(run.out.starts_with("SEMGUARD OK - httpd can start"), "{run}");
+    assert!(
+        run.out.contains("2 semaphore sets of the guarded users could not be looked at"),
+        "{run}"
+    );
+    assert!(run.out.contains("'sets'=2;"), "{run}");
+}
+
+#[test]
+fn a_file_is_written_whole_and_a_file_that_cannot_be_is_told() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 33);
+    let file = "/run/t/semguard.prom";
+    let run = ns.guard(&format!("check --user 33 --format prometheus --output {file}")).exits(0);
+    assert_eq!(run.out, "");
+    let text = fs::read_to_string(ns.path(file)).expect("read");
+    assert!(
+        text.contains("httpd_semguard_semaphore_sets{owner=\"www-data\",state=\"orphan\"} 2"),
+        "{text}"
+    );
+    let nowhere = "--format prometheus --output /run/nowhere/semguard.prom";
+    let check = ns.guard(&format!("check --user 33 {nowhere}")).exits(73);
+    check.logs("/run/nowhere/semguard.prom: ENOENT").logs("ls -ld /run/nowhere");
+    // Nobody's httpd stays down for want of a file.
+    let guard = ns.guard(&format!("guard --user 33 {nowhere}")).exits(0);
+    guard.logs("removed semaphore set").logs("/run/nowhere/semguard.prom");
+    // No answer, and the monitor is told.
+    ns.guard(&format!("check --user no_such_user --format prometheus --output {file}")).exits(78);
+    let text = fs::read_to_string(ns.path(file)).expect("read");
+    assert!(text.contains("httpd_semguard_last_run_success 0"), "{text}");
+    let names = ns.sh("ls -A /run/t").exits(0).out;
+    assert!(!names.contains(".new"), "{names}");
+}
+
+#[test]
+fn a_full_disk_under_the_report_stops_no_httpd() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 33);
+    ns.sh("mkdir /run/small && mount -t tmpfs -o size=4k tmpfs /run/small && \
+           head -c 4096 /dev/zero > /run/small/full")
+        .exits(0);
+    let args = "--user 33 --format json --output /run/small/report.json";
+    ns.guard(&format!("check {args}")).exits(73).logs("ENOSPC");
+    ns.guard(&format!("guard {args}")).exits(0).logs("ENOSPC").logs("removed semaphore set");
+    assert_eq!(ns.sh("ls -A /run/small").out, "full\n");
+}
+
+#[test]
+fn list_shows_what_it_is_asked_for_in_the_order_asked_for() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let of_the_living = ns.actor("php-fpm", "as 33 key 0 2 600 stay pool");
+    let orphans = ns.orphans(2, 33);
+    let strangers = ns.orphans(1, STRANGER);
+    let ids = |args: &str| -> Vec<i32> {
+        let run = ns.guard(&format!("list --user 33,1234 {args}")).exits(0);
+        let rows = run.out.lines().filter_map(|l| l.split_whitespace().next()?.parse().ok());
+        let total = 1;
+        let mut ids: Vec<i32> = rows.collect();
+        ids.truncate(ids.len() - total);
+        ids
+    };
+    let all = [of_the_living.sets.clone(), orphans.clone(), strangers.clone()].concat();
+    assert_eq!(ids(""), all);
+    assert_eq!(ids("--orphans"), [orphans.clone(), strangers.clone()].concat());
+    assert_eq!(ids("--sort owner"), all);
+    assert_eq!(ids("--sort verdict"), [orphans, strangers, of_the_living.sets.clone()].concat());
+    let mine = ns.guard("list --user 1234").exits(0);
+    assert!(mine.out.contains("1 semaphore set of the guarded users, 1 orphaned"), "{mine}");
+}
+
+#[test]
+fn one_set_is_explained_with_the_command_that_removes_it() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let id = ns.orphans(1, 33)[0];
+    let run = ns.guard(&format!("list --user 33 --explain {id}")).exits(0);
+    run.prints(&format!("semaphore set {id} of www-data (33): orphan"))
+        .prints("It looks like a mutex of httpd's")
+        .prints("No httpd lives that could know it.")
+        .prints(&format!("by hand: ipcrm -s {id}\n"));
+    let other = ns.orphans(1, STRANGER)[0];
+    let run = ns.guard(&format!("list --user 33 --explain {other}")).exits(64);
+    run.logs(&format!("there is no semaphore set {other} of www-data (33)"));
+    assert_eq!(ns.ids(), [id, other], "explaining removes nothing");
+}
+
+#[test]
+fn a_table_of_32768_sets_stays_aligned_and_its_log_short() {
+    require!();
+    let ns = Namespace::new("250 1024000000 500 32768");
+    let ids = ns.orphans(32_768, 33);
+    let list = ns.guard("list --user 33").exits(0);
+    let mut lines = list.out.lines();
+    let at = lines.next().and_then(|l| l.find("VERDICT")).expect("the header");
+    let rows: Vec<&str> = lines.collect();
+    assert_eq!(rows.len(), 32_768 + 1);
+    assert!(rows[..32_768].iter().all(|row| row[at..].starts_with("orphan ")));
+    let numbers = rows[..32_768].iter().map(|r| r[..r.find(" www").expect("owner")].trim());
+    assert!(numbers.eq(ids.iter().map(ToString::to_string)));
+    let guard = ns.guard("guard --user 33").exits(0);
+    assert_eq!(guard.err.lines().count(), 21, "{guard}");
+    guard.logs("removed 32748 more (-v names each)").prints("removed 32768 orphaned sets");
+    assert_eq!(ns.ids(), [0; 0]);
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_ask() {
+    require!("script");
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(1, 33);
+    let guard = ns.guard_copy();
+    let colored = |line: &str| ns.sh(line).out.contains('\u{1b}');
+    let list = format!("{guard} list --user 33 --no-ask");
+    assert!(!colored(&list), "a pipe");
+    assert!(colored(&format!("CLICOLOR_FORCE=1 {list}")), "asked for");
+    let terminal = |line: &str| format!("TERM=xterm script -qec '{line}' /dev/null");
+    assert!(colored(&terminal(&list)), "a terminal");
+    assert!(!colored(&terminal(&format!("NO_COLOR=1 {list}"))), "not wanted");
+    assert!(!colored(&terminal(&format!("TERM=dumb {list}"))), "not possible");
+    let check = format!("{guard} check --user 33 --need 999 --no-ask");
+    assert!(colored(&terminal(&check)), "a message");
+    assert!(!colored(&format!("{check} 2>&1")), "a message into a file");
+    assert!(!colored(&format!("CLICOLOR_FORCE=1 {list} --format json")), "programs see none");
+}
+
+#[test]
+fn no_name_of_a_user_breaks_a_format() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let evil = "x\"},{|;\\\u{1b}[31m\u{9b}1m\u{202e}'=9 {a=\"b\"} \u{7f}";
+    let passwd = ns.write("passwd", &format!("root:x:0:0::/:/bin/sh\n{evil}:x:33:33::/:/bin/sh\n"));
+    ns.sh(&format!("mount --bind {passwd} /etc/passwd")).exits(0);
+    ns.orphans(2, 33);
+    let steers = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+    let list = ns.guard("list --user 33").exits(0);
+    assert_eq!(list.out.lines().count(), 1 + 2 + 1, "{list}");
+    assert!(!steers(&list.out), "{list}");
+    let document = json(&ns.guard("check --user 33 --format json").exits(0));
+    assert_eq!(document["sets"].as_array().map(Vec::len), Some(2));
+    let line = ns.guard("check --user 33 --need 500 --format nagios").exits(2);
+    assert_eq!((line.out.lines().count(), line.out.matches('|').count()), (1, 1), "{line}");
+    assert!(!steers(&line.out), "{line}");
+    let metrics = ns.guard("check --user 33 --format prometheus").exits(0).out;
+    assert!(!steers(&metrics), "{metrics}");
+    for row in metrics.lines().filter(|l| l.starts_with("httpd_semguard_semaphore_sets")) {
+        let value = row.strip_prefix("httpd_semguard_semaphore_sets{owner=\"").expect("the owner");
+        // The value ends at the first quote without a backslash before it.
+        let mut escaped = false;
+        let end = value
+            .find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })
+            .expect("an end");
+        assert!(value[end..].starts_with("\",state=\""), "{row}");
+    }
+}

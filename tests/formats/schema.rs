@@ -1,0 +1,164 @@
+//! That every JSON document is of the published form, and that the form tells of every name in it:
+//! judged by Python's jsonschema.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use httpd_semguard::cli::{Command, Format};
+use httpd_semguard::report::{self, Report, View};
+use serde_json::Value;
+
+use crate::agree::{random_reports, said};
+use crate::common;
+use crate::golden::of_list;
+use crate::samples::{errors, forecasts, verdicts};
+
+fn schema() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/schema/report-1.schema.json")
+}
+
+/// What is wrong with documents, one for each line: by the schema, made strict, so that a name that
+/// it does not tell of is wrong, too.
+pub(crate) fn wrong(documents: &str) -> String {
+    const JUDGE: &str = r##"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+jsonschema.Draft202012Validator.check_schema(schema)
+def strict(part):
+    if isinstance(part, dict):
+        if "properties" in part:
+            part["additionalProperties"] = False
+        for inner in part.values():
+            strict(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            strict(inner)
+strict(schema)
+checker = jsonschema.FormatChecker()
+judges = {kind: jsonschema.Draft202012Validator(
+    {**schema, "oneOf": [{"$ref": "#/$defs/" + kind}]}, format_checker=checker)
+    for kind in ("report", "error")}
+count = 0
+for line in sys.stdin:
+    document = json.loads(line)
+    count += 1
+    judge = judges["error" if "error" in document else "report"]
+    for error in judge.iter_errors(document):
+        for inner in error.context or [error]:
+            print(json.dumps(list(inner.absolute_path)), inner.message[:300])
+print("judged", count, file=sys.stderr)
+"##;
+    let mut python = Process::new("python3")
+        .args(["-c", JUDGE])
+        .arg(schema())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    python.stdin.take().expect("a pipe").write_all(documents.as_bytes()).expect("written");
+    let output = python.wait_with_output().expect("waited");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains(&format!("judged {}", documents.lines().count())), "{told}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Whether Python and its jsonschema are there.
+pub(crate) fn can_judge() -> bool {
+    let python = Process::new("python3").args(["-c", "import jsonschema"]).output();
+    let there = python.is_ok_and(|o| o.status.success());
+    if !there {
+        common::skip("python3-jsonschema is not installed");
+    }
+    there
+}
+
+/// A document as one line.
+pub(crate) fn line(document: &str) -> String {
+    let value: Value = serde_json::from_str(document).expect("JSON");
+    format!("{value}\n")
+}
+
+#[test]
+fn every_document_is_of_the_published_form() {
+    if !can_judge() {
+        return;
+    }
+    let mut lines = String::new();
+    for (_, report) in forecasts() {
+        lines += &line(&said(&report, Format::Json));
+    }
+    for report in random_reports(200) {
+        lines += &line(&said(&report, Format::Json));
+    }
+    for (_, judged, world) in verdicts() {
+        let id = judged.set.id;
+        let list = of_list(judged, world, None);
+        lines += &line(&said(&list, Format::Json));
+        let explained = Report { view: View { explain: Some(id), ..list.view }, ..list };
+        lines += &line(&said(&explained, Format::Json));
+    }
+    for (_, error) in errors() {
+        let mut out = Vec::new();
+        report::write_error(&error, Command::List, Format::Json, &mut out).expect("written");
+        lines += &line(&String::from_utf8(out).expect("utf-8"));
+    }
+    assert_eq!(wrong(&lines), "");
+}
+
+#[test]
+fn a_document_of_another_form_is_refused() {
+    if !can_judge() {
+        return;
+    }
+    let good: Value =
+        serde_json::from_str(&said(&crate::samples::report(), Format::Json)).expect("JSON");
+    let mut documents = String::new();
+    for (name, bad) in [
+        ("schema_version", Value::from(2)),
+        ("forecast", Value::from("maybe")),
+        ("need", Value::Null),
+        ("new_name", Value::from(1)),
+        ("time", serde_json::json!({"rfc3339": "yesterday"})),
+    ] {
+        let mut document = good.clone();
+        document[name] = bad;
+        documents += &format!("{document}\n");
+    }
+    let mut without = good;
+    without.as_object_mut().expect("an object").remove("sets");
+    documents += &format!("{without}\n");
+    let said = wrong(&documents);
+    for part in [
+        "schema_version",
+        "maybe",
+        "need",
+        "new_name",
+        "'seconds' is a required",
+        "'sets' is a required",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
+fn the_schema_is_what_the_program_says_it_is() {
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(schema()).expect("read")).expect("JSON");
+    let version = &schema["$defs"]["report"]["properties"]["schema_version"]["const"];
+    assert_eq!(version, &Value::from(report::json::SCHEMA_VERSION));
+    let codes: Vec<i64> =
+        schema["$defs"]["report"]["properties"]["exit"]["properties"]["code"]["enum"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_i64)
+            .collect();
+    // A document that was written is no bug, 70.
+    let all = httpd_semguard::error::Exit::ALL.iter().map(|(code, _)| i64::from(*code as u8));
+    assert_eq!(codes, all.filter(|code| *code != 70).collect::<Vec<_>>());
+}
