@@ -49,6 +49,13 @@ hard: ## try the hard cases and print what each lost and kept; root
 	@tests/setup.sh
 	REQUIRE_ALL=1 $(CARGO) test --quiet --locked --test hard -- --test-threads=6
 
+.PHONY: outage
+outage: ## make docs/outage.md and its pictures anew, from real runs; root
+	@tests/setup.sh
+	$(CARGO) build --quiet --locked --bin httpd-semguard --example picture
+	SEMGUARD=$(target)/debug/httpd-semguard docs/outage.sh docs
+	$(target)/debug/examples/picture docs/outage/*.ansi
+
 completions: ## make the completions for bash, zsh and fish (target/completions)
 	$(CARGO) run --quiet --locked --example completions -- $(target)/completions
 
