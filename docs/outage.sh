@@ -26,9 +26,9 @@ placeholders() {
         -e "s/$day, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT/TIME/g" \
         -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9:]+)?/TIME/g' \
         -e 's/\[pid [0-9]+(:tid [0-9]+)?\]/[pid N]/g' \
-        -e 's/\b(apache2|httpd|pid|child|process) [0-9]+\b/\1 N/g' \
-        -e 's/\b[0-9]+ \(dead\)/N (dead)/g' \
-        -e 's/\b(semid|sets?) [0-9]+ (of|\(|is|was)/\1 N \2/g' \
+        -e 's/(apache2|httpd|pid|[Cc]hild|[Pp]rocess|--explain|ipcrm -s|set) [0-9]+\b/\1 N/g' \
+        -e 's/after [0-9]+ ms/after N ms/' \
+        -e 's/\b[0-9]+ (\(dead\)|apache2)/N \1/g' \
         -e 's/^(0x[0-9a-f]{8} +)[0-9]+ /\1N /' \
         -e 's/^( *[0-9]+ +)[0-9]+( +600 +1 +[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+) +[0-9]+ +[0-9]+$/\1N\2 N N/' \
         -e "s/^( *)[0-9]+( +(www-data|root) )/\\1N\\2/" \
@@ -151,14 +151,15 @@ close_block() { printf '```\n\n'; }
 # Of five or more lines that differ in numbers only, the first two and the last.
 abridged() {
     awk '
-        { line[NR] = $0; gsub(/\033\[[0-9;]*m/, ""); gsub(/[0-9]+/, "N"); gsub(/ +/, " "); like[NR] = $0 }
+        { line[NR] = $0; gsub(/\033\[[0-9;]*m/, "") }
+        { gsub(/[0-9]+( (s|min|h))?/, "N"); gsub(/ +/, " "); like[NR] = $0 }
         END {
             for (i = 1; i <= NR; i = next_one) {
                 for (next_one = i + 1; next_one <= NR && like[next_one] == like[i]; next_one++);
                 many = next_one - i >= 5
                 for (k = i; k < next_one; k++) {
                     if (!many || k < i + 2 || k == next_one - 1) print line[k]
-                    else if (k == i + 2) printf "[… %d more such lines …]\n", next_one - i - 3
+                    else if (k == i + 2) printf "\033[2m[… %d more such lines …]\033[0m\n", next_one - i - 3
                 }
             }
         }'
@@ -340,11 +341,19 @@ MD
     must_say '0 orphaned'
     close_block
     cat <<'MD'
-The kernel does not note who made a set. One of these is certainly the shop's; any of the others,
-made and used since the shop was started, may be. So the guard removes none, and says what is left to do.
-(Sets made well before the shop was started cannot be its own, and would have gone.)
+The kernel does not note who made a set. The first of these is certainly the shop's; any of the others,
+made and used since the shop was started, may be. Asked about one of them, the guard tells how it thinks:
 
-Raising the limit harms nobody. This is the lasting cure as well, the line as it was meant:
+MD
+    open_block
+    run "httpd-semguard list --explain $(ipcs -s | awk '/www-data/ { if (n++) { print $2; exit } }')"
+    must_exit 0
+    close_block
+    cat <<'MD'
+So the guard removes none, and `guard` has said above what is left to do. (Sets that were made more than
+ten minutes before the shop was started cannot be its own: those would have gone.)
+
+Nobody has to be stopped to raise the limit. It is the lasting cure as well, the line as it was meant:
 
 MD
     open_block

@@ -10,7 +10,7 @@ use anstyle::{Color, RgbColor};
 use anstyle_svg::{Palette, Term};
 
 /// The width of the terminal, that of docs/outage.sh.
-const COLUMNS: usize = 120;
+pub const COLUMNS: usize = 120;
 
 /// Of one character, with a reserve: which of the fonts a viewer has is not known.
 const CHARACTER_PX: f64 = 8.7;
