@@ -57,6 +57,8 @@ pub fn picture(ansi: &str) -> String {
         .render_svg(lines.trim_end_matches('\n'));
     let (width, height) = (text_px + 2 * PADDING_PX, BAR_PX + text_height(&text) + PADDING_PX / 2);
     let inner = text.replacen("<svg ", &format!("<svg y=\"{BAR_PX}\" "), 1);
+    // In SVG a part of a line has no opacity of its own, but its ink has. 0.4 is hard to read.
+    let inner = inner.replace(" opacity: 0.4;", " fill-opacity: 0.7;");
     let RgbColor(r, g, b) = GROUND;
     let mut picture = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
