@@ -1,7 +1,6 @@
 //! The story of one run: look, judge, remove, count the room, try, forecast. Everything happens in
 //! the order in which it stands here.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use log::{Level, debug, info, log_enabled, warn};
@@ -90,7 +89,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
     let fates = match (&survey, options.command) {
         (Some(survey), Command::Guard) => remove_orphans(survey, &users, options.dry_run),
-        _ => BTreeMap::new(),
+        _ => Vec::new(),
     };
     let after = match &survey {
         Some(_) if removes => Some(survey::capacity()?),
@@ -206,11 +205,11 @@ fn remove_leftover_trial() {
 }
 
 /// Removes the orphans, and logs each; a dry run goes the same way.
-fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> BTreeMap<SemId, Fate> {
-    let mut fates = BTreeMap::new();
+fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> Vec<(SemId, Fate)> {
+    let mut fates = Vec::new();
     let mut unnamed = 0;
     for (judged, fate) in reap::reap(&survey.judged, dry_run) {
-        fates.insert(judged.set.id, fate);
+        fates.push((judged.set.id, fate));
         // A journal that got 32,000 lines at once would drop most of them.
         if matches!(fate, Fate::Removed | Fate::WouldRemove) && fates.len() > MOST_NAMED {
             unnamed += 1;
@@ -231,6 +230,7 @@ fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> BTreeMap
         let what = if dry_run { "would remove" } else { "removed" };
         info!("{what} {unnamed} more (-v names each)");
     }
+    fates.sort_unstable_by_key(|(id, _)| *id);
     fates
 }
 

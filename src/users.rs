@@ -1,7 +1,6 @@
 //! Whose sets are looked at: from `--user`, else the account that distributions give to httpd.
 //! Touches the user database (getpwnam(3)).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use nix::errno::Errno;
@@ -132,27 +131,36 @@ fn by_uid(uid: Uid) -> Guarded {
 
 /// The names of users, looked up once, made printable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(BTreeMap<u32, String>);
+pub struct Names(Vec<(Uid, String)>);
 
 impl Names {
     /// The names of these users, those that have one.
     #[must_use]
     pub fn look_up(uids: impl IntoIterator<Item = Uid>) -> Names {
-        let uids: BTreeSet<u32> = uids.into_iter().map(Uid::as_raw).collect();
-        Names(uids.into_iter().map(|uid| (uid, by_uid(Uid::from_raw(uid)).name)).collect())
+        let mut names = Names::default();
+        for uid in uids {
+            if names.0.iter().all(|(known, _)| *known != uid) {
+                names.0.push((uid, by_uid(uid).name));
+            }
+        }
+        names
+    }
+
+    fn get(&self, uid: Uid) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == uid).map(|(_, name)| name.as_str())
     }
 
     /// The name of a user; its number where it has none.
     #[must_use]
     pub fn of(&self, uid: Uid) -> String {
-        self.0.get(&uid.as_raw()).cloned().unwrap_or_else(|| uid.to_string())
+        self.get(uid).map(str::to_owned).unwrap_or_else(|| uid.to_string())
     }
 
     /// "www-data (33)"; the number alone where there is no name.
     #[must_use]
     pub fn with_number(&self, uid: Uid) -> String {
-        match self.0.get(&uid.as_raw()) {
-            Some(name) if *name != uid.to_string() => format!("{name} ({uid})"),
+        match self.get(uid) {
+            Some(name) if name != uid.to_string() => format!("{name} ({uid})"),
             _ => uid.to_string(),
         }
     }
@@ -160,7 +168,7 @@ impl Names {
 
 impl FromIterator<(Uid, String)> for Names {
     fn from_iter<I: IntoIterator<Item = (Uid, String)>>(names: I) -> Names {
-        Names(names.into_iter().map(|(uid, name)| (uid.as_raw(), printable(&name))).collect())
+        Names(names.into_iter().map(|(uid, name)| (uid, printable(&name))).collect())
     }
 }
 

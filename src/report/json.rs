@@ -1,7 +1,6 @@
 //! The report as one JSON document, of the form that packaging/schema/report-1.schema.json lays
 //! down. The structures here are that form: a name that changes is a new `SCHEMA_VERSION`.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use nix::errno::Errno;
@@ -48,7 +47,10 @@ pub fn write_error(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let failure = ErrorDocument {
-        head: Head::new(command, time),
+        schema_version: SCHEMA_VERSION,
+        program: PROGRAM,
+        command: command_name(command),
+        time: Time::of(time),
         exit: Ending::of(error.exit()),
         error: Complaint { message: error.to_string(), hint: error.hint() },
     };
@@ -60,28 +62,17 @@ fn write_document(document: &impl Serialize, out: &mut dyn Write) -> io::Result<
     out.write_all(b"\n")
 }
 
-#[derive(Serialize)]
-struct Head {
-    schema_version: u32,
-    program: Program,
-    command: &'static str,
-    time: Time,
-}
-
-impl Head {
-    fn new(command: Command, time: WallTime) -> Head {
-        Head {
-            schema_version: SCHEMA_VERSION,
-            program: Program { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-            command: match command {
-                Command::Guard => "guard",
-                Command::Check => "check",
-                Command::List => "list",
-            },
-            time: Time::of(time),
-        }
+/// The words of the command line.
+fn command_name(command: Command) -> &'static str {
+    match command {
+        Command::Guard => "guard",
+        Command::Check => "check",
+        Command::List => "list",
     }
 }
+
+const PROGRAM: Program =
+    Program { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
 
 #[derive(Serialize)]
 struct Program {
@@ -91,8 +82,10 @@ struct Program {
 
 #[derive(Serialize)]
 struct ErrorDocument {
-    #[serde(flatten)]
-    head: Head,
+    schema_version: u32,
+    program: Program,
+    command: &'static str,
+    time: Time,
     exit: Ending,
     error: Complaint,
 }
@@ -131,8 +124,10 @@ impl Ending {
 
 #[derive(Serialize)]
 struct Document<'r> {
-    #[serde(flatten)]
-    head: Head,
+    schema_version: u32,
+    program: Program,
+    command: &'static str,
+    time: Time,
     exit: Ending,
     dry_run: bool,
     strict: bool,
@@ -168,7 +163,10 @@ impl<'r> Document<'r> {
             unknown: h.unknown,
         };
         Document {
-            head: Head::new(report.command, report.time),
+            schema_version: SCHEMA_VERSION,
+            program: PROGRAM,
+            command: command_name(report.command),
+            time: Time::of(report.time),
             exit: Ending::of(report.exit()),
             dry_run: report.dry_run,
             strict: report.strict,
@@ -441,7 +439,16 @@ struct Counts {
     removed: usize,
     would_remove: usize,
     unreadable: usize,
-    left: BTreeMap<&'static str, usize>,
+    left: Left,
+}
+
+#[derive(Serialize)]
+struct Left {
+    orphan: usize,
+    in_use: usize,
+    undecided: usize,
+    not_httpd: usize,
+    unknown: usize,
 }
 
 impl Counts {
@@ -455,7 +462,13 @@ impl Counts {
             removed: fate(Fate::Removed),
             would_remove: fate(Fate::WouldRemove),
             unreadable: table.map_or(0, Table::refused),
-            left: State::ALL.into_iter().map(|s| (s.name(), tally.of(s))).collect(),
+            left: Left {
+                orphan: tally.of(State::Orphan),
+                in_use: tally.of(State::InUse),
+                undecided: tally.of(State::Undecided),
+                not_httpd: tally.of(State::NotHttpd),
+                unknown: tally.of(State::Unknown),
+            },
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn shown<'t>(report: &Report, table: &'t Table) -> Vec<&'t Judged> {
         .filter(|j| j.is_orphan() || !view.orphans)
         .filter(|j| view.explain.is_none_or(|id| j.set.id == id))
         .collect();
-    shown.sort_by_key(|j| {
+    shown.sort_unstable_by_key(|j| {
         let first = match view.sort {
             SortKey::Semid => 0,
             SortKey::Owner => i64::from(j.set.uid.as_raw()),

@@ -10,7 +10,6 @@ pub mod prometheus;
 pub mod screen;
 pub mod text;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -100,8 +99,8 @@ pub struct Table {
     pub judged: Vec<Judged>,
     /// The httpd in question, if it runs.
     pub running: Option<Running>,
-    /// What became of the orphans, by identifier.
-    pub fates: BTreeMap<SemId, Fate>,
+    /// What became of the orphans, ordered by identifier.
+    pub fates: Vec<(SemId, Fate)>,
     /// Who holds the table; empty where the forecast did not ask.
     pub holders: Vec<Holder>,
     /// What the sets were judged by, and when.
@@ -144,13 +143,14 @@ impl Table {
     /// How many orphans met this fate.
     #[must_use]
     pub fn count(&self, fate: Fate) -> usize {
-        self.fates.values().filter(|f| **f == fate).count()
+        self.fates.iter().filter(|(_, f)| *f == fate).count()
     }
 
     /// What became of a set, if it was an orphan and somebody was to remove it.
     #[must_use]
     pub fn fate(&self, set: &Judged) -> Option<Fate> {
-        self.fates.get(&set.set.id).copied()
+        let place = self.fates.binary_search_by_key(&set.set.id, |(id, _)| *id).ok()?;
+        Some(self.fates[place].1)
     }
 
     /// The orphans as they were judged.
@@ -164,12 +164,17 @@ impl Table {
         self.judged.iter().filter(move |j| !gone(j))
     }
 
-    /// How many sets are left of each owner, by number, and class.
+    /// How many sets are left of each owner and class.
     #[must_use]
-    pub fn tallies(&self) -> BTreeMap<u32, Tally> {
-        let mut tallies: BTreeMap<u32, Tally> = BTreeMap::new();
+    pub fn tallies(&self) -> Vec<(Uid, Tally)> {
+        let mut tallies: Vec<(Uid, Tally)> = Vec::new();
         for j in self.left() {
-            tallies.entry(j.set.uid.as_raw()).or_default().0[j.verdict.state() as usize] += 1;
+            let place = tallies.iter().position(|(uid, _)| *uid == j.set.uid);
+            let place = place.unwrap_or_else(|| {
+                tallies.push((j.set.uid, Tally::default()));
+                tallies.len() - 1
+            });
+            tallies[place].1.0[j.verdict.state() as usize] += 1;
         }
         tallies
     }
@@ -178,7 +183,7 @@ impl Table {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
-        for tally in self.tallies().values() {
+        for (_, tally) in self.tallies() {
             for (sum, n) in sum.0.iter_mut().zip(tally.0) {
                 *sum += n;
             }

@@ -1,11 +1,8 @@
 //! The report as metrics for Prometheus, in its text format: gauges of one run. What a counter
 //! would need, such as all removals since the boot, one run cannot know.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
-
-use nix::unistd::Uid;
 
 use super::{Report, Table};
 use crate::capacity::Capacity;
@@ -72,23 +69,27 @@ fn run(time: WallTime, answered: bool, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
-    // A user without a set has its zeros, so that a graph does not break off.
-    let mut tallies = table.tallies();
-    for user in &report.users {
-        tallies.entry(user.uid.as_raw()).or_default();
-    }
-    let owner = |uid: u32| report.names.of(Uid::from_raw(uid));
-    let mut of_owners = BTreeMap::new();
-    for (uid, tally) in tallies {
-        for state in State::ALL {
-            let labels = format!("{},{}", pair("owner", &owner(uid)), pair("state", state.name()));
-            *of_owners.entry(format!("{{{labels}}}")).or_insert(0) += tally.of(state);
-        }
-    }
+    // By name, once each: two numbers may bear one name, and two series must not bear one label. A
+    // user without a set has its zeros, so that a graph does not break off.
+    let mut owners: Vec<String> = report.users.iter().map(|u| report.names.of(u.uid)).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let is_of = |uid, owner: &String| report.names.of(uid) == *owner;
+    let tallies = table.tallies();
+    let of_owner = |owner: &String, state| -> usize {
+        let own = tallies.iter().filter(|(uid, _)| is_of(*uid, owner));
+        own.map(|(_, tally)| tally.of(state)).sum()
+    };
+    let series = owners.iter().flat_map(|owner| {
+        State::ALL.map(|state| {
+            let labels = format!("{},{}", pair("owner", owner), pair("state", state.name()));
+            (format!("{{{labels}}}"), of_owner(owner, state))
+        })
+    });
     family(
         "semaphore_sets",
         "Semaphore sets of the guarded users, by owner and by what is known of them.",
-        of_owners,
+        series,
         out,
     )?;
     family(
@@ -100,11 +101,13 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     if report.command != Command::Guard {
         return Ok(());
     }
-    let mut removed: BTreeMap<String, usize> =
-        report.users.iter().map(|u| (label("owner", &report.names.of(u.uid)), 0)).collect();
-    for j in table.orphans().filter(|j| table.fate(j) == Some(Fate::Removed)) {
-        *removed.entry(label("owner", &report.names.of(j.set.uid))).or_default() += 1;
-    }
+    let removed = |owner: &String| {
+        let uids: Vec<_> =
+            report.users.iter().map(|u| u.uid).filter(|u| is_of(*u, owner)).collect();
+        let own = table.orphans().filter(|j| uids.contains(&j.set.uid));
+        own.filter(|j| table.fate(j) == Some(Fate::Removed)).count()
+    };
+    let removed = owners.iter().map(|owner| (label("owner", owner), removed(owner)));
     family("removed_sets", "Orphaned sets that this run removed.", removed, out)
 }
 

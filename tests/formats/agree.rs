@@ -99,18 +99,18 @@ fn report(plan: &Plan) -> Report {
         j.set.uid = uid(if *first { samples::WWW } else { samples::POSTGRES });
         judged.push(j);
     }
-    let mut fates = BTreeMap::new();
+    let mut fates = Vec::new();
     for (j, (.., number)) in judged.iter().zip(&plan.sets) {
         if plan.guard && j.verdict == Verdict::Orphan {
             let fate = if plan.dry_run { Fate::WouldRemove } else { fate(*number) };
-            fates.insert(j.set.id, fate);
+            fates.push((j.set.id, fate));
         }
     }
     let sets = plan.others + judged.len() as i64;
     let limits = Limits { semmsl: 250, semmns: plan.semmns, semopm: 32, semmni: plan.semmni };
     let before = Capacity { limits, usage: Usage { sets, semaphores: sets } };
     let gone = |f: &&Fate| matches!(f, Fate::Removed | Fate::Gone | Fate::WouldRemove);
-    let after = before.without(fates.values().filter(gone).count());
+    let after = before.without(fates.iter().map(|(_, f)| f).filter(gone).count());
     let running = plan.running.map(|(surely, perhaps)| Running {
         leader: named(4711, "apache2").into(),
         surely,

@@ -1,6 +1,5 @@
 //! Reports as values: one for each thing that a report can say. No kernel, no clock, no accounts.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use httpd_semguard::capacity::{Capacity, Limit};
@@ -99,7 +98,7 @@ pub(crate) fn table(judged: Vec<Judged>) -> Table {
         unreadable: 0,
         judged,
         running: None,
-        fates: BTreeMap::new(),
+        fates: Vec::new(),
         holders: Vec::new(),
         world: world(Vec::new()),
     }
@@ -221,7 +220,7 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
     };
     let rehearsed = {
         let mut t = removed.clone();
-        t.fates.values_mut().for_each(|f| *f = Fate::WouldRemove);
+        t.fates.iter_mut().for_each(|(_, f)| *f = Fate::WouldRemove);
         t
     };
     let unheard =
