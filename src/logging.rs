@@ -169,7 +169,8 @@ fn for_people(level: Level, text: &str, screen: &Screen) -> String {
             out.push_str(&screen.paint(screen::HEADING, &format!("{NAME}: ")));
             out.push_str(&screen.paint(style, &line));
         } else {
-            out.push_str(&screen.paint(screen::HEADING, label));
+            let style = if label.trim().is_empty() { Style::new() } else { screen::HEADING };
+            out.push_str(&screen.paint(style, label));
             out.push_str(&if to_be_typed { rest.to_owned() } else { screen.wrap(rest, LABEL) });
         }
         out.push('\n');

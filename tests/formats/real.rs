@@ -216,6 +216,56 @@ fn a_table_of_32768_sets_stays_aligned_and_its_log_short() {
 }
 
 #[test]
+fn wide_names_keep_the_columns() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    // Each sign takes two columns of a terminal.
+    let name = "番人番人";
+    let passwd = ns.write("passwd", &format!("root:x:0:0::/:/bin/sh\n{name}:x:33:33::/:/bin/sh\n"));
+    ns.sh(&format!("mount --bind {passwd} /etc/passwd")).exits(0);
+    ns.orphans(1, 33);
+    ns.orphans(1, 4_000_000_000);
+    let list = ns.guard("list --user 33,4000000000").exits(0);
+    let column = |line: &str, of: &str| {
+        let front = &line[..line.find(of).expect(of)];
+        front.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>()
+    };
+    let lines: Vec<&str> = list.out.lines().take(3).collect();
+    let at = column(lines[0], "VERDICT");
+    assert!(lines[1].contains(&format!("{name} (33)")), "{list}");
+    assert_eq!(
+        lines[1..].iter().map(|l| column(l, "orphan")).collect::<Vec<_>>(),
+        [at, at],
+        "{list}"
+    );
+}
+
+#[test]
+fn a_terminals_width_is_kept_to() {
+    require!("script");
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 33);
+    let httpd = ns.actor("httpd", "make 1 33 detach stay leader");
+    let guard = ns.guard_copy();
+    let shown = |columns: usize, args: &str| {
+        let line =
+            format!("stty cols {columns} rows 40; NO_COLOR=1 {guard} {args} --user 33 --no-ask");
+        ns.sh(&format!("TERM=xterm script -qec '{line}' /dev/null")).out.replace('\r', "")
+    };
+    let id = httpd.sets[0];
+    for args in ["list", &format!("list --explain {id}"), "check --need 500"] {
+        let text = shown(110, args);
+        let to_be_read = text.lines().take_while(|l| !l.contains("do:"));
+        // A headline is to be searched for, as it is.
+        let whole = ["httpd-semguard: ", "3 semaphore sets of the guarded"];
+        for line in to_be_read.filter(|l| !whole.iter().any(|w| l.starts_with(w))) {
+            assert!(line.chars().count() <= 110, "{line}\n{text}");
+        }
+        assert!(text.lines().count() > 3, "{text}");
+    }
+}
+
+#[test]
 fn colours_are_for_terminals_and_for_those_who_ask() {
     require!("script");
     let ns = Namespace::new(ROOMY);
