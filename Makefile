@@ -56,6 +56,14 @@ outage: ## make docs/outage.md and its pictures anew, from real runs; root
 	SEMGUARD=$(target)/debug/httpd-semguard docs/outage.sh docs
 	$(target)/debug/examples/picture docs/outage/*.ansi
 
+.PHONY: bench
+bench: ## measure what a run costs (target/bench/report.md), BENCH_RUNS=20 times each; root
+	@for tool in gcc gnuplot unshare ipcs; do command -v $$tool >/dev/null || \
+	    { echo "make bench: $$tool is missing (Debian: gcc libc6-dev gnuplot-nox util-linux)" >&2; exit 1; }; done
+	@mkdir -p $(target)/bench
+	gcc -std=gnu11 -O2 -Wall -o $(target)/bench/floor bench/floor.c
+	$(CARGO) bench --locked --bench cost -- $(target)/bench
+
 completions: ## make the completions for bash, zsh and fish (target/completions)
 	$(CARGO) run --quiet --locked --example completions -- $(target)/completions
 

@@ -19,7 +19,7 @@ use crate::printable::printable;
 use crate::reap::{self, Fate};
 use crate::report::{Report, Table, View};
 use crate::resources;
-use crate::survey::{self, Judged, Scope, Survey};
+use crate::survey::{self, Judged, Questions, Scope, Survey};
 use crate::sysv::{self, SemId};
 use crate::trial::{self, Trial};
 use crate::users::{self, Guarded, Names};
@@ -57,7 +57,6 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let removes = options.command == Command::Guard && !options.dry_run;
     if removes {
         take_lock();
-        remove_leftover_trial();
     }
     let scope = Scope {
         uids: users.iter().map(|u| u.uid).collect(),
@@ -67,8 +66,13 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             Some(Ok(a)) => a.pid_file.clone(),
             _ => None,
         },
+        questions: match options.command {
+            Command::List => Questions::All,
+            Command::Guard if removes => Questions::Removal,
+            _ => Questions::Verdict,
+        },
     };
-    let survey = match survey::take(&scope) {
+    let mut survey = match survey::take(&scope) {
         Ok(survey) => Some(survey),
         Err(Error::Kernel(_, Errno::ENOSYS)) => None,
         Err(e) if need.at_most == 0 => {
@@ -87,7 +91,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         let (sets, semaphores) = (usage.sets, usage.semaphores);
         debug!("found: {sets} sets with {semaphores} semaphores; kernel.sem is \"{limits}\"");
     }
-    let fates = match (&survey, options.command) {
+    if let (true, Some(survey)) = (removes, &mut survey) {
+        remove_leftover_trial(survey);
+    }
+    let fates = match (&mut survey, options.command) {
         (Some(survey), Command::Guard) => remove_orphans(survey, &users, options.dry_run),
         _ => Vec::new(),
     };
@@ -191,24 +198,26 @@ fn take_lock() {
     }
 }
 
-/// Removes the trial set of a guard that was killed half way. (A table that cannot be read is the
-/// survey's to complain of.)
-fn remove_leftover_trial() {
-    let Ok(table) = sysv::table() else { return };
-    if let Some(id) = trial::leftover(&table.sets) {
-        match sysv::remove(id) {
-            Ok(()) => info!("removed set {id}, the trial set of a guard that was killed"),
-            Err(Errno::EINVAL | Errno::EIDRM) => {}
-            Err(e) => warn!("the trial set {id} of a killed guard stays: IPC_RMID says {e:?}"),
+/// Removes the trial set of a guard that was killed half way. (The capacity that the forecast is
+/// for is read afterwards.)
+fn remove_leftover_trial(survey: &mut Survey) {
+    let Some(id) = survey.leftover else { return };
+    match sysv::remove(id) {
+        Ok(()) => info!("removed set {id}, the trial set of a guard that was killed"),
+        Err(Errno::EINVAL | Errno::EIDRM) => {}
+        Err(e) => {
+            return warn!("the trial set {id} of a killed guard stays: IPC_RMID says {e:?}");
         }
     }
+    survey.judged.retain(|j| j.set.id != id);
 }
 
 /// Removes the orphans, and logs each; a dry run goes the same way.
-fn remove_orphans(survey: &Survey, users: &[Guarded], dry_run: bool) -> Vec<(SemId, Fate)> {
+fn remove_orphans(survey: &mut Survey, users: &[Guarded], dry_run: bool) -> Vec<(SemId, Fate)> {
     let mut fates = Vec::new();
     let mut unnamed = 0;
-    for (judged, fate) in reap::reap(&survey.judged, dry_run) {
+    for (place, fate) in reap::reap(&mut survey.judged, dry_run) {
+        let judged = &survey.judged[place];
         fates.push((judged.set.id, fate));
         // A journal that got 32,000 lines at once would drop most of them.
         if matches!(fate, Fate::Removed | Fate::WouldRemove) && fates.len() > MOST_NAMED {

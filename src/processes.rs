@@ -1,18 +1,20 @@
 //! The process table, read once, and only as far as a verdict needs it: who lives, who is httpd,
 //! since when, in which IPC namespace. Touches /proc; decides nothing about sets.
+//!
+//! Of every process, two things are read: /proc/PID/status and where /proc/PID/exe points. They
+//! tell the many that matter to no set from the few that do, which sysinfo then describes.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, Uid};
-use sysinfo::{
-    ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, ThreadKind, UpdateKind,
-};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use crate::clock::{BootTicks, Clock, WallTime};
 use crate::printable::printable;
@@ -24,6 +26,9 @@ const CAP_SYS_PTRACE: u32 = 19;
 /// Programs that have APR in them and run beside httpd, or for long, and make no mutex between
 /// processes: httpd's own helpers, Subversion's server, a Java machine with Tomcat's library.
 const USE_APR_OTHERWISE: [&str; 4] = ["rotatelogs", "htcacheclean", "svnserve", "java"];
+
+/// `PF_KTHREAD` (linux/sched.h), a flag of /proc/PID/stat.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// How often the table is listed again for processes that were born during the reading.
 const PASSES: usize = 10;
@@ -58,7 +63,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Number and name.
-    pub named: Named,
+    pub named: Rc<Named>,
     /// Its parent, if it has one in this PID namespace.
     pub parent: Option<Pid>,
     /// Real and effective user; empty where they could not be read.
@@ -98,7 +103,7 @@ pub enum Incomplete {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The living processes of interest, by number.
-    pub processes: Vec<Process>,
+    pub processes: Vec<Rc<Process>>,
     /// Every number that /proc listed, whatever it was.
     listed: HashSet<i32>,
     /// Set where the reading cannot be relied on.
@@ -148,6 +153,8 @@ pub struct Stat {
     pub group: i32,
     /// Session (field 6).
     pub session: i32,
+    /// The kernel's flags of it (field 9).
+    pub flags: u64,
     /// Threads (field 20); a process that only waits to be reaped has at most one.
     pub threads: i64,
     /// Start (field 22).
@@ -159,15 +166,47 @@ pub struct Stat {
 #[must_use]
 pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     let end = line.iter().rposition(|b| *b == b')')?;
-    let rest = std::str::from_utf8(&line[end + 1..]).ok()?;
-    // `rest` begins with field 3, the state.
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // `fields` begins with field 3, the state.
+    let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
     Some(Stat {
-        group: fields.get(2)?.parse().ok()?,
-        session: fields.get(3)?.parse().ok()?,
-        threads: fields.get(17)?.parse().ok()?,
-        start: BootTicks(fields.get(19)?.parse().ok()?),
+        group: fields.nth(2)?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        flags: fields.nth(2)?.parse().ok()?,
+        threads: fields.nth(10)?.parse().ok()?,
+        start: BootTicks(fields.nth(1)?.parse().ok()?),
     })
+}
+
+/// What /proc/PID/status tells whether a process matters by (proc(5); kernel fs/proc/array.c,
+/// `task_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its main thread has ended.
+    pub ended: bool,
+    /// Its parent; 0: none in this PID namespace.
+    pub parent: i32,
+    /// Its real and its effective user.
+    pub uids: [Uid; 2],
+}
+
+/// Parses the front of /proc/PID/status, up to the line "Uid:". The name before it is escaped: a
+/// line break in it is none here.
+#[must_use]
+pub fn parse_status(text: &[u8]) -> Option<Status> {
+    let (mut ended, mut parent) = (None, None);
+    for line in text.split(|b| *b == b'\n') {
+        let value = |name: &[u8]| std::str::from_utf8(line.strip_prefix(name)?).ok();
+        if let Some(state) = value(b"State:") {
+            ended = Some(state.trim_start().starts_with(['Z', 'X']));
+        } else if let Some(pid) = value(b"PPid:") {
+            parent = Some(pid.trim().parse().ok()?);
+        } else if let Some(uids) = value(b"Uid:") {
+            let mut uids = uids.split_ascii_whitespace().map(|n| n.parse().map(Uid::from_raw));
+            let uids = [uids.next()?.ok()?, uids.next()?.ok()?];
+            return Some(Status { ended: ended?, parent: parent?, uids });
+        }
+    }
+    None
 }
 
 /// Whether the options of a /proc mount hide other users' processes (proc(5), `hidepid`).
@@ -212,46 +251,36 @@ impl Snapshot {
         // sysinfo would keep a file open per process.
         sysinfo::set_open_files_limit(0);
         let mut reader = Reader {
-            system: System::new(),
+            system: None,
             interest,
             clock,
             own_ipc: fs::read_link("/proc/self/ns/ipc").ok(),
-            httpd_maps: HashMap::new(),
+            seen: HashMap::new(),
+            maps_apr: HashMap::new(),
+            buffer: vec![0; 1 << 16],
+            of_interest: HashMap::new(),
             found: HashMap::new(),
             lost: false,
         };
         let mut snapshot = Snapshot::default();
-        let kind = ProcessRefreshKind::nothing()
-            .with_user(UpdateKind::OnlyIfNotSet)
-            .with_exe(UpdateKind::OnlyIfNotSet)
-            .without_tasks();
-        reader.system.refresh_processes_specifics(ProcessesToUpdate::All, false, kind);
-        let mut fresh: Vec<sysinfo::Pid> = reader.system.processes().keys().copied().collect();
         // A process that was forked into a number already passed, by a parent that ended before
         // its own was reached, is in no single listing: list until nothing of interest is new, and
         // nothing new was gone before it could be looked at (it may have forked on).
         for pass in 0..=PASSES {
-            snapshot.listed.extend(fresh.iter().map(|p| ours(*p).as_raw()));
+            let Ok(mut fresh) = listing() else {
+                reader.lost = true;
+                break;
+            };
+            fresh.retain(|pid| snapshot.listed.insert(pid.as_raw()));
             let found_before = reader.found.len();
-            let mut all_lived = true;
-            for pid in &fresh {
-                all_lived &= reader.look_at(*pid);
-            }
+            let all_lived = reader.look_at_all(&fresh);
             let nothing_new = reader.found.len() == found_before;
             if pass > 0 && nothing_new && all_lived {
                 break;
             }
             if pass == PASSES {
                 snapshot.incomplete = Some(Incomplete::Restless);
-                break;
             }
-            let Ok(listed) = listing() else {
-                reader.lost = true;
-                break;
-            };
-            fresh = listed;
-            fresh.retain(|p| !snapshot.listed.contains(&ours(*p).as_raw()));
-            reader.system.refresh_processes_specifics(ProcessesToUpdate::Some(&fresh), false, kind);
         }
         let own = nix::unistd::getpid();
         if !snapshot.listed.contains(&own.as_raw()) || !is_own_proc(own) {
@@ -268,15 +297,16 @@ impl Snapshot {
                 reader.found.remove(&ancestor.as_raw());
             }
         }
-        snapshot.processes = reader.found.into_values().collect();
+        snapshot.processes = reader.found.into_values().map(Rc::new).collect();
         snapshot.processes.sort_unstable_by_key(|p| p.named.pid);
         snapshot
     }
 
     /// The living process of this number, if it is one of interest.
     #[must_use]
-    pub fn get(&self, pid: Pid) -> Option<&Process> {
-        self.processes.iter().find(|p| p.named.pid == pid)
+    pub fn get(&self, pid: Pid) -> Option<&Rc<Process>> {
+        let place = self.processes.binary_search_by_key(&pid, |p| p.named.pid).ok()?;
+        Some(&self.processes[place])
     }
 
     /// Whether a process of this number exists that the table did not list: /proc hides it.
@@ -301,20 +331,23 @@ pub fn name_of(pid: Pid) -> Option<Named> {
     Some(Named { pid, name })
 }
 
-/// The first of `among` that has a thread inside semop(2) on `id` (/proc/PID/task/TID/syscall,
-/// proc(5)); none where the file cannot be read.
+/// The sets on which threads of `among` are inside semop(2) (/proc/PID/task/TID/syscall, proc(5)),
+/// each with the first such process; without those whose files cannot be read.
 #[must_use]
 pub fn inside_semop<'a>(
-    id: SemId,
-    among: impl IntoIterator<Item = &'a Process>,
-) -> Option<&'a Process> {
-    among.into_iter().find(|p| {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", p.named.pid)) else { return false };
-        tasks.filter_map(Result::ok).any(|t| {
-            fs::read_to_string(t.path().join("syscall"))
-                .is_ok_and(|s| semop_argument(&s) == Some(id))
-        })
-    })
+    among: impl IntoIterator<Item = &'a Rc<Process>>,
+) -> HashMap<SemId, Rc<Named>> {
+    let mut inside = HashMap::new();
+    for p in among {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", p.named.pid)) else { continue };
+        for task in tasks.filter_map(Result::ok) {
+            let line = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+            if let Some(id) = semop_argument(&line) {
+                inside.entry(id).or_insert_with(|| p.named.clone());
+            }
+        }
+    }
+    inside
 }
 
 /// The set that a line of /proc/PID/syscall says its thread is waiting for.
@@ -329,11 +362,7 @@ fn semop_argument(line: &str) -> Option<SemId> {
     CALLS.contains(&call).then(|| i32::try_from(id).ok().map(SemId)).flatten()
 }
 
-/// sysinfo's number of a process as nix's; the kernel's largest is 2^22 (`PID_MAX_LIMIT`).
-fn ours(pid: sysinfo::Pid) -> Pid {
-    Pid::from_raw(pid.as_u32() as i32)
-}
-
+/// A number of a process as sysinfo has it.
 fn theirs(pid: Pid) -> sysinfo::Pid {
     sysinfo::Pid::from_u32(pid.as_raw() as u32)
 }
@@ -357,17 +386,30 @@ fn is_own_proc(own: Pid) -> bool {
 }
 
 /// The numbers that /proc lists.
-fn listing() -> io::Result<Vec<sysinfo::Pid>> {
+fn listing() -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let pid = entry?.file_name().to_str().and_then(|n| n.parse::<u32>().ok());
-        pids.extend(pid.map(sysinfo::Pid::from_u32));
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|n| n.parse().ok()).map(Pid::from_raw));
     }
     Ok(pids)
 }
 
 fn stat(pid: Pid) -> Option<Stat> {
-    fs::read(format!("/proc/{pid}/stat")).ok().and_then(|line| parse_stat(&line))
+    let mut buffer = [0; 1024];
+    front(&format!("/proc/{pid}/stat"), &mut buffer).ok().and_then(parse_stat)
+}
+
+/// What is read of a file of /proc that fits in `buffer`; the rest of a longer one is not needed.
+fn front<'b>(path: &str, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    // What the kernel has to tell comes in one piece (fs/seq_file.c, `seq_read_iter`).
+    let mut file = File::open(path)?;
+    loop {
+        match file.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            read => return read.map(|length| &buffer[..length]),
+        }
+    }
 }
 
 fn is_thread(pid: Pid) -> bool {
@@ -377,108 +419,170 @@ fn is_thread(pid: Pid) -> bool {
         .is_some_and(|t| t.trim() != pid.to_string())
 }
 
+/// What was read of a process, of whatever kind.
+#[derive(Clone, Copy)]
+struct Seen {
+    status: Status,
+    exe: Exe,
+}
+
+/// What /proc/PID/exe points to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exe {
+    /// A httpd.
+    Httpd,
+    /// Another program.
+    Other,
+    /// One of [`USE_APR_OTHERWISE`].
+    KnownOther,
+    /// Nothing: a kernel thread, a zombie, or about to be one.
+    None,
+    /// It cannot be read.
+    Unreadable,
+}
+
 /// The state of one reading.
 struct Reader<'a> {
-    system: System,
+    /// Made when it is needed: it begins by reading /proc/stat.
+    system: Option<System>,
     interest: &'a Interest,
     clock: &'a Clock,
     own_ipc: Option<std::path::PathBuf>,
-    httpd_maps: HashMap<i32, Option<bool>>,
+    seen: HashMap<i32, Seen>,
+    maps_apr: HashMap<i32, Option<bool>>,
+    buffer: Vec<u8>,
+    /// The processes of this pass that are of interest.
+    of_interest: HashMap<i32, Kind>,
     found: HashMap<i32, Process>,
     lost: bool,
 }
 
 impl Reader<'_> {
+    /// Keeps those of `fresh` that live, are of interest, and are in this IPC namespace. False: one
+    /// of them lives no more.
+    fn look_at_all(&mut self, fresh: &[Pid]) -> bool {
+        let mut all_lived = true;
+        // All of them first, for the ancestors of any.
+        for pid in fresh {
+            match self.read(*pid) {
+                Some(seen) => {
+                    self.seen.insert(pid.as_raw(), seen);
+                }
+                None => all_lived &= self.lose(*pid),
+            }
+        }
+        for pid in fresh {
+            if let Some(seen) = self.seen.get(&pid.as_raw()).copied() {
+                all_lived &= self.look_at(*pid, seen);
+            }
+        }
+        if self.of_interest.is_empty() {
+            return all_lived;
+        }
+        let of_interest = std::mem::take(&mut self.of_interest);
+        let mut pids: Vec<Pid> = of_interest.keys().map(|pid| Pid::from_raw(*pid)).collect();
+        pids.sort_unstable();
+        let kind = ProcessRefreshKind::nothing().with_user(UpdateKind::Always).without_tasks();
+        let numbers: Vec<sysinfo::Pid> = pids.iter().copied().map(theirs).collect();
+        let mut system = self.system.take().unwrap_or_default();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&numbers), false, kind);
+        for pid in pids {
+            all_lived &= match system.process(theirs(pid)) {
+                Some(p) => self.keep(pid, p, of_interest[&pid.as_raw()]),
+                None => self.lose(pid),
+            };
+        }
+        self.system = Some(system);
+        all_lived
+    }
+
+    /// Reads what every process is told by; none: it cannot be read.
+    fn read(&mut self, pid: Pid) -> Option<Seen> {
+        // The lines that matter come first; how many groups it has, on a later one, matters not.
+        let status = front(&format!("/proc/{pid}/status"), &mut self.buffer[..1024]).ok()?;
+        let status = parse_status(status)?;
+        let exe = match fs::read_link(format!("/proc/{pid}/exe")) {
+            Ok(exe) if is_httpd(&exe, self.interest.httpd.as_deref()) => Exe::Httpd,
+            Ok(exe) if USE_APR_OTHERWISE.iter().any(|o| exe.file_name() == Some(o.as_ref())) => {
+                Exe::KnownOther
+            }
+            Ok(_) => Exe::Other,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Exe::None,
+            Err(_) => Exe::Unreadable,
+        };
+        Some(Seen { status, exe })
+    }
+
     /// `pid` and its ancestors, as the table has them.
     fn lineage(&self, pid: Pid) -> Vec<Pid> {
         let mut line = vec![pid];
-        let mut at = theirs(pid);
-        while let Some(parent) = self.system.process(at).and_then(sysinfo::Process::parent) {
-            let pid = ours(parent);
-            if line.contains(&pid) {
+        let mut at = pid;
+        while let Some(seen) = self.seen.get(&at.as_raw()) {
+            at = Pid::from_raw(seen.status.parent);
+            if seen.status.parent == 0 || line.contains(&at) {
                 break;
             }
-            line.push(pid);
-            at = parent;
+            line.push(at);
         }
         line
     }
 
-    /// Keeps the process if it lives, is of interest, and is in this IPC namespace. False: it lives
-    /// no more.
-    fn look_at(&mut self, key: sysinfo::Pid) -> bool {
-        let pid = ours(key);
-        let Some(p) = self.system.process(key) else { return self.lose(pid) };
-        if p.thread_kind() == Some(ThreadKind::Kernel) {
-            return true;
-        }
-        let uids: Vec<Uid> = [p.user_id(), p.effective_user_id()]
-            .into_iter()
-            .flatten()
-            .map(|u| Uid::from_raw(**u))
-            .collect();
-        let guarded = uids.is_empty() || uids.iter().any(|u| self.interest.uids.contains(u));
-        let mut kind = match p.exe() {
-            Some(exe) if is_httpd(exe, self.interest.httpd.as_deref()) => Kind::Httpd,
-            Some(exe) if !exe.as_os_str().is_empty() => Kind::Other,
-            _ => match fs::read_link(format!("/proc/{pid}/exe")) {
-                Ok(exe) if is_httpd(&exe, self.interest.httpd.as_deref()) => Kind::Httpd,
-                Ok(_) => Kind::Other,
-                // No memory any more: a zombie, or about to be one.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => match stat(pid) {
-                    Some(s) if s.threads > 1 => Kind::Unreadable,
-                    Some(_) => return false,
-                    None => return self.lose(pid),
-                },
-                Err(_) => Kind::Unreadable,
-            },
-        };
-        if matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead) {
-            match stat(pid) {
-                // Its first thread has ended, others live on.
-                Some(s) if s.threads > 1 => {}
-                Some(_) => return false,
-                None => return self.lose(pid),
+    /// Notes the process if it lives and is of interest. False: it lives no more.
+    fn look_at(&mut self, pid: Pid, Seen { status, exe }: Seen) -> bool {
+        if status.ended || matches!(exe, Exe::None | Exe::Unreadable) {
+            let Some(stat) = stat(pid) else { return self.lose(pid) };
+            if stat.flags & PF_KTHREAD != 0 {
+                return true;
+            }
+            // Unless its first thread alone has ended, and others live on.
+            if (status.ended || exe == Exe::None) && stat.threads <= 1 {
+                return false;
             }
         }
-        let parent = p.parent().map(ours);
-        let name = printable(&p.name().to_string_lossy());
-        let by_root = uids.iter().any(|u| u.is_root());
-        if (guarded || by_root) && kind == Kind::Other && !self.is_known_other(pid) {
+        let mut kind = match exe {
+            Exe::Httpd => Kind::Httpd,
+            Exe::Other | Exe::KnownOther => Kind::Other,
+            Exe::None | Exe::Unreadable => Kind::Unreadable,
+        };
+        let guarded = status.uids.iter().any(|u| self.interest.uids.contains(u));
+        let by_root = status.uids.iter().any(|u| u.is_root());
+        if (guarded || by_root) && exe == Exe::Other {
             // A httpd under another name: look for APR in it, and in those that a worker descends
             // from. Its leader runs as root, and in its start and restart it has no worker yet.
             for one in if guarded { self.lineage(pid) } else { vec![pid] } {
                 match self.maps_apr(one) {
                     Some(true) if one == pid => kind = Kind::Httpd,
-                    Some(true) => self.keep_renamed_leader(one),
+                    // An ancestor of a guarded process that has APR in it counts as a httpd.
+                    Some(true) if self.seen.contains_key(&one.as_raw()) => {
+                        self.of_interest.insert(one.as_raw(), Kind::Httpd);
+                    }
                     None if one == pid => kind = Kind::Unreadable,
                     // Where even the executable cannot be read, it counts as a httpd by itself.
                     None => self.lost |= self.has_executable(one),
-                    Some(false) => {}
+                    Some(_) => {}
                 }
             }
         }
-        if kind == Kind::Other && !guarded && !self.interest.pids.contains(&pid.as_raw()) {
-            return true;
+        if kind != Kind::Other || guarded || self.interest.pids.contains(&pid.as_raw()) {
+            self.of_interest
+                .entry(pid.as_raw())
+                .and_modify(|k| {
+                    if *k != Kind::Httpd {
+                        *k = kind;
+                    }
+                })
+                .or_insert(kind);
         }
-        self.keep(Named { pid, name }, parent, uids, kind)
+        true
     }
 
-    /// An ancestor of a guarded process that has APR in it counts as a httpd.
-    fn keep_renamed_leader(&mut self, pid: Pid) {
-        let Some(p) = self.system.process(theirs(pid)) else {
-            return;
-        };
-        let parent = p.parent().map(ours);
-        let name = printable(&p.name().to_string_lossy());
+    /// Keeps a process of interest if it lives and is in this IPC namespace. False: it lives no
+    /// more.
+    fn keep(&mut self, pid: Pid, p: &sysinfo::Process, kind: Kind) -> bool {
+        let named = Named { pid, name: printable(&p.name().to_string_lossy()) };
+        let parent = p.parent().map(|pid| Pid::from_raw(pid.as_u32() as i32));
         let uids = [p.user_id(), p.effective_user_id()];
         let uids = uids.into_iter().flatten().map(|u| Uid::from_raw(**u)).collect();
-        self.keep(Named { pid, name }, parent, uids, Kind::Httpd);
-    }
-
-    /// False: it lives no more.
-    fn keep(&mut self, named: Named, parent: Option<Pid>, uids: Vec<Uid>, kind: Kind) -> bool {
-        let pid = named.pid;
         match fs::read_link(format!("/proc/{pid}/ns/ipc")) {
             Ok(ns) if self.own_ipc.as_ref().is_some_and(|own| *own != ns) => return true,
             _ => {}
@@ -490,7 +594,7 @@ impl Reader<'_> {
             kind,
             start: self.clock.at(stat.start),
             leads: stat.group == pid.as_raw() || stat.session == pid.as_raw(),
-            named,
+            named: Rc::new(named),
         };
         self.found.insert(pid.as_raw(), process);
         true
@@ -504,31 +608,46 @@ impl Reader<'_> {
         false
     }
 
-    /// Whether the process is one of the programs with APR in them that make no such mutex.
-    fn is_known_other(&self, pid: Pid) -> bool {
-        let exe = self.system.process(theirs(pid)).and_then(sysinfo::Process::exe);
-        exe.and_then(Path::file_name)
-            .is_some_and(|name| USE_APR_OTHERWISE.iter().any(|o| name == *o))
-    }
-
     /// Whether the executable of the process could be read.
     fn has_executable(&self, pid: Pid) -> bool {
-        let exe = self.system.process(theirs(pid)).and_then(sysinfo::Process::exe);
-        exe.is_some_and(|exe| !exe.as_os_str().is_empty())
+        let seen = self.seen.get(&pid.as_raw());
+        seen.is_some_and(|s| !matches!(s.exe, Exe::None | Exe::Unreadable))
     }
 
     /// Whether the process has the APR library in its memory; none: that cannot be read.
     fn maps_apr(&mut self, pid: Pid) -> Option<bool> {
-        *self.httpd_maps.entry(pid.as_raw()).or_insert_with(|| {
-            match fs::read(format!("/proc/{pid}/maps")) {
-                Ok(maps) => {
-                    Some(maps.windows(10).any(|w| w == b"/libapr-1." || w == b"/libapr-2."))
-                }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Some(false),
-                Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => Some(false),
-                Err(_) => None,
-            }
-        })
+        if let Some(known) = self.maps_apr.get(&pid.as_raw()) {
+            return *known;
+        }
+        let maps = File::open(format!("/proc/{pid}/maps"));
+        let found = match maps.and_then(|file| names_apr(file, &mut self.buffer)) {
+            Ok(found) => Some(found),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Some(false),
+            Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => Some(false),
+            Err(_) => None,
+        };
+        self.maps_apr.insert(pid.as_raw(), found);
+        found
+    }
+}
+
+/// Whether /proc/PID/maps names the APR library; read in pieces of at most `buffer`.
+fn names_apr(mut maps: impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    const NAMES: [&[u8]; 2] = [b"/libapr-1.", b"/libapr-2."];
+    let mut kept = 0;
+    loop {
+        let length = match maps.read(&mut buffer[kept..]) {
+            Ok(0) => return Ok(false),
+            Ok(n) => kept + n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        if buffer[..length].windows(NAMES[0].len()).any(|w| NAMES.contains(&w)) {
+            return Ok(true);
+        }
+        // The name may go on in the next piece.
+        kept = length.min(NAMES[0].len() - 1);
+        buffer.copy_within(length - kept..length, 0);
     }
 }
 
@@ -576,7 +695,13 @@ mod tests {
         let line = b"42 (a) S 1 (\n) S 1 40 39 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 9 0 777 1 2";
         assert_eq!(
             parse_stat(line),
-            Some(Stat { group: 40, session: 39, threads: 9, start: BootTicks(777) })
+            Some(Stat {
+                group: 40,
+                session: 39,
+                flags: 4_194_304,
+                threads: 9,
+                start: BootTicks(777)
+            })
         );
         assert_eq!(parse_stat(b"42 (short) S 1 2"), None);
         assert_eq!(parse_stat(b""), None);
@@ -586,6 +711,41 @@ mod tests {
     fn the_own_stat_parses() {
         let own = parse_stat(&fs::read("/proc/self/stat").expect("own stat")).expect("parses");
         assert!(own.threads >= 1 && own.start.0 > 0);
+    }
+
+    #[test]
+    fn a_status_tells_state_parent_and_users() {
+        let text = b"Name:\ta\\nUid: 9\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nPPid:\t7\n\
+                     TracerPid:\t0\nUid:\t33\t4000000000\t33\t33\nGid:\t1\t2\t3\t4\nFDSize:";
+        let uids = [Uid::from_raw(33), Uid::from_raw(4_000_000_000)];
+        assert_eq!(parse_status(text), Some(Status { ended: false, parent: 7, uids }));
+        for state in ["Z (zombie)", "X (dead)"] {
+            let text = format!("Name:\tx\nState:\t{state}\nPPid:\t1\nUid:\t0\t0\t0\t0\n");
+            assert!(parse_status(text.as_bytes()).is_some_and(|s| s.ended), "{state}");
+        }
+        for cut in ["", "Name:\tx\nState:\tS\nPPid:\t1\nUid:\t33", "Uid:\t0\t0\t0\t0\n"] {
+            assert_eq!(parse_status(cut.as_bytes()), None, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_status_parses() {
+        let own = parse_status(&fs::read("/proc/self/status").expect("own status"));
+        let own = own.expect("parses");
+        assert!(!own.ended && own.parent == nix::unistd::getppid().as_raw());
+        assert_eq!(own.uids, [nix::unistd::getuid(), nix::unistd::geteuid()]);
+    }
+
+    #[test]
+    fn apr_is_found_in_maps_wherever_the_pieces_of_the_file_end() {
+        let with = b"7f00-7f10 r--p 0 08:01 7 /lib/libapr-1.so.0.7.2\n7f10-7f20 rw-p 0 00:00 0\n";
+        let without = b"7f00-7f10 r--p 0 08:01 7 /lib/libaprutil-1.so.0\n";
+        for size in 10..200 {
+            let mut buffer = vec![0; size];
+            assert!(names_apr(&with[..], &mut buffer).expect("read"), "{size}");
+            assert!(!names_apr(&without[..], &mut buffer).expect("read"), "{size}");
+        }
+        assert!(!names_apr(&b""[..], &mut [0; 10]).expect("read"));
     }
 
     #[test]
@@ -632,6 +792,7 @@ mod tests {
         #[test]
         fn no_stat_line_panics(line: Vec<u8>) {
             let _ = parse_stat(&line);
+            let _ = parse_status(&line);
         }
         #[test]
         fn no_mountinfo_panics(s: String) {

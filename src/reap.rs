@@ -15,6 +15,7 @@ use nix::unistd::{Uid, geteuid, seteuid};
 
 use crate::survey::{self, Judged};
 use crate::sysv;
+use crate::verdict::{self, Probe, Verdict};
 
 /// The file whose lock keeps two guards from overlapping.
 pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
@@ -68,40 +69,56 @@ pub fn lock() -> io::Result<()> {
     }
 }
 
-/// Removes the orphans among `judged`, owner by owner, and returns what became of each. One
-/// failure does not stop the rest. A dry run takes the same way and stops short of the removal.
+/// Removes the orphans among `judged`, owner by owner, and returns what became of each, by its
+/// place; one that proves to be in use is judged anew, and is none any more. One failure does not
+/// stop the rest. A dry run takes the same way and stops short of the removal.
 #[must_use]
-pub fn reap(judged: &[Judged], dry_run: bool) -> Vec<(&Judged, Fate)> {
-    let mut orphans: Vec<&Judged> = judged.iter().filter(|j| j.is_orphan()).collect();
-    orphans.sort_by_key(|j| j.set.uid.as_raw());
+pub fn reap(judged: &mut [Judged], dry_run: bool) -> Vec<(usize, Fate)> {
+    let of_orphans = judged.iter().enumerate().filter(|(_, j)| j.is_orphan());
+    let mut orphans: Vec<(u32, usize)> =
+        of_orphans.map(|(place, j)| (j.set.uid.as_raw(), place)).collect();
+    orphans.sort_unstable();
     let mut fates = Vec::with_capacity(orphans.len());
-    for group in orphans.chunk_by(|a, b| a.set.uid == b.set.uid) {
-        let refused = as_user(group[0].set.uid, || {
-            fates.extend(group.iter().map(|orphan| (*orphan, remove(orphan, dry_run))));
+    for group in orphans.chunk_by(|a, b| a.0 == b.0) {
+        let refused = as_user(Uid::from_raw(group[0].0), || {
+            for (_, place) in group {
+                fates.extend(remove(&mut judged[*place], dry_run).map(|fate| (*place, fate)));
+            }
         });
         if let Err(errno) = refused {
-            fates.extend(group.iter().map(|orphan| (*orphan, Fate::Refused(errno))));
+            fates.extend(group.iter().map(|(_, place)| (*place, Fate::Refused(errno))));
         }
     }
     fates
 }
 
-fn remove(orphan: &Judged, dry_run: bool) -> Fate {
+/// None: it is in use.
+fn remove(orphan: &mut Judged, dry_run: bool) -> Option<Fate> {
+    let id = orphan.set.id;
     let gone = |e| matches!(e, Errno::EINVAL | Errno::EIDRM);
-    let now = sysv::set(orphan.set.id).and_then(|s| Ok((s, survey::probe(&s)?)));
-    match now {
-        Err(e) if gone(e) => Fate::Gone,
-        Err(e) => Fate::Refused(e),
-        Ok((set, probe)) if set != orphan.set || Ok(probe) != orphan.evidence.probe => {
-            Fate::Changed
-        }
-        Ok(_) if dry_run => Fate::WouldRemove,
-        Ok(_) => match sysv::remove(orphan.set.id) {
-            Ok(()) => Fate::Removed,
-            Err(e) if gone(e) => Fate::Gone,
-            Err(e) => Fate::Refused(e),
-        },
+    let refused = |e| if gone(e) { Fate::Gone } else { Fate::Refused(e) };
+    let (set, probe) = match sysv::set(id).and_then(|set| Ok((set, survey::probe(id)?))) {
+        Ok(now) => now,
+        Err(e) => return Some(refused(e)),
+    };
+    // Where nobody asked before whether it is free, the rest tells whether that changed: who locks,
+    // frees or sets it leaves its number and the time (ipc/sem.c, `perform_atomic_semop`,
+    // `semctl_setval`, `exit_sem`).
+    let same = |before: Probe| {
+        before.last_pid == probe.last_pid && (before.lock.is_none() || before.lock == probe.lock)
+    };
+    if set != orphan.set || !orphan.evidence.probe.is_ok_and(same) {
+        return Some(Fate::Changed);
     }
+    orphan.evidence.probe = Ok(probe);
+    if let Some(reason) = verdict::in_use(probe, &orphan.evidence) {
+        orphan.verdict = Verdict::Keep(reason);
+        return None;
+    }
+    if dry_run {
+        return Some(Fate::WouldRemove);
+    }
+    Some(sysv::remove(id).map_or_else(refused, |()| Fate::Removed))
 }
 
 /// Does `work` with the effective user `uid`. The kernel clears the effective capabilities when

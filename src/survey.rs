@@ -1,10 +1,11 @@
 //! Joins semaphore sets with evidence: asks the kernel for the sets, /proc for the processes that
 //! could know them, and has each judged. Touches sysv and processes; changes nothing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, Uid};
@@ -12,9 +13,12 @@ use nix::unistd::{Pid, Uid};
 use crate::capacity::Capacity;
 use crate::clock::{Clock, WallTime};
 use crate::error::Error;
-use crate::processes::{self, Interest, Kind, Named, Snapshot};
-use crate::sysv::{self, SemSet};
-use crate::verdict::{self, Doubt, Evidence, LastPid, Probe, Reason, Verdict, World};
+use crate::processes::{self, Incomplete, Interest, Kind, Named, Process, Snapshot};
+use crate::sysv::{self, SemId, SemSet};
+use crate::trial;
+use crate::verdict::{
+    self, Doubt, Evidence, LastPid, Lock, Probe, Reason, Span, Unprobed, Verdict, World,
+};
 
 /// What a survey is about.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +31,20 @@ pub struct Scope {
     pub httpd: Option<PathBuf>,
     /// Where the httpd in question writes its number when it runs.
     pub pid_file: Option<PathBuf>,
+    /// How much is asked of a set.
+    pub questions: Questions,
+}
+
+/// How much is asked of a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Questions {
+    /// Everything, of every set: to be shown.
+    All,
+    /// What its verdict depends on.
+    #[default]
+    Verdict,
+    /// The same, but not whether an orphan is free: whoever removes it asks that.
+    Removal,
 }
 
 /// The httpd in question is running: what it will give back before it starts again.
@@ -50,10 +68,30 @@ pub struct Judged {
     /// What is to become of it.
     pub verdict: Verdict,
     /// The process of its last pid, where one of that number lives.
-    pub last: Option<Named>,
+    pub last: Option<Rc<Named>>,
 }
 
 impl Judged {
+    /// A set of which nothing is known yet, and which stays as long as that is so.
+    fn nothing_known(set: SemSet) -> Judged {
+        let nobody_looked = Doubt::Processes(Incomplete::NoProc);
+        Judged {
+            set,
+            evidence: Evidence {
+                probe: Err(Unprobed::NotAsked),
+                last_pid: LastPid::NotAsked,
+                inside: None,
+            },
+            verdict: Verdict::Keep(Reason::Blind(nobody_looked)),
+            last: None,
+        }
+    }
+
+    /// Whether its verdict depends on what lives.
+    fn in_question(&self) -> bool {
+        verdict::mismatch(&self.set).is_none() && self.evidence.probe.is_ok()
+    }
+
     /// Whether it is to be removed.
     #[must_use]
     pub fn is_orphan(&self) -> bool {
@@ -77,6 +115,8 @@ pub struct Survey {
     pub capacity: Capacity,
     /// Sets that an old kernel does not show to this caller.
     pub unreadable: usize,
+    /// The trial set that a killed guard left.
+    pub leftover: Option<SemId>,
     /// The guarded users' sets, by identifier.
     pub judged: Vec<Judged>,
     /// The httpd in question, if it runs.
@@ -103,45 +143,59 @@ pub fn capacity() -> Result<Capacity, Error> {
 pub fn take(scope: &Scope) -> Result<Survey, Error> {
     let capacity = capacity()?;
     let clock = Clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?;
-    let table = sysv::table().map_err(|e| Error::Kernel("semctl(SEM_STAT_ANY)", e))?;
-    let asked: Vec<(SemSet, Result<Probe, Errno>)> = table
-        .sets
-        .iter()
-        .filter(|s| scope.uids.contains(&s.uid))
-        .map(|s| (*s, probe(s)))
-        // It vanished: not ours to judge any more.
-        .filter(|(_, p)| !matches!(p, Err(Errno::EINVAL | Errno::EIDRM)))
-        .collect();
-    let in_question = |(set, probe): &&(SemSet, Result<Probe, Errno>)| {
-        verdict::mismatch(set).is_none() && probe.is_ok()
-    };
-    let snapshot = if asked.iter().any(|a| in_question(&a)) {
-        let interest = Interest {
-            uids: scope.uids.clone(),
-            pids: asked.iter().filter_map(|(_, p)| p.ok()).map(|p| p.last_pid).collect(),
-            httpd: scope.httpd.clone(),
-        };
-        Some(Snapshot::take(&interest, &clock))
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut span = Span::default();
+    let mut of_trial = None;
+    let unreadable = sysv::each(|set| {
+        span.add(&set);
+        if set.key == trial::KEY {
+            of_trial = Some(set);
+        }
+        if scope.uids.contains(&set.uid) {
+            judged.push(Judged::nothing_known(set));
+        }
+    })
+    .map_err(|e| Error::Kernel("semctl(SEM_STAT_ANY)", e))?;
+    judged.sort_unstable_by_key(|j| j.set.id);
+    judged.dedup_by_key(|j| j.set.id);
+    judged.retain_mut(|j| probe_into(j, scope.questions));
+    let snapshot = if judged.iter().any(Judged::in_question) {
+        let pids = judged.iter().filter_map(|j| j.evidence.probe.ok()).map(|p| p.last_pid);
+        let interest =
+            Interest { uids: scope.uids.clone(), pids: pids.collect(), httpd: scope.httpd.clone() };
+        let snapshot = Snapshot::take(&interest, &clock);
+        look_up(&mut judged, &snapshot);
+        snapshot
     } else {
-        None
+        Snapshot::default()
     };
-    let evidence = evidence(asked, snapshot.as_ref());
-    let snapshot = snapshot.unwrap_or_default();
+    let mut inside = Inside::of(&snapshot);
+    for j in &mut judged {
+        inside.look_up(j);
+    }
     let leader = scope.pid_file.as_deref().and_then(|file| running(file, &snapshot));
     let mut world = World::new(snapshot.processes, clock);
     world.incomplete = snapshot.incomplete;
     world.private_ipc = scope.private_ipc;
-    verdict::settle_clock(&mut world, &table.sets, evidence.iter().map(|(s, e)| (s, e)));
-    let running = leader.map(|leader| running_sets(leader, &evidence, &world));
-    let judged = evidence
-        .into_iter()
-        .map(|(set, evidence)| {
-            let verdict = verdict::judge(&set, &evidence, &world);
-            let last = last_named(&evidence);
-            Judged { set, evidence, verdict, last }
-        })
-        .collect();
-    Ok(Survey { capacity, unreadable: table.unreadable, judged, running, world })
+    verdict::settle_clock(&mut world, span, judged.iter().map(|j| (&j.set, &j.evidence)));
+    for j in &mut judged {
+        j.verdict = verdict::judge(&j.set, &j.evidence, &world);
+        let unasked = j.evidence.probe.is_ok_and(|p| p.lock.is_none());
+        // Another row may hold before the one that keeps it.
+        if unasked && !j.is_orphan() && complete(j) {
+            inside.look_up(j);
+            j.verdict = verdict::judge(&j.set, &j.evidence, &world);
+        }
+        j.last = last_named(&j.evidence);
+    }
+    Ok(Survey {
+        capacity,
+        unreadable,
+        leftover: of_trial.as_ref().and_then(trial::leftover),
+        running: leader.map(|leader| running_sets(leader, &judged, &world)),
+        judged,
+        world,
+    })
 }
 
 /// The httpd whose number a PidFile holds, if it lives, leads its instance, and is older than the
@@ -151,13 +205,13 @@ fn running(file: &Path, snapshot: &Snapshot) -> Option<Named> {
     let written = WallTime(fs::metadata(file).ok()?.mtime());
     let process = snapshot.get(Pid::from_raw(text.trim().parse().ok()?))?;
     let started_before = process.start <= written.plus(verdict::SLACK);
-    (verdict::is_leader(process) && started_before).then(|| process.named.clone())
+    (verdict::is_leader(process) && started_before).then(|| Named::clone(&process.named))
 }
 
-fn running_sets(leader: Named, evidence: &[(SemSet, Evidence)], world: &World) -> Running {
+fn running_sets(leader: Named, judged: &[Judged], world: &World) -> Running {
     let mut running = Running { leader, surely: 0, perhaps: 0 };
-    for (set, evidence) in evidence {
-        match verdict::belongs(set, evidence, world, running.leader.pid) {
+    for j in judged {
+        match verdict::belongs(&j.set, &j.evidence, world, running.leader.pid) {
             Some(true) => running.surely += 1,
             None => running.perhaps += 1,
             Some(false) => {}
@@ -170,36 +224,72 @@ fn running_sets(leader: Named, evidence: &[(SemSet, Evidence)], world: &World) -
 ///
 /// # Errors
 /// `EINVAL`, `EIDRM`: the set is gone; `EACCES`: the caller may not ask.
-pub fn probe(set: &SemSet) -> Result<Probe, Errno> {
-    let (growing, zero) = sysv::waiters(set.id)?;
-    Ok(Probe {
-        last_pid: sysv::last_pid(set.id)?,
-        value: sysv::value(set.id)?,
-        waiters: growing.saturating_add(zero),
-    })
+pub fn probe(id: SemId) -> Result<Probe, Errno> {
+    Ok(Probe { last_pid: sysv::last_pid(id)?, lock: Some(lock(id)?) })
 }
 
-fn evidence(
-    asked: Vec<(SemSet, Result<Probe, Errno>)>,
-    snapshot: Option<&Snapshot>,
-) -> Vec<(SemSet, Evidence)> {
-    let of = |(set, probe): (SemSet, Result<Probe, Errno>)| {
-        let last_pid = match (probe, snapshot) {
-            (Ok(p), Some(snapshot)) => last_pid(p.last_pid, snapshot),
-            // Decided by what it is, not by who used it.
-            _ => LastPid::NotAsked,
-        };
-        let waited_for = probe.is_ok_and(|p| p.waiters > 0);
-        let inside = match snapshot {
-            Some(s) if waited_for => {
-                let httpds = s.processes.iter().filter(|p| p.kind == Kind::Httpd);
-                processes::inside_semop(set.id, httpds).map(|p| p.named.clone())
-            }
-            _ => None,
-        };
-        (set, Evidence { probe, last_pid, inside })
+fn lock(id: SemId) -> Result<Lock, Errno> {
+    let (growing, zero) = sysv::waiters(id)?;
+    Ok(Lock { waiters: growing.saturating_add(zero), value: sysv::value(id)? })
+}
+
+/// Probes a set as far as the questions go. False: it vanished, and is not ours to judge any more.
+fn probe_into(judged: &mut Judged, questions: Questions) -> bool {
+    let id = judged.set.id;
+    let foreign = verdict::mismatch(&judged.set).is_some();
+    let probe = match questions {
+        Questions::Verdict | Questions::Removal if foreign => return true,
+        Questions::All | Questions::Verdict => probe(id),
+        Questions::Removal => sysv::last_pid(id).map(|last_pid| Probe { last_pid, lock: None }),
     };
-    asked.into_iter().map(of).collect()
+    judged.evidence.probe = match probe {
+        Err(Errno::EINVAL | Errno::EIDRM) => return false,
+        probe => probe.map_err(Unprobed::Refused),
+    };
+    true
+}
+
+/// Asks a set that was asked for its last pid alone whether it is free. False: there is no answer.
+fn complete(judged: &mut Judged) -> bool {
+    let lock = lock(judged.set.id).ok();
+    if let Ok(probe) = &mut judged.evidence.probe {
+        probe.lock = lock;
+    }
+    lock.is_some()
+}
+
+/// Looks up the last pids of the sets that were probed.
+fn look_up(judged: &mut [Judged], snapshot: &Snapshot) {
+    // One httpd made many sets, mostly next to each other.
+    let mut before = (0, LastPid::Unseen);
+    for j in judged {
+        let Ok(probe) = j.evidence.probe else { continue };
+        if probe.last_pid != before.0 {
+            before = (probe.last_pid, last_pid(probe.last_pid, snapshot));
+        }
+        j.evidence.last_pid = before.1.clone();
+    }
+}
+
+/// The httpds inside semop(2), looked for when the first set is waited for.
+struct Inside {
+    httpds: Vec<Rc<Process>>,
+    found: Option<HashMap<SemId, Rc<Named>>>,
+}
+
+impl Inside {
+    fn of(snapshot: &Snapshot) -> Inside {
+        let httpds = snapshot.processes.iter().filter(|p| p.kind == Kind::Httpd);
+        Inside { httpds: httpds.cloned().collect(), found: None }
+    }
+
+    fn look_up(&mut self, judged: &mut Judged) {
+        let lock = judged.evidence.probe.ok().and_then(|p| p.lock);
+        if lock.is_some_and(|l| l.waiters > 0) {
+            let found = self.found.get_or_insert_with(|| processes::inside_semop(&self.httpds));
+            judged.evidence.inside = found.get(&judged.set.id).cloned();
+        }
+    }
 }
 
 fn last_pid(number: i32, snapshot: &Snapshot) -> LastPid {
@@ -212,11 +302,11 @@ fn last_pid(number: i32, snapshot: &Snapshot) -> LastPid {
     }
 }
 
-fn last_named(evidence: &Evidence) -> Option<Named> {
+fn last_named(evidence: &Evidence) -> Option<Rc<Named>> {
     match (&evidence.last_pid, evidence.probe) {
         (LastPid::Living(p), _) => Some(p.named.clone()),
         (LastPid::NotAsked, Ok(p)) if p.last_pid > 0 => {
-            processes::name_of(Pid::from_raw(p.last_pid))
+            processes::name_of(Pid::from_raw(p.last_pid)).map(Rc::new)
         }
         _ => None,
     }

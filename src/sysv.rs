@@ -146,33 +146,47 @@ fn set_of(id: SemId, ds: &libc::semid_ds) -> SemSet {
     }
 }
 
-/// All sets of this namespace, by index: linear on every kernel, where /proc/sysvipc/sem is
-/// quadratic before 5.15 and absent under `ProcSubset=pid`. Sets that vanish meanwhile are left
-/// out; an identifier that shows twice counts once.
+/// Shows each set of this namespace to `see`, by index, and returns how many could not be read:
+/// linear on every kernel, where /proc/sysvipc/sem is quadratic before 5.15 and absent under
+/// `ProcSubset=pid`. Sets that vanish meanwhile are left out; nothing keeps one from showing twice.
 ///
 /// # Errors
 /// As [`limits`]; also whatever a security module answers to `SEM_STAT`.
-pub fn table() -> nix::Result<Table> {
+pub fn each(mut see: impl FnMut(SemSet)) -> nix::Result<usize> {
     let (info, highest) = seminfo(libc::SEM_INFO)?;
-    let by_any = read_indices(highest, libc::SEM_STAT_ANY)?;
-    if by_any.sets.is_empty() && info.semusz > 0 {
+    let mut seen = false;
+    let unreadable = each_index(highest, libc::SEM_STAT_ANY, &mut |set| {
+        seen = true;
+        see(set);
+    })?;
+    if !seen && info.semusz > 0 {
         // A kernel that does not know SEM_STAT_ANY says EINVAL to every index.
-        return read_indices(highest, libc::SEM_STAT);
+        return each_index(highest, libc::SEM_STAT, &mut see);
     }
-    Ok(by_any)
+    Ok(unreadable)
 }
 
-fn read_indices(highest: i32, cmd: c_int) -> nix::Result<Table> {
-    let mut table = Table::default();
+fn each_index(highest: i32, cmd: c_int, see: &mut impl FnMut(SemSet)) -> nix::Result<usize> {
+    let mut unreadable = 0;
     // The highest index is itself in use: 0..=highest.
     for index in 0..=highest {
         match stat(index, cmd) {
-            Ok((id, ds)) => table.sets.push(set_of(SemId(id), &ds)),
+            Ok((id, ds)) => see(set_of(SemId(id), &ds)),
             Err(Errno::EINVAL | Errno::EIDRM) => {}
-            Err(Errno::EACCES) => table.unreadable += 1,
+            Err(Errno::EACCES) => unreadable += 1,
             Err(e) => return Err(e),
         }
     }
+    Ok(unreadable)
+}
+
+/// All sets of this namespace, as [`each`] shows them; one that shows twice counts once.
+///
+/// # Errors
+/// As [`each`].
+pub fn table() -> nix::Result<Table> {
+    let mut table = Table::default();
+    table.unreadable = each(|set| table.sets.push(set))?;
     table.sets.sort_unstable_by_key(|s| s.id);
     table.sets.dedup_by_key(|s| s.id);
     Ok(table)

@@ -55,13 +55,13 @@ fn make_and_remove(user: &Guarded) -> Trial {
     }
 }
 
-/// The trial set that a killed guard left, if one is in the table: with the trial's key, one
-/// semaphore, mode 0600, made by this user, and touched last by nobody who lives.
+/// The identifier of a set that a killed guard left: with the trial's key, one semaphore, mode
+/// 0600, made by this user, and touched last by nobody who lives.
 #[must_use]
-pub fn leftover(table: &[SemSet]) -> Option<SemId> {
-    let own = geteuid();
-    let set =
-        table.iter().find(|s| s.key == KEY && s.nsems == 1 && s.mode == 0o600 && s.cuid == own)?;
+pub fn leftover(set: &SemSet) -> Option<SemId> {
+    if set.key != KEY || set.nsems != 1 || set.mode != 0o600 || set.cuid != geteuid() {
+        return None;
+    }
     let last = sysv::last_pid(set.id).ok()?;
     let by_the_living = last > 0 && processes::name_of(Pid::from_raw(last)).is_some();
     (!by_the_living).then_some(set.id)

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, Uid};
@@ -31,10 +32,26 @@ pub const START_WINDOW: i64 = 30;
 pub struct Probe {
     /// `GETPID`.
     pub last_pid: i32,
+    /// Whether it is free; none: that is asked just before the removal, when the answer counts.
+    pub lock: Option<Lock>,
+}
+
+/// Whether a semaphore is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
     /// `GETVAL`.
     pub value: i32,
     /// `GETNCNT` plus `GETZCNT`.
     pub waiters: i32,
+}
+
+/// Why there is no [`Probe`] of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unprobed {
+    /// Nobody asked: its form alone says that it is not httpd's, which keeps it.
+    NotAsked,
+    /// The kernel refused.
+    Refused(Errno),
 }
 
 /// What is known of the process that a set's last pid names.
@@ -45,7 +62,7 @@ pub enum LastPid {
     /// No such process lives in this IPC namespace.
     Dead(Pid),
     /// It lives.
-    Living(Process),
+    Living(Rc<Process>),
     /// It exists, but /proc does not show it.
     Hidden(Pid),
     /// Nobody asked: the set is kept for what it is, or could not be probed.
@@ -55,21 +72,27 @@ pub enum LastPid {
 /// The evidence on one set.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// The probe, or why the kernel refused it.
-    pub probe: Result<Probe, Errno>,
+    /// The probe, or why there is none.
+    pub probe: Result<Probe, Unprobed>,
     /// Whom the last pid names.
     pub last_pid: LastPid,
     /// A process seen inside semop(2) on the set.
-    pub inside: Option<Named>,
+    pub inside: Option<Rc<Named>>,
 }
 
 /// The evidence that all sets share.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The living processes of interest in this IPC namespace.
-    processes: Vec<Process>,
+    processes: Vec<Rc<Process>>,
+    /// Their places, by number.
+    places: HashMap<Pid, usize>,
     /// For each of them, the place of the living httpd that forked it.
     forked_by: Vec<Option<usize>>,
+    /// The places of those that are, or might be, httpds and that no other one such forked.
+    httpds: Vec<usize>,
+    /// The first whose executable cannot be read.
+    unreadable: Option<usize>,
     /// Why the process table cannot be relied on, if so.
     pub incomplete: Option<Incomplete>,
     /// When all this was read.
@@ -86,10 +109,10 @@ pub struct World {
 impl World {
     /// A world of these living processes, on a clock of which nothing is known yet.
     #[must_use]
-    pub fn new(processes: Vec<Process>, clock: Clock) -> World {
+    pub fn new(processes: Vec<Rc<Process>>, clock: Clock) -> World {
         let places: HashMap<Pid, usize> =
             processes.iter().enumerate().map(|(i, p)| (p.named.pid, i)).collect();
-        let forked_by = processes
+        let forked_by: Vec<Option<usize>> = processes
             .iter()
             .map(|p| {
                 // One that leads its session or group is no worker, but an instance of its own.
@@ -101,20 +124,25 @@ impl World {
                 (q.kind == Kind::Httpd && older).then_some(parent)
             })
             .collect();
-        World {
+        let mut world = World {
+            httpds: Vec::new(),
+            unreadable: processes.iter().position(|p| p.kind == Kind::Unreadable),
             processes,
+            places,
             forked_by,
             incomplete: None,
             clock,
             stepped: false,
             confirmed: Vec::new(),
             private_ipc: false,
-        }
+        };
+        world.httpds = asked(&world, is_or_might_be_httpd).collect();
+        world
     }
 
     /// The living processes of interest.
     #[must_use]
-    pub fn processes(&self) -> &[Process] {
+    pub fn processes(&self) -> &[Rc<Process>] {
         &self.processes
     }
 }
@@ -122,7 +150,8 @@ impl World {
 /// What is to become of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody who lives can know it.
+    /// Nobody who lives can know it. Where nobody asked whether it is free, that is done before
+    /// it is removed.
     Orphan,
     /// It stays.
     Keep(Reason),
@@ -191,21 +220,21 @@ pub enum Reason {
         /// How many.
         count: i32,
         /// One of them, where known.
-        by: Option<Named>,
+        by: Option<Rc<Named>>,
     },
     /// It is locked: value 0, which an undo at the holder's death would have raised.
     Locked {
         /// The holder, where known.
-        by: Option<Named>,
+        by: Option<Rc<Named>>,
     },
     /// Last touched from a PID namespace that cannot be seen from here.
     Unseen,
     /// The process that touched it last lives.
-    LastPidLives(Named),
+    LastPidLives(Rc<Named>),
     /// A living httpd may have made or inherited it.
-    MayBelongToHttpd(Named),
+    MayBelongToHttpd(Rc<Named>),
     /// A living process of its owner may have made it.
-    MayBelongTo(Named),
+    MayBelongTo(Rc<Named>),
 }
 
 /// The part of the APR fingerprint (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a
@@ -232,7 +261,7 @@ pub enum Doubt {
     /// The last pid exists, but /proc does not show it.
     HiddenPid(Pid),
     /// The executable of this process cannot be read: it might be a httpd.
-    Executable(Named),
+    Executable(Rc<Named>),
 }
 
 /// The verdict on one set. The first row that holds decides.
@@ -252,7 +281,11 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
     // Blind.
     let probe = match evidence.probe {
         Ok(probe) => probe,
-        Err(errno) => return Some(Reason::Blind(Doubt::Refused(errno))),
+        Err(Unprobed::Refused(errno)) => return Some(Reason::Blind(Doubt::Refused(errno))),
+        // Nobody looked at it.
+        Err(Unprobed::NotAsked) => {
+            return Some(Reason::Blind(Doubt::Processes(Incomplete::NoProc)));
+        }
     };
     if let Some(i) = &world.incomplete {
         return Some(Reason::Blind(Doubt::Processes(i.clone())));
@@ -263,20 +296,12 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
         LastPid::NotAsked => return Some(Reason::Blind(Doubt::Processes(Incomplete::NoProc))),
         _ => {}
     }
-    let unreadable = world.processes.iter().find(|p| p.kind == Kind::Unreadable);
-    if let (true, Some(p)) = (set.cuid.is_root(), unreadable) {
-        return Some(Reason::Blind(Doubt::Executable(p.named.clone())));
+    if let (true, Some(place)) = (set.cuid.is_root(), world.unreadable) {
+        let named = world.processes[place].named.clone();
+        return Some(Reason::Blind(Doubt::Executable(named)));
     }
-    // In use at this moment.
-    if probe.waiters > 0 || evidence.inside.is_some() {
-        return Some(Reason::Waiters { count: probe.waiters.max(1), by: evidence.inside.clone() });
-    }
-    if probe.value == 0 {
-        let by = match &evidence.last_pid {
-            LastPid::Living(p) => Some(p.named.clone()),
-            _ => None,
-        };
-        return Some(Reason::Locked { by });
+    if let Some(reason) = in_use(probe, evidence) {
+        return Some(reason);
     }
     // Touched last by somebody who lives, or who cannot be seen.
     if evidence.last_pid == LastPid::Unseen && !world.private_ipc {
@@ -291,6 +316,23 @@ fn keep(set: &SemSet, evidence: &Evidence, world: &World) -> Option<Reason> {
     // Known to somebody who lives.
     let reason = if set.cuid.is_root() { Reason::MayBelongToHttpd } else { Reason::MayBelongTo };
     holder(set, world).map(reason)
+}
+
+/// Whether a set is in use at this moment, as far as that was asked.
+#[must_use]
+pub fn in_use(probe: Probe, evidence: &Evidence) -> Option<Reason> {
+    let waiters = probe.lock.map_or(0, |l| l.waiters);
+    if waiters > 0 || evidence.inside.is_some() {
+        return Some(Reason::Waiters { count: waiters.max(1), by: evidence.inside.clone() });
+    }
+    if probe.lock.is_some_and(|l| l.value == 0) {
+        let by = match &evidence.last_pid {
+            LastPid::Living(p) => Some(p.named.clone()),
+            _ => None,
+        };
+        return Some(Reason::Locked { by });
+    }
+    None
 }
 
 /// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or
@@ -328,7 +370,11 @@ fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
 /// its owner for one that its owner made.
 fn in_question(set: &SemSet) -> impl Fn(&Process) -> bool {
     let SemSet { uid, cuid, .. } = *set;
-    move |p| if cuid.is_root() { p.kind != Kind::Other } else { p.may_run_as(uid) }
+    move |p| if cuid.is_root() { is_or_might_be_httpd(p) } else { p.may_run_as(uid) }
+}
+
+fn is_or_might_be_httpd(p: &Process) -> bool {
+    p.kind != Kind::Other
 }
 
 /// The httpd that forked this httpd: this one knows nothing that the other does not. None if that
@@ -342,14 +388,23 @@ fn asked_instead(
     (world.processes[place].kind == Kind::Httpd && in_question(forker)).then_some(forker)
 }
 
+/// The places of the processes in question that are asked themselves.
+fn asked(world: &World, in_question: impl Fn(&Process) -> bool) -> impl Iterator<Item = usize> {
+    (0..world.processes.len()).filter(move |place| {
+        in_question(&world.processes[*place])
+            && asked_instead(*place, &in_question, world).is_none()
+    })
+}
+
 /// The first of the processes in question that may know the set.
-fn holder(set: &SemSet, world: &World) -> Option<Named> {
-    let in_question = in_question(set);
-    (0..world.processes.len())
-        .filter(|place| in_question(&world.processes[*place]))
-        .filter(|place| asked_instead(*place, &in_question, world).is_none())
-        .find(|place| may_know(*place, set, world))
-        .map(|place| world.processes[place].named.clone())
+fn holder(set: &SemSet, world: &World) -> Option<Rc<Named>> {
+    let knows = |place: &usize| may_know(*place, set, world);
+    let place = if set.cuid.is_root() {
+        world.httpds.iter().copied().find(knows)
+    } else {
+        asked(world, in_question(set)).find(knows)
+    };
+    place.map(|place| world.processes[place].named.clone())
 }
 
 /// Whether a process may know the set: see [`standing`].
@@ -363,7 +418,7 @@ pub enum Standing {
     /// It is of no kind that could know the set.
     NotInQuestion,
     /// A httpd forked by this one, which is asked instead.
-    ForkedBy(Named),
+    ForkedBy(Rc<Named>),
     /// It may know the set: nothing bounds what it knows.
     Unbounded,
     /// It may know the set: the clock was stepped since some of the sets were stamped.
@@ -422,7 +477,7 @@ pub fn standings<'w>(set: &SemSet, world: &'w World) -> Vec<(&'w Process, Standi
         };
         (process, standing)
     };
-    world.processes.iter().enumerate().map(of).collect()
+    world.processes.iter().map(Rc::as_ref).enumerate().map(of).collect()
 }
 
 /// A httpd that leads its session or process group is the parent of an instance. (A worker that
@@ -435,7 +490,7 @@ pub fn is_leader(p: &Process) -> bool {
 
 /// The place of the first httpd of the instance that a living process belongs to.
 fn instance_of(pid: Pid, world: &World) -> Option<usize> {
-    let mut at = world.processes.iter().position(|p| p.named.pid == pid)?;
+    let mut at = *world.places.get(&pid)?;
     // It ends: each is older than the one it forked.
     while let Some(parent) = world.forked_by[at] {
         at = parent;
@@ -456,15 +511,34 @@ pub fn belongs(set: &SemSet, evidence: &Evidence, world: &World, leader: Pid) ->
     if let Some(place) = instance {
         return Some(world.processes[place].named.pid == leader);
     }
-    let place = world.processes.iter().position(|p| p.named.pid == leader);
-    match place {
-        Some(place) if may_know(place, set, world) => None,
+    match world.places.get(&leader) {
+        Some(place) if may_know(*place, set, world) => None,
         _ => Some(false),
     }
 }
 
+/// The earliest and the latest time that any set of a table bears; none: there is no set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span(Option<(WallTime, WallTime)>);
+
+impl Span {
+    /// Takes in the times of one more set.
+    pub fn add(&mut self, set: &SemSet) {
+        let (from, to) = self.0.unwrap_or((set.ctime, set.ctime));
+        self.0 = Some((from.min(set.ctime), to.max(last_activity(set))));
+    }
+}
+
+impl<'a> FromIterator<&'a SemSet> for Span {
+    fn from_iter<T: IntoIterator<Item = &'a SemSet>>(sets: T) -> Span {
+        let mut span = Span::default();
+        sets.into_iter().for_each(|set| span.add(set));
+        span
+    }
+}
+
 /// Fills in what the sets' own times say of the clock: whether it was stepped since some of them
-/// were stamped, and for which leaders a set proves that it was not.
+/// were stamped (`table`: all sets), and for which leaders a set proves that it was not.
 ///
 /// A process start is counted from boot and carried to the wall clock *as it is now*; a set bears
 /// the wall clock *as it was*. A machine whose clock was stepped in between (a paused virtual
@@ -472,13 +546,13 @@ pub fn belongs(set: &SemSet, evidence: &Evidence, world: &World, leader: Pid) ->
 /// the times of a leader count only if one of its own sets confirms them.
 pub fn settle_clock<'a>(
     world: &mut World,
-    table: &[SemSet],
+    table: Span,
     judged: impl IntoIterator<Item = (&'a SemSet, &'a Evidence)>,
 ) {
     let (now, boot) = (world.clock.now, world.clock.boot);
     // No set survives a reboot, and none is stamped tomorrow.
     let mut stepped =
-        table.iter().any(|s| last_activity(s) > now.plus(SLACK) || s.ctime < boot.plus(-SLACK));
+        table.0.is_some_and(|(from, to)| to > now.plus(SLACK) || from < boot.plus(-SLACK));
     let mut confirmed = Vec::new();
     for (set, evidence) in judged {
         let LastPid::Living(p) = &evidence.last_pid else { continue };

@@ -150,6 +150,9 @@ pub fn mod_info(control: &Path) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// How long the pipes are left alone after something was read from them.
+const NAP: Duration = Duration::from_micros(500);
+
 /// What one call of the control program printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
@@ -280,6 +283,11 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
             break;
         }
         ended = has_ended(pid);
+        if !idle && !ended {
+            // httpd writes its dump line by line, a hundred times: to be woken for each would keep
+            // a processor from it. What the pipes hold in the meantime is far more.
+            std::thread::sleep(NAP);
+        }
     }
     heard.done = true;
     Ok(heard)
@@ -292,8 +300,11 @@ fn has_ended(pid: Pid) -> bool {
 }
 
 fn wait_until(pid: Pid, deadline: Instant) {
+    // It closes its pipes a moment before it can be waited for (kernel/exit.c, do_exit).
+    let mut nap = Duration::from_micros(20);
     while !has_ended(pid) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(nap);
+        nap = (2 * nap).min(Duration::from_millis(1));
     }
 }
 

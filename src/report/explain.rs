@@ -132,9 +132,9 @@ fn sight(j: &Judged) -> String {
 
 /// The third row: is it in use at this moment?
 fn use_now(j: &Judged) -> String {
-    let Ok(probe) = j.evidence.probe else { return String::new() };
-    let locked = if probe.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
-    let waiting = match (probe.waiters, &j.evidence.inside) {
+    let Some(lock) = j.evidence.probe.ok().and_then(|p| p.lock) else { return String::new() };
+    let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
+    let waiting = match (lock.waiters, &j.evidence.inside) {
         (0, None) => "nobody waits for it".to_owned(),
         (n, None) => format!("{n} wait for it"),
         (n, Some(p)) => format!("{} wait for it, {p} among them", n.max(1)),

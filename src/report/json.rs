@@ -23,7 +23,7 @@ use crate::reap::Fate;
 use crate::survey::{Holder, Judged};
 use crate::trial::Trial;
 use crate::users::Source;
-use crate::verdict::{LastPid, Reason, State, Verdict};
+use crate::verdict::{LastPid, Reason, State, Unprobed, Verdict};
 
 /// The version of the document's form; additions leave it as it is.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -512,7 +512,7 @@ struct SetRow<'r> {
 
 impl<'r> SetRow<'r> {
     fn of(j: &'r Judged, table: &'r Table, report: &Report) -> SetRow<'r> {
-        let probe = j.evidence.probe;
+        let lock = j.evidence.probe.ok().and_then(|p| p.lock);
         let (action, action_error) = match table.fate(j) {
             None => ("none", None),
             Some(Fate::Removed) => ("removed", None),
@@ -533,9 +533,12 @@ impl<'r> SetRow<'r> {
             changed: Time::of(j.set.ctime),
             last_semop: j.set.otime.map(Time::of),
             last_pid: LastUser::of(j),
-            value: probe.ok().map(|p| p.value),
-            waiters: probe.ok().map(|p| p.waiters),
-            probe_error: probe.err().map(errno_name),
+            value: lock.map(|l| l.value),
+            waiters: lock.map(|l| l.waiters),
+            probe_error: match j.evidence.probe {
+                Err(Unprobed::Refused(e)) => Some(errno_name(e)),
+                Err(Unprobed::NotAsked) | Ok(_) => None,
+            },
             verdict: if j.is_orphan() { "orphan" } else { "keep" },
             state: j.verdict.state().name(),
             reason: match &j.verdict {
@@ -594,7 +597,7 @@ impl<'r> ReasonRow<'r> {
             Reason::MayBelongToHttpd(p) => ("may_belong_to_httpd", Some(p)),
             Reason::MayBelongTo(p) => ("may_belong_to_process", Some(p)),
         };
-        ReasonRow { code, text, process: process.map(One::of) }
+        ReasonRow { code, text, process: process.map(|p| One::of(p)) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::SortKey;
 use crate::clock::age;
 use crate::forecast::sets;
 use crate::survey::Judged;
-use crate::verdict::{LastPid, State};
+use crate::verdict::{LastPid, Lock, State};
 
 const COLUMNS: usize = 9;
 const HEADER: [&str; COLUMNS] =
@@ -98,9 +98,8 @@ pub fn last_pid(j: &Judged) -> Option<Pid> {
 }
 
 fn row(j: &Judged, report: &Report, table: &Table) -> Row {
-    let probe = j.evidence.probe.ok();
-    let figure =
-        |f: fn(crate::verdict::Probe) -> i32| probe.map_or("?".into(), |p| f(p).to_string());
+    let lock = j.evidence.probe.ok().and_then(|p| p.lock);
+    let figure = |f: fn(Lock) -> i32| lock.map_or("?".into(), |l| f(l).to_string());
     [
         j.set.id.to_string(),
         report.user(j.set.uid),
@@ -113,8 +112,8 @@ fn row(j: &Judged, report: &Report, table: &Table) -> Row {
             (None, LastPid::Hidden(_), Some(pid)) => format!("{pid} (hidden)"),
             (None, _, Some(pid)) => format!("{pid} (dead)"),
         },
-        figure(|p| p.value),
-        figure(|p| p.waiters),
+        figure(|l| l.value),
+        figure(|l| l.waiters),
         if j.is_orphan() { "orphan" } else { "keep" }.into(),
         why(j),
     ]

@@ -11,6 +11,8 @@ const NOW: i64 = 10_000_000;
 const BOOT: i64 = 5_000_000;
 const APACHE: u32 = 48;
 
+const FREE: Option<Lock> = Some(Lock { value: 1, waiters: 0 });
+
 fn set() -> SemSet {
     SemSet {
         id: SemId(7),
@@ -33,7 +35,7 @@ fn private_set() -> SemSet {
 
 fn dead() -> Evidence {
     Evidence {
-        probe: Ok(Probe { last_pid: 300, value: 1, waiters: 0 }),
+        probe: Ok(Probe { last_pid: 300, lock: FREE }),
         last_pid: LastPid::Dead(Pid::from_raw(300)),
         inside: None,
     }
@@ -41,15 +43,15 @@ fn dead() -> Evidence {
 
 fn touched_by(p: Process) -> Evidence {
     Evidence {
-        probe: Ok(Probe { last_pid: p.named.pid.as_raw(), value: 1, waiters: 0 }),
-        last_pid: LastPid::Living(p),
+        probe: Ok(Probe { last_pid: p.named.pid.as_raw(), lock: FREE }),
+        last_pid: LastPid::Living(p.into()),
         inside: None,
     }
 }
 
 fn process(pid: i32, kind: Kind, start: i64) -> Process {
     Process {
-        named: Named { pid: Pid::from_raw(pid), name: "p".into() },
+        named: Named { pid: Pid::from_raw(pid), name: "p".into() }.into(),
         parent: Some(Pid::from_raw(1)),
         uids: vec![Uid::from_raw(0)],
         kind,
@@ -76,7 +78,7 @@ fn of_user(pid: i32, kind: Kind, start: i64) -> Process {
 
 fn world(processes: Vec<Process>) -> World {
     let clock = Clock { now: WallTime(NOW), boot: WallTime(BOOT), ticks_per_second: 100 };
-    World::new(processes, clock)
+    World::new(processes.into_iter().map(Rc::new).collect(), clock)
 }
 
 /// A world in which a set proves the start times of the processes named.
@@ -113,7 +115,7 @@ fn what_lacks_the_fingerprint_is_not_httpds() {
 
 #[test]
 fn what_the_kernel_refuses_to_tell_is_kept_with_the_errno() {
-    let evidence = Evidence { probe: Err(Errno::EACCES), ..dead() };
+    let evidence = Evidence { probe: Err(Unprobed::Refused(Errno::EACCES)), ..dead() };
     let verdict = judge(&set(), &evidence, &world(vec![]));
     assert_eq!(kept(&verdict), &Reason::Blind(Doubt::Refused(Errno::EACCES)));
 }
@@ -151,15 +153,22 @@ fn a_process_with_an_unreadable_executable_might_be_httpd() {
 
 #[test]
 fn a_waiter_keeps_the_set() {
-    let probe = Probe { waiters: 2, ..dead().probe.expect("probed") };
+    let probe =
+        Probe { lock: Some(Lock { value: 1, waiters: 2 }), ..dead().probe.expect("probed") };
     let evidence = Evidence { probe: Ok(probe), ..dead() };
     let verdict = judge(&set(), &evidence, &world(vec![]));
     assert_eq!(kept(&verdict), &Reason::Waiters { count: 2, by: None });
 }
 
 #[test]
+fn what_was_not_asked_is_kept() {
+    let evidence = Evidence { probe: Err(Unprobed::NotAsked), ..dead() };
+    assert!(matches!(kept(&judge(&set(), &evidence, &world(vec![]))), Reason::Blind(_)));
+}
+
+#[test]
 fn a_process_inside_semop_keeps_the_set_even_if_the_count_came_too_early() {
-    let named = Named { pid: Pid::from_raw(5), name: "httpd".into() };
+    let named = Rc::new(Named { pid: Pid::from_raw(5), name: "httpd".into() });
     let evidence = Evidence { inside: Some(named.clone()), ..dead() };
     let verdict = judge(&set(), &evidence, &world(vec![]));
     assert_eq!(kept(&verdict), &Reason::Waiters { count: 1, by: Some(named) });
@@ -167,7 +176,8 @@ fn a_process_inside_semop_keeps_the_set_even_if_the_count_came_too_early() {
 
 #[test]
 fn a_locked_set_is_kept() {
-    let probe = Probe { value: 0, ..dead().probe.expect("probed") };
+    let probe =
+        Probe { lock: Some(Lock { value: 0, waiters: 0 }), ..dead().probe.expect("probed") };
     let evidence = Evidence { probe: Ok(probe), ..dead() };
     assert_eq!(kept(&judge(&set(), &evidence, &world(vec![]))), &Reason::Locked { by: None });
 }
@@ -343,8 +353,8 @@ mod clock {
 
     fn settled(processes: Vec<Process>, table: &[(SemSet, Evidence)]) -> World {
         let mut world = world(processes);
-        let sets: Vec<SemSet> = table.iter().map(|(s, _)| *s).collect();
-        settle_clock(&mut world, &sets, table.iter().map(|(s, e)| (s, e)));
+        let span = table.iter().map(|(s, _)| s).collect();
+        settle_clock(&mut world, span, table.iter().map(|(s, e)| (s, e)));
         world
     }
 
@@ -457,7 +467,7 @@ proptest! {
         value in 0i32..2,
     ) {
         let evidence = Evidence {
-            probe: Ok(Probe { last_pid: 300, value, waiters: 0 }),
+            probe: Ok(Probe { last_pid: 300, lock: Some(Lock { value, waiters: 0 }) }),
             ..dead()
         };
         let world = world(processes);

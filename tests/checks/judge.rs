@@ -1,11 +1,15 @@
 //! Any evidence on any set: `judge` and `settle_clock` are total, and an orphan has nobody alive
 //! who could know it. The rules are told here a second time, from the side of the living.
 
+use std::rc::Rc;
+
 use httpd_semguard::clock::{Clock, WallTime};
 use httpd_semguard::printable::printable;
 use httpd_semguard::processes::{Incomplete, Kind, Named, Process};
 use httpd_semguard::sysv::{SemId, SemSet};
-use httpd_semguard::verdict::{self, Doubt, Evidence, LastPid, Probe, Reason, Verdict, World};
+use httpd_semguard::verdict::{
+    self, Doubt, Evidence, LastPid, Lock, Probe, Reason, Unprobed, Verdict, World,
+};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 
@@ -63,7 +67,7 @@ impl Case {
     fn world(&self) -> World {
         let clock =
             Clock { now: WallTime(NOW), boot: WallTime(NOW - 100_000), ticks_per_second: 100 };
-        let mut world = World::new(self.processes.clone(), clock);
+        let mut world = World::new(self.processes.iter().cloned().map(Rc::new).collect(), clock);
         world.incomplete = self.incomplete.clone();
         world.stepped = self.stepped;
         world.confirmed = self.confirmed.clone();
@@ -100,7 +104,7 @@ pub fn judge(data: &[u8]) {
     let mut world = case.world();
     verdict::settle_clock(
         &mut world,
-        &table,
+        table.iter().collect(),
         judged.chain(std::iter::once((&case.set, &case.evidence))),
     );
     let settled = Case { stepped: world.stepped, confirmed: world.confirmed, ..case };
@@ -129,7 +133,8 @@ fn nobody_can_know_it(case: &Case) {
     assert_eq!((set.key, set.nsems, set.mode), (0, 1, 0o600), "not httpd's: {case:?}");
     assert!(set.cuid.is_root() || set.cuid == set.uid, "a stranger's: {case:?}");
     let probe = evidence.probe.expect("it was probed");
-    assert!(probe.value != 0 && probe.waiters <= 0 && evidence.inside.is_none(), "{case:?}");
+    assert!(probe.lock.is_none_or(|l| l.value != 0 && l.waiters <= 0), "{case:?}");
+    assert!(evidence.inside.is_none(), "{case:?}");
     assert_eq!(case.incomplete, None, "{case:?}");
     let latest = set.otime.map_or(set.ctime, |o| o.max(set.ctime));
     match &evidence.last_pid {
@@ -196,9 +201,9 @@ fn doubts_keep_it(case: &Case) {
             }
         })
     };
-    assert!(with_probe(&|p| p.value = 0));
-    assert!(with_probe(&|p| p.waiters = 1));
-    assert!(with(&|c| c.evidence.probe = Err(Errno::EACCES)));
+    assert!(with_probe(&|p| p.lock = Some(Lock { value: 0, waiters: 0 })));
+    assert!(with_probe(&|p| p.lock = Some(Lock { value: 1, waiters: 1 })));
+    assert!(with(&|c| c.evidence.probe = Err(Unprobed::Refused(Errno::EACCES))));
     assert!(with(&|c| c.evidence.inside = Some(named(9))));
     assert!(with(&|c| c.evidence.last_pid = LastPid::Hidden(Pid::from_raw(9))));
     assert!(with(&|c| c.incomplete = Some(Incomplete::Restless)));
@@ -237,7 +242,8 @@ fn with_nobody_alive_it_goes(case: &Case) {
     alone.incomplete = None;
     alone.evidence.inside = None;
     alone.evidence.last_pid = LastPid::Dead(Pid::from_raw(9));
-    if verdict::mismatch(&case.set).is_none() && probe.value > 0 && probe.waiters == 0 {
+    let free = probe.lock.is_none_or(|l| l.value > 0 && l.waiters == 0);
+    if verdict::mismatch(&case.set).is_none() && free {
         assert!(!alone.is_kept(), "{alone:?}");
     }
 }
@@ -262,8 +268,8 @@ fn uid(bytes: &mut Bytes) -> Uid {
     Uid::from_raw(bytes.one_of(&[48, 0, 33]))
 }
 
-fn named(pid: i32) -> Named {
-    Named { pid: Pid::from_raw(pid), name: "p".into() }
+fn named(pid: i32) -> Rc<Named> {
+    Named { pid: Pid::from_raw(pid), name: "p".into() }.into()
 }
 
 fn set(bytes: &mut Bytes) -> SemSet {
@@ -287,7 +293,7 @@ fn process(bytes: &mut Bytes, pid: i32) -> Process {
     let name: String = (0..bytes.u8() % 3).map(|_| char::from(bytes.u8())).collect();
     Process {
         // As the process table hands them on.
-        named: Named { pid: Pid::from_raw(pid), name: printable(&name) },
+        named: Named { pid: Pid::from_raw(pid), name: printable(&name) }.into(),
         parent: bytes.bool().then(|| Pid::from_raw(1 + i32::from(bytes.u8() % 9))),
         uids: (0..bytes.u8() % 3).map(|_| uid(bytes)).collect(),
         kind: bytes.one_of(&[Kind::Httpd, Kind::Httpd, Kind::Other, Kind::Other, Kind::Unreadable]),
@@ -297,17 +303,18 @@ fn process(bytes: &mut Bytes, pid: i32) -> Process {
 }
 
 fn evidence(bytes: &mut Bytes, processes: &[Process]) -> Evidence {
-    let probe = Probe {
-        last_pid: bytes.u8().into(),
+    let last_pid = bytes.u8().into();
+    let lock = Lock {
         value: if bytes.rarely(8) { bytes.one_of(&[0, 0, 2, 32_767]) } else { 1 },
         waiters: if bytes.rarely(8) { bytes.i32() & i32::MAX } else { 0 },
     };
+    let probe = Probe { last_pid, lock: (!bytes.rarely(8)).then_some(lock) };
     let some = Pid::from_raw(i32::from(bytes.u8()) + 2);
     let last_pid = match bytes.u8() % 8 {
         0..=2 => LastPid::Dead(some),
         3 => LastPid::Unseen,
         4..=6 => match processes.iter().find(|p| p.named.pid.as_raw() >= some.as_raw() % 9) {
-            Some(p) => LastPid::Living(p.clone()),
+            Some(p) => LastPid::Living(p.clone().into()),
             None => LastPid::Dead(some),
         },
         _ if bytes.bool() => LastPid::Hidden(some),
@@ -315,7 +322,7 @@ fn evidence(bytes: &mut Bytes, processes: &[Process]) -> Evidence {
     };
     let refused = bytes.rarely(12);
     Evidence {
-        probe: if refused { Err(Errno::EACCES) } else { Ok(probe) },
+        probe: if refused { Err(Unprobed::Refused(Errno::EACCES)) } else { Ok(probe) },
         last_pid,
         inside: bytes.rarely(16).then(|| named(3)),
     }

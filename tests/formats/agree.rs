@@ -112,7 +112,7 @@ fn report(plan: &Plan) -> Report {
     let gone = |f: &&Fate| matches!(f, Fate::Removed | Fate::Gone | Fate::WouldRemove);
     let after = before.without(fates.iter().map(|(_, f)| f).filter(gone).count());
     let running = plan.running.map(|(surely, perhaps)| Running {
-        leader: named(4711, "apache2").into(),
+        leader: named(4711, "apache2"),
         surely,
         perhaps,
     });
@@ -337,8 +337,7 @@ proptest! {
 
 #[test]
 fn no_format_denies_another_of_what_can_be_said() {
-    for (name, report) in samples::forecasts() {
-        println!("{name}");
+    for (_, report) in samples::forecasts() {
         if report.need.source == httpd_semguard::forecast::NeedSource::Asked {
             // Two owners, as the random ones have.
             let users =

@@ -18,7 +18,9 @@ use httpd_semguard::survey::{Holder, Judged, Running};
 use httpd_semguard::sysv::{Limits, SemId, SemSet, Usage};
 use httpd_semguard::trial::Trial;
 use httpd_semguard::users::{Guarded, Source};
-use httpd_semguard::verdict::{Doubt, Evidence, LastPid, Mismatch, Probe, Reason, Verdict, World};
+use httpd_semguard::verdict::{
+    Doubt, Evidence, LastPid, Lock, Mismatch, Probe, Reason, Verdict, World,
+};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 
@@ -68,7 +70,7 @@ pub(crate) fn judged(id: i32, verdict: Verdict) -> Judged {
     Judged {
         set: set(id),
         evidence: Evidence {
-            probe: Ok(Probe { last_pid: 2211, value: 1, waiters: 0 }),
+            probe: Ok(Probe { last_pid: 2211, lock: Some(Lock { value: 1, waiters: 0 }) }),
             last_pid: LastPid::Dead(Pid::from_raw(2211)),
             inside: None,
         },
@@ -87,7 +89,7 @@ pub(crate) fn capacity(semmni: i64, sets: i64) -> Capacity {
 
 pub(crate) fn world(processes: Vec<Process>) -> World {
     let clock = Clock { now: WallTime(NOW), boot: WallTime(NOW - 30 * DAY), ticks_per_second: 100 };
-    World::new(processes, clock)
+    World::new(processes.into_iter().map(std::rc::Rc::new).collect(), clock)
 }
 
 pub(crate) fn table(judged: Vec<Judged>) -> Table {
@@ -399,19 +401,20 @@ pub(crate) fn verdicts() -> Vec<(&'static str, Judged, World)> {
     of_php.set.cuid = uid(WWW);
     let php = Process { uids: vec![uid(WWW)], ..process(900, "php-fpm8.2", Kind::Other) };
     let mut locked = keep(Reason::Locked { by: Some(named(4712, "apache2").into()) });
-    locked.evidence.probe = Ok(Probe { last_pid: 4712, value: 0, waiters: 0 });
+    locked.evidence.probe = Ok(Probe { last_pid: 4712, lock: Some(Lock { value: 0, waiters: 0 }) });
     locked.evidence.last_pid = LastPid::Living(worker().into());
     locked.last = Some(named(4712, "apache2").into());
     let mut locked_by_the_dead = keep(Reason::Locked { by: None });
-    locked_by_the_dead.evidence.probe = Ok(Probe { last_pid: 2211, value: 0, waiters: 0 });
+    locked_by_the_dead.evidence.probe =
+        Ok(Probe { last_pid: 2211, lock: Some(Lock { value: 0, waiters: 0 }) });
     let mut waited = keep(Reason::Waiters { count: 3, by: Some(named(4712, "apache2").into()) });
-    waited.evidence.probe = Ok(Probe { last_pid: 4712, value: 0, waiters: 3 });
+    waited.evidence.probe = Ok(Probe { last_pid: 4712, lock: Some(Lock { value: 0, waiters: 3 }) });
     waited.evidence.inside = Some(named(4712, "apache2").into());
     let mut unseen = keep(Reason::Unseen);
-    unseen.evidence.probe = Ok(Probe { last_pid: 0, value: 1, waiters: 0 });
+    unseen.evidence.probe = Ok(Probe { last_pid: 0, lock: Some(Lock { value: 1, waiters: 0 }) });
     unseen.evidence.last_pid = LastPid::Unseen;
     let mut lives = keep(Reason::LastPidLives(named(4711, "apache2").into()));
-    lives.evidence.probe = Ok(Probe { last_pid: 4711, value: 1, waiters: 0 });
+    lives.evidence.probe = Ok(Probe { last_pid: 4711, lock: Some(Lock { value: 1, waiters: 0 }) });
     lives.evidence.last_pid = LastPid::Living(httpd().into());
     lives.last = Some(named(4711, "apache2").into());
     let recycled = {

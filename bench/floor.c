@@ -1,0 +1,173 @@
+/*
+ * What the kernel alone costs: bare loops over the calls that the guard's work cannot do without,
+ * and what the benchmark needs in order to measure both. Built by bench/cost.rs.
+ *
+ *   floor orphans           SEM_STAT, GETPID, kill 0 and IPC_RMID of every set
+ *   floor sets              SEM_STAT_ANY of every set
+ *   floor processes         /proc/PID/stat and /proc/PID/exe of every process
+ *   floor crowd N UID       N processes of this user, until it is killed; prints a line when all run
+ *   floor time COMMAND …    runs it, output thrown away; prints nanoseconds, KiB at the peak, exit
+ *
+ * "time" is here because a small program has to start what is measured: the peak that wait4(2)
+ * tells begins with the memory of the one that forked (fs/exec.c, exec_mmap).
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SEM_STAT_ANY
+#define SEM_STAT_ANY 20
+#endif
+
+union semun {
+	int val;
+	struct semid_ds *buf;
+	struct seminfo *info;
+};
+
+static int fail(const char *what)
+{
+	perror(what);
+	return 1;
+}
+
+static int highest(void)
+{
+	struct seminfo info;
+	union semun arg = { .info = &info };
+
+	return semctl(0, 0, SEM_INFO, arg);
+}
+
+static int orphans(void)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+	int last = highest();
+
+	for (int index = 0; index <= last; index++) {
+		int id = semctl(index, 0, SEM_STAT, arg);
+
+		if (id < 0)
+			continue;
+		if (kill(semctl(id, 0, GETPID), 0) < 0 && errno == ESRCH)
+			semctl(id, 0, IPC_RMID);
+	}
+	return 0;
+}
+
+static int sets(void)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+	int last = highest();
+
+	for (int index = 0; index <= last; index++)
+		semctl(index, 0, SEM_STAT_ANY, arg);
+	return 0;
+}
+
+static int processes(void)
+{
+	static char path[64], buffer[4096];
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+
+	if (!proc)
+		return fail("/proc");
+	while ((entry = readdir(proc))) {
+		int fd;
+
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			if (read(fd, buffer, sizeof buffer) < 0)
+				fail(path);
+			close(fd);
+		}
+		snprintf(path, sizeof path, "/proc/%.20s/exe", entry->d_name);
+		if (readlink(path, buffer, sizeof buffer) < 0 && errno != ENOENT)
+			fail(path);
+	}
+	closedir(proc);
+	return 0;
+}
+
+static int crowd(int count, uid_t uid)
+{
+	for (int n = 0; n < count; n++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return fail("fork");
+		if (pid > 0)
+			continue;
+		if (setgid(uid) < 0 || setuid(uid) < 0)
+			return fail("setuid");
+		for (;;)
+			pause();
+	}
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static int timed(char **command)
+{
+	struct timespec from, to;
+	struct rusage usage;
+	int status;
+	pid_t pid;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	pid = vfork();
+	if (pid < 0)
+		return fail("vfork");
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execvp(command[0], command);
+		_exit(127);
+	}
+	if (wait4(pid, &status, 0, &usage) < 0)
+		return fail("wait4");
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	printf("%lld %ld %d\n",
+	       (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec,
+	       usage.ru_maxrss, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(what, "orphans"))
+		return orphans();
+	if (!strcmp(what, "sets"))
+		return sets();
+	if (!strcmp(what, "processes"))
+		return processes();
+	if (!strcmp(what, "crowd") && argc == 4)
+		return crowd(atoi(argv[2]), strtoul(argv[3], NULL, 10));
+	if (!strcmp(what, "time") && argc > 2)
+		return timed(argv + 2);
+	fprintf(stderr, "floor: see the head of bench/floor.c\n");
+	return 64;
+}

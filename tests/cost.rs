@@ -1,0 +1,237 @@
+//! What a run costs, told by system calls instead of a stopwatch: for each further set and each
+//! further process, so many and no more. Every figure is the difference of two runs that differ in
+//! that alone, so that what every run costs falls out. docs/performance.md has the times.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{Namespace, STRANGER, WWW};
+
+const ROOMY: &str = "250 32000 32 500";
+
+/// How many more there are in the second of two runs.
+const MORE: usize = 50;
+
+/// What all of them together may cost once.
+const ONE_IN_ALL: f64 = 1.0 / MORE as f64;
+
+/// System calls by name.
+type Calls = BTreeMap<String, f64>;
+
+/// The calls of one run of the guard inside.
+fn calls(ns: &Namespace, args: &str) -> BTreeMap<String, usize> {
+    let guard = env!("CARGO_BIN_EXE_httpd-semguard");
+    // Looking for a user without an entry costs the same in every run.
+    ns.sh(&format!("strace -f -qq -o /run/t/trace {guard} {args} --no-ask --user 33")).exits(0);
+    let trace = std::fs::read_to_string(ns.path("/run/t/trace")).expect("a trace");
+    let mut calls = BTreeMap::new();
+    for line in trace.lines() {
+        let Some((_, call)) = line.split_once(' ') else { continue };
+        let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
+        // "semctl IPC_STAT"
+        let command = ["IPC_", "SEM_", "GET"].iter().find_map(|c| {
+            let mut words = arguments.split([' ', ',', ')']);
+            words.find(|word| word.starts_with(c))
+        });
+        let name = match (name, command) {
+            ("semctl", Some(command)) => format!("semctl {command}"),
+            _ => name.to_owned(),
+        };
+        *calls.entry(name).or_default() += 1;
+    }
+    calls
+}
+
+/// What each one more costs: the calls with [`MORE`] of them, less those without. A listing is read
+/// in pieces of many, and memory taken in larger ones, so that neither is a cost of one; and where
+/// this is built to be debugged, the standard library looks at each file before it closes it.
+fn each(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> Calls {
+    let pieces = ["getdents64", "brk", "mmap", "munmap", "mremap", "madvise", "fcntl"];
+    after
+        .iter()
+        .filter(|(name, _)| !pieces.contains(&name.as_str()))
+        .map(|(name, n)| {
+            let without = before.get(name).copied().unwrap_or_default();
+            (name.clone(), (*n as f64 - without as f64) / MORE as f64)
+        })
+        .filter(|(_, n)| *n > 0.0)
+        .collect()
+}
+
+/// Fails unless each one more costs at most so many calls of these names, and none of any other.
+#[track_caller]
+fn at_most(cost: &Calls, bounds: &[(&str, f64)]) {
+    for (name, n) in cost {
+        let bound = bounds.iter().find(|(b, _)| b == name).map_or(0.0, |b| b.1);
+        assert!(*n <= bound, "{name}: {n} for each one more, {bound} at most\n{cost:#?}");
+    }
+}
+
+/// The cost of each more of what `add` adds, [`MORE`] of them at once.
+fn cost(args: &str, first: impl Fn(&Namespace), add: impl Fn(&Namespace)) -> Calls {
+    let (ns, with_more) = (Namespace::new(ROOMY), Namespace::new(ROOMY));
+    first(&ns);
+    first(&with_more);
+    add(&with_more);
+    each(&calls(&ns, args), &calls(&with_more, args))
+}
+
+/// Something to decide, so that the processes are read in either run.
+fn an_orphan(ns: &Namespace) {
+    ns.orphans(1, WWW);
+}
+
+#[test]
+fn an_orphan_is_looked_at_twice_and_removed() {
+    require!("strace");
+    let cost = cost("guard -q", an_orphan, |ns| {
+        ns.orphans(MORE, WWW);
+    });
+    // Listed and asked for its last pid; then, as its owner, read again, asked for all that tells
+    // its state, and removed. The last pid is one for all of them.
+    at_most(
+        &cost,
+        &[
+            ("semctl SEM_STAT_ANY", 1.0),
+            ("semctl GETPID", 2.0),
+            ("semctl IPC_STAT", 1.0),
+            ("semctl GETNCNT", 1.0),
+            ("semctl GETZCNT", 1.0),
+            ("semctl GETVAL", 1.0),
+            ("semctl IPC_RMID", 1.0),
+            ("kill", ONE_IN_ALL),
+        ],
+    );
+    assert!(cost["semctl IPC_RMID"] >= 1.0, "nothing was removed\n{cost:#?}");
+}
+
+#[test]
+fn an_orphan_with_a_last_pid_of_its_own_costs_one_more_call() {
+    require!("strace");
+    let cost = cost("guard -q --dry-run", an_orphan, |ns| {
+        for _ in 0..MORE {
+            ns.orphans(1, WWW);
+        }
+    });
+    assert!(cost["kill"] <= 1.0, "{cost:#?}");
+}
+
+#[test]
+fn a_check_asks_each_orphan_once() {
+    require!("strace");
+    let cost = cost("check -q", an_orphan, |ns| {
+        ns.orphans(MORE, WWW);
+    });
+    at_most(
+        &cost,
+        &[
+            ("semctl SEM_STAT_ANY", 1.0),
+            ("semctl GETPID", 1.0),
+            ("semctl GETNCNT", 1.0),
+            ("semctl GETZCNT", 1.0),
+            ("semctl GETVAL", 1.0),
+            ("kill", ONE_IN_ALL),
+        ],
+    );
+}
+
+#[test]
+fn a_set_that_is_kept_is_asked_once() {
+    require!("strace");
+    let (ns, with_more) = (Namespace::new(ROOMY), Namespace::new(ROOMY));
+    let _one = ns.actor("httpd", "make 1 33 stay leader");
+    let many = with_more.actor("httpd", &format!("make {} 33 stay leader", 1 + MORE));
+    let cost = each(&calls(&ns, "guard -q"), &calls(&with_more, "guard -q"));
+    assert_eq!(with_more.ids(), many.sets, "all are kept");
+    at_most(
+        &cost,
+        &[
+            ("semctl SEM_STAT_ANY", 1.0),
+            ("semctl GETPID", 1.0),
+            ("semctl GETNCNT", 1.0),
+            ("semctl GETZCNT", 1.0),
+            ("semctl GETVAL", 1.0),
+        ],
+    );
+}
+
+#[test]
+fn a_set_of_a_guarded_user_that_is_not_of_httpds_form_is_only_listed() {
+    require!("strace");
+    // The first of them has the name of their owner looked up.
+    let first = |ns: &Namespace| {
+        an_orphan(ns);
+        ns.dead_actor("php", "as 33 key 0 3 600 exit");
+    };
+    for command in ["guard -q", "check -q"] {
+        let cost = cost(command, first, |ns| {
+            ns.dead_actor("php", &format!("as 33 {} exit", "key 0 3 600 ".repeat(MORE)));
+        });
+        at_most(&cost, &[("semctl SEM_STAT_ANY", 1.0)]);
+    }
+}
+
+#[test]
+fn a_strangers_set_is_only_listed() {
+    require!("strace");
+    for command in ["guard -q", "check -q", "list"] {
+        let cost = cost(command, an_orphan, |ns| {
+            ns.orphans(MORE, STRANGER);
+        });
+        at_most(&cost, &[("semctl SEM_STAT_ANY", 1.0)]);
+    }
+}
+
+#[test]
+fn no_process_is_read_where_no_set_asks_for_it() {
+    require!("strace");
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(3, STRANGER);
+    ns.dead_actor("php", "as 33 key 0x1234 3 666 exit");
+    let calls = calls(&ns, "guard -q");
+    assert_eq!(calls.get("getdents64"), None, "/proc was listed\n{calls:#?}");
+    assert_eq!(calls.get("readlink"), None, "a process was looked at\n{calls:#?}");
+}
+
+/// The cost of each more process of such a kind, with a set that asks for it.
+fn process(wrapper: &str, script: &str) -> Calls {
+    let ns = Namespace::new(ROOMY);
+    an_orphan(&ns);
+    let before = calls(&ns, "check -q");
+    let crowd = format!("{} stay parent", format!("fork {{ {script} stay child }} ").repeat(MORE));
+    let _crowd = ns.actor_under(wrapper, "program", &crowd);
+    each(&before, &calls(&ns, "check -q"))
+}
+
+#[test]
+fn a_process_of_another_user_costs_its_status_and_its_executable() {
+    require!("strace");
+    // 51 are more: their parent, too, and that one is root's.
+    let one = 1.0 + ONE_IN_ALL;
+    at_most(
+        &process("setpriv --reuid 1234 --clear-groups", ""),
+        &[("openat", one), ("read", one), ("close", one), ("readlink", one)],
+    );
+}
+
+#[test]
+fn a_process_of_roots_costs_its_maps_beside() {
+    require!("strace");
+    let one = 1.0 + ONE_IN_ALL;
+    at_most(
+        &process("", ""),
+        &[("openat", 2.0 * one), ("read", 3.0 * one), ("close", 2.0 * one), ("readlink", one)],
+    );
+}
+
+#[test]
+fn a_process_of_httpds_user_costs_what_tells_whether_it_may_know_a_set() {
+    require!("strace");
+    // Its status, executable, maps, IPC namespace and stat; and what sysinfo reads of it.
+    let cost = process("", "as 33");
+    let total: f64 = cost.values().sum();
+    assert!(total <= 28.0, "{total} calls\n{cost:#?}");
+    assert!(cost["readlink"] <= 2.0 + 2.0 * ONE_IN_ALL, "{cost:#?}");
+    assert!(cost["openat"] <= 5.0 + 5.0 * ONE_IN_ALL, "{cost:#?}");
+}
