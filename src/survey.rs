@@ -1,7 +1,8 @@
 //! Joins semaphore sets with evidence: asks the kernel for the sets, /proc for the processes that
 //! could know them, and has each judged. Touches sysv and processes; changes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -330,7 +331,7 @@ pub struct Holder {
 /// Who holds the table, most sets first.
 #[must_use]
 pub fn holders(table: &[SemSet]) -> Vec<Holder> {
-    let mut by_owner: BTreeMap<u32, Holder> = BTreeMap::new();
+    let mut by_owner: HashMap<u32, Holder> = HashMap::new();
     let mut dead: HashSet<i32> = HashSet::new();
     for set in table {
         let holder = by_owner.entry(set.uid.as_raw()).or_insert_with(|| Holder {
@@ -358,6 +359,6 @@ pub fn holders(table: &[SemSet]) -> Vec<Holder> {
         }
     }
     let mut holders: Vec<Holder> = by_owner.into_values().collect();
-    holders.sort_by_key(|h| std::cmp::Reverse(h.sets));
+    holders.sort_unstable_by_key(|h| (Reverse(h.sets), h.uid.as_raw()));
     holders
 }

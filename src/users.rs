@@ -102,13 +102,13 @@ pub fn guarded(
 /// there takes the libraries and sources of all that nsswitch.conf names: twice as long as the rest
 /// of a run.
 fn local_first(passwd: &[u8]) -> Vec<&'static str> {
-    let mut accounts = ACCOUNTS.to_vec();
-    let is_local = |name: &str| {
+    let is_local = |name: &&str| {
         let mut lines = passwd.split(|b| *b == b'\n');
         lines.any(|l| l.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))
     };
-    accounts.sort_by_key(|name| !is_local(name));
-    accounts
+    let (mut local, others): (Vec<_>, Vec<_>) = ACCOUNTS.into_iter().partition(is_local);
+    local.extend(others);
+    local
 }
 
 /// A user by name, else by number; the number need not have an account (containers have none).

@@ -122,7 +122,7 @@ pub fn demand(dump: &Dump, build: Option<&Build>, host: &Host) -> Demand {
     let mut rows = Vec::new();
     let mut types: Vec<&str> = dump.mutexes.iter().map(|m| m.name.as_str()).collect();
     types.retain(|t| *t != "default");
-    types.sort_by_key(|t| (order(t, dump), *t));
+    types.sort_unstable_by_key(|t| (order(t, dump), *t));
     for name in types {
         let (mechanism, dir) = resolve(setting(dump, name), default, compiled);
         let count = registered(name, dump, build, host);

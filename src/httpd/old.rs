@@ -89,7 +89,7 @@ impl Reader {
         let mut names: Vec<String> =
             entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.retain(|n| matches(pattern, n) && (pattern.starts_with('.') || !n.starts_with('.')));
-        names.sort();
+        names.sort_unstable();
         let mut complete = true;
         for name in names {
             complete &= self.file(&dir.join(name), depth);

@@ -1,9 +1,9 @@
 //! The report as metrics for Prometheus, in its text format: gauges of one run. What a counter
 //! would need, such as all removals since the boot, one run cannot know.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 
+use super::log::count;
 use super::{Report, Table};
 use crate::capacity::Capacity;
 use crate::cli::Command;
@@ -26,7 +26,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     family(
         "needed_sets",
         "Semaphore sets that httpd makes when it starts, at least and at most.",
-        [(label("bound", "at_least"), need.at_least), (label("bound", "at_most"), need.at_most)],
+        &[(label("bound", "at_least"), need.at_least), (label("bound", "at_most"), need.at_most)],
         out,
     )?;
     let Some(forecast) = &report.forecast else { return Ok(()) };
@@ -38,7 +38,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     family(
         "start_forecast",
         "1 for what would happen to httpd's locks if it were started now, 0 for the others.",
-        is.map(|(state, holds)| (label("state", state), u8::from(holds))),
+        &is.map(|(state, holds)| (label("state", state), i64::from(holds))),
         out,
     )
 }
@@ -55,15 +55,14 @@ fn run(time: WallTime, answered: bool, out: &mut dyn Write) -> io::Result<()> {
     family(
         "build_info",
         "1, with the version of httpd-semguard.",
-        [(label("version", env!("CARGO_PKG_VERSION")), 1)],
+        &[(label("version", env!("CARGO_PKG_VERSION")), 1)],
         out,
     )?;
-    let time = [(String::new(), time.0)];
-    family("last_run_timestamp_seconds", "When these figures were taken.", time, out)?;
+    family("last_run_timestamp_seconds", "When these figures were taken.", &single(time.0), out)?;
     family(
         "last_run_success",
         "1 if that run found an answer, 0 if it could not look.",
-        [(String::new(), u8::from(answered))],
+        &single(answered.into()),
         out,
     )
 }
@@ -71,31 +70,35 @@ fn run(time: WallTime, answered: bool, out: &mut dyn Write) -> io::Result<()> {
 fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     // By name, once each: two numbers may bear one name, and two series must not bear one label. A
     // user without a set has its zeros, so that a graph does not break off.
-    let mut owners: Vec<String> = report.users.iter().map(|u| report.names.of(u.uid)).collect();
-    owners.sort_unstable();
-    owners.dedup();
+    let mut owners: Vec<String> = Vec::new();
+    for owner in report.users.iter().map(|u| report.names.of(u.uid)) {
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
     let is_of = |uid, owner: &String| report.names.of(uid) == *owner;
     let tallies = table.tallies();
     let of_owner = |owner: &String, state| -> usize {
         let own = tallies.iter().filter(|(uid, _)| is_of(*uid, owner));
         own.map(|(_, tally)| tally.of(state)).sum()
     };
-    let series = owners.iter().flat_map(|owner| {
-        State::ALL.map(|state| {
+    let mut series = Vec::new();
+    for owner in &owners {
+        for state in State::ALL {
             let labels = format!("{},{}", pair("owner", owner), pair("state", state.name()));
-            (format!("{{{labels}}}"), of_owner(owner, state))
-        })
-    });
+            series.push((format!("{{{labels}}}"), count(of_owner(owner, state))));
+        }
+    }
     family(
         "semaphore_sets",
         "Semaphore sets of the guarded users, by owner and by what is known of them.",
-        series,
+        &series,
         out,
     )?;
     family(
         "unreadable_sets",
         "Sets of the guarded users that this run was not allowed to look at.",
-        [(String::new(), table.refused())],
+        &single(count(table.refused())),
         out,
     )?;
     if report.command != Command::Guard {
@@ -107,8 +110,9 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
         let own = table.orphans().filter(|j| uids.contains(&j.set.uid));
         own.filter(|j| table.fate(j) == Some(Fate::Removed)).count()
     };
-    let removed = owners.iter().map(|owner| (label("owner", owner), removed(owner)));
-    family("removed_sets", "Orphaned sets that this run removed.", removed, out)
+    let removed: Vec<(String, i64)> =
+        owners.iter().map(|owner| (label("owner", owner), count(removed(owner)))).collect();
+    family("removed_sets", "Orphaned sets that this run removed.", &removed, out)
 }
 
 fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
@@ -122,37 +126,37 @@ fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
     family(
         "limit",
         "The limits of kernel.sem: semaphores in a set, in all sets, operations, sets.",
-        limits.map(|(name, value)| (label("name", name), value)),
+        &limits.map(|(name, value)| (label("name", name), value)),
         out,
     )?;
     let used = [("semmns", usage.semaphores), ("semmni", usage.sets)];
     family(
         "used",
         "What is in use of them in this IPC namespace, by whomever.",
-        used.map(|(name, value)| (label("name", name), value)),
+        &used.map(|(name, value)| (label("name", name), value)),
         out,
     )?;
     family(
         "free_sets",
         "Sets of one semaphore that can still be made.",
-        [(String::new(), table.after.room().sets)],
+        &single(table.after.room().sets),
         out,
     )
 }
 
-/// One metric with all its series.
-fn family<V: Display>(
-    name: &str,
-    help: &str,
-    series: impl IntoIterator<Item = (String, V)>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+/// One metric with all its series: their labels, and their values.
+fn family(name: &str, help: &str, series: &[(String, i64)], out: &mut dyn Write) -> io::Result<()> {
     let name = format!("httpd_semguard_{name}");
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge")?;
     for (labels, value) in series {
         writeln!(out, "{name}{labels} {value}")?;
     }
     Ok(())
+}
+
+/// A series without labels.
+fn single(value: i64) -> [(String, i64); 1] {
+    [(String::new(), value)]
 }
 
 fn label(name: &str, value: &str) -> String {
