@@ -9,8 +9,8 @@ set -euo pipefail
 # The one list.
 readonly PACKAGES=(ansible-core ansible-lint apache2 binutils curl debootstrap dpkg-dev faketime
     fish groff-base icinga2-bin icinga2-common iproute2 libcap2-bin lintian mandoc nagios4-core
-    openssl procps prometheus prometheus-node-exporter python3-jsonschema rpm rpmlint shellcheck
-    strace systemd systemd-container util-linux zsh)
+    openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema rpm rpmlint
+    shellcheck strace systemd systemd-container util-linux zsh)
 
 # Services that come with them.
 readonly SERVICES=(apache2 apache-htcacheclean icinga2 nagios4 prometheus
