@@ -164,10 +164,12 @@ impl Machine {
 
     /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`.
     fn with_systemd(&self) {
-        self.sh("set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl; \
+        self.sh(
+            "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
              printf '#!/bin/sh\\necho \"$@\" >>/run/p/told\\n' >/usr/bin/systemctl; \
-             chmod 755 /usr/bin/systemctl")
-            .exits(0);
+             chmod 755 /usr/bin/systemctl",
+        )
+        .exits(0);
     }
 
     /// What systemd was told since it was asked for last.
@@ -459,7 +461,7 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     assert_eq!(machine.told(), reload, "no more than a reload: nothing is enabled or started");
     assert!(!machine.has("/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer"));
     machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
-    let verify = "systemd-analyze verify apache2.service apache2@shop.service \
+    let verify = "systemd-analyze --man=no verify apache2.service apache2@shop.service \
         httpd-semguard-metrics.timer httpd-semguard-metrics.service";
     let run = machine.sh(verify).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{run}");
@@ -480,7 +482,11 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     machine.sh("dpkg -r httpd-semguard").exits(0);
     let told = machine.told();
     assert!(told.iter().any(|t| t.ends_with("stop httpd-semguard-metrics.timer")), "{told:?}");
-    assert_eq!(told.last().map(String::as_str), Some(reload[0]), "systemd learns that the units are gone");
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some(reload[0]),
+        "systemd learns that the units are gone"
+    );
     // That of EL is none of this package's.
     machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard.prom").exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
@@ -609,13 +615,16 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     machine.told();
 
     let metrics = "/var/lib/node_exporter/textfile_collector/httpd-semguard.prom";
-    machine.sh(&format!("grep -q 'METRICS={metrics}$' /usr/lib/systemd/system/*metrics.service")).exits(0);
+    machine
+        .sh(&format!("grep -q 'METRICS={metrics}$' /usr/lib/systemd/system/*metrics.service"))
+        .exits(0);
     machine.sh(SWITCHED_ON).exits(0);
     rpm("-e httpd-semguard").exits(0);
     let off = "--quiet --now disable httpd-semguard-metrics.timer";
     assert_eq!(machine.told(), [off, reload[0]]);
     assert!(!machine.has(metrics), "its age would raise the alarm");
-    machine.sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer \
+    machine
+        .sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer \
                 /var/lib/prometheus/node-exporter/httpd-semguard.prom")
         .exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
