@@ -9,6 +9,8 @@ MANDIR ?= $(DATADIR)/man
 DOCDIR ?= $(DATADIR)/doc/httpd-semguard
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SETTINGS ?= /etc/default/httpd-semguard
+# Where the metrics go, when their timer is switched on: node_exporter's directory for text files.
+METRICS ?= /var/lib/prometheus/node-exporter/httpd-semguard.prom
 BASHDIR ?= $(DATADIR)/bash-completion/completions
 ZSHDIR ?= $(DATADIR)/zsh/site-functions
 FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
@@ -79,26 +81,32 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	    $(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/$$unit.service.d \
 	        systemd/$$unit.service.d/20-semguard.conf || exit; \
 	done
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/httpd-semguard-metrics.*
+	sed -i 's|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$(METRICS)|' \
+	    $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service
 	test -e $(DESTDIR)$(SETTINGS) || \
 	    $(INSTALL) -D -m 644 packaging/httpd-semguard.default $(DESTDIR)$(SETTINGS)
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples packaging/examples/*
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples packaging/examples/* packaging/nagios/* \
+	    packaging/prometheus/httpd-semguard.rules.yml
 	@test -e $(target)/completions/httpd-semguard || echo "make install: no completions (make completions)" >&2
 	for made in $(BASHDIR)/httpd-semguard $(ZSHDIR)/_httpd-semguard $(FISHDIR)/httpd-semguard.fish; do \
 	    test ! -e $(target)/completions/$${made##*/} || \
 	        $(INSTALL) -D -m 644 $(target)/completions/$${made##*/} $(DESTDIR)$$made || exit; \
 	done
 	for file in $(SBINDIR)/apachectl-semguard $(LIBEXECDIR)/httpd-semguard/after-httpd \
-	    $(UNITS:%=$(UNITDIR)/%.service.d/20-semguard.conf); do \
+	    $(UNITDIR)/httpd-semguard-metrics.service $(UNITS:%=$(UNITDIR)/%.service.d/20-semguard.conf); do \
 	    sed -i 's|/usr/sbin/httpd-semguard|$(SBINDIR)/httpd-semguard|' $(DESTDIR)$$file || exit; \
 	done
 
 uninstall: ## remove what "make install" put in place; the same variables; settings stay
 	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
 	rm -f $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd $(DESTDIR)$(DOCDIR)/README.md
-	rm -f $(patsubst packaging/%,$(DESTDIR)$(DOCDIR)/%,$(wildcard packaging/examples/*))
+	rm -f $(patsubst %,$(DESTDIR)$(DOCDIR)/examples/%,$(notdir $(wildcard packaging/examples/* \
+	    packaging/nagios/* packaging/prometheus/httpd-semguard.rules.yml)))
 	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
+	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.timer
 	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
 	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
 	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \

@@ -54,8 +54,9 @@ while IFS='|' read -r name version licence home; do
     [ "$name" != httpd-semguard ] || continue
     dir=$(awk -F'|' -v n="$name" -v v="$version" '$1 == n && $2 == v { print $3 }' "$scratch/directories")
     [ -n "$dir" ] || { echo "licences: no source of $name $version" >&2; exit 1; }
-    # DEP-5 writes "or" and calls this MIT licence Expat; old crates write "MIT/Apache-2.0".
-    licence=$(echo "$licence" | sed 's|/| OR |g; s/ OR / or /g; s/ AND / and /g; s/\bMIT\b/Expat/g')
+    # DEP-5 writes "or" and calls this MIT licence Expat; old crates write "MIT/Apache-2.0". Of
+    # several to choose from, one with an exception is left out.
+    licence=$(echo "$licence" | sed 's|/| OR |g; s/Apache-2.0 WITH LLVM-exception OR //; s/ OR / or /g; s/ AND / and /g; s/\bMIT\b/Expat/g')
     echo "$licence" | sed 's/ or /\n/g; s/ and /\n/g' | while read -r short; do
         case $short in
         Apache-2.0 | Expat) ;;

@@ -15,7 +15,20 @@ use httpd_semguard::error::Exit;
 const MAN: &str = "man/httpd-semguard.8";
 
 /// Options of other programs that the documents name.
-const OF_OTHERS: [&str; 0] = [];
+const OF_OTHERS: [&str; 3] = ["collector", "check", "now"];
+
+/// What monitors and fleets read.
+const FOR_FLEETS: [&str; 9] = [
+    "systemd/httpd-semguard-metrics.service",
+    "systemd/httpd-semguard-metrics.timer",
+    "packaging/prometheus/httpd-semguard.rules.yml",
+    "packaging/nagios/httpd-semguard.cfg",
+    "packaging/nagios/httpd-semguard.icinga2.conf",
+    "packaging/nagios/httpd-semguard.nrpe.cfg",
+    "packaging/ansible/README.md",
+    "packaging/ansible/playbook.yml",
+    "packaging/ansible/roles/httpd_semguard/defaults/main.yml",
+];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -101,6 +114,7 @@ fn no_document_names_an_option_or_variable_that_does_not_exist() {
     let mut documents: Vec<String> =
         [MAN, "README.md", "CHANGELOG.md", "packaging/README.md"].map(str::to_owned).to_vec();
     documents.extend(drop_ins());
+    documents.extend(FOR_FLEETS.map(str::to_owned));
     for document in documents {
         let text = read(&document);
         for option in options_named(&text) {

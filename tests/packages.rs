@@ -17,14 +17,20 @@ mod common;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 11] = [
+const BOTH: [(&str, &str); 17] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
+    ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
+    ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
     ("/usr/share/doc/httpd-semguard/README.md", "644"),
     ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/container-entrypoint.sh", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.cfg", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.icinga2.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.nrpe.cfg", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.rules.yml", "644"),
     ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
     ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
     ("/usr/share/man/man8/apachectl-semguard.8.gz", "644"),
@@ -158,10 +164,12 @@ impl Machine {
 
     /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`.
     fn with_systemd(&self) {
-        self.sh("set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl; \
+        self.sh(
+            "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
              printf '#!/bin/sh\\necho \"$@\" >>/run/p/told\\n' >/usr/bin/systemctl; \
-             chmod 755 /usr/bin/systemctl")
-            .exits(0);
+             chmod 755 /usr/bin/systemctl",
+        )
+        .exits(0);
     }
 
     /// What systemd was told since it was asked for last.
@@ -312,6 +320,7 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
         "deb/build.sh",
         "deb/postinst",
         "deb/postrm",
+        "deb/prerm",
         "examples/container-entrypoint.sh",
         "examples/sysvinit.sh",
         "rpm/build.sh",
@@ -326,7 +335,7 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
 #[test]
 fn the_scripts_of_the_rpm_are_sound_to_sh_and_shellcheck() {
     require!("shellcheck", "rpmbuild", "strip", "make");
-    for tag in ["POSTIN", "POSTUN", "TRIGGERSCRIPTS"] {
+    for tag in ["POSTIN", "PREUN", "POSTUN", "TRIGGERSCRIPTS"] {
         let mut query = command("rpm");
         query.args(["-qp", "--qf", &format!("#!/bin/sh\n%{{{tag}}}\n")]).arg(&rpms()[0]);
         let script = Run::of(&mut query).exits(0).out;
@@ -430,6 +439,12 @@ fn later_deb(to: &Path) -> PathBuf {
     later
 }
 
+/// The timer of the metrics is switched on, and has written.
+const SWITCHED_ON: &str = "set -e; cd /etc/systemd/system; mkdir -p timers.target.wants; \
+    ln -s /usr/lib/systemd/system/httpd-semguard-metrics.timer timers.target.wants; \
+    for dir in prometheus/node-exporter node_exporter/textfile_collector; do \
+        mkdir -p /var/lib/$dir; touch /var/lib/$dir/httpd-semguard.prom; done";
+
 #[test]
 fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "systemd-analyze", "apache2ctl");
@@ -443,9 +458,11 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     for (file, _) in BOTH.iter().chain(&OF_DEB) {
         assert!(machine.has(file), "{file}");
     }
-    assert_eq!(machine.told(), reload, "no more than a reload");
+    assert_eq!(machine.told(), reload, "no more than a reload: nothing is enabled or started");
+    assert!(!machine.has("/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer"));
     machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
-    let verify = "systemd-analyze verify apache2.service apache2@shop.service";
+    let verify = "systemd-analyze --man=no verify apache2.service apache2@shop.service \
+        httpd-semguard-metrics.timer httpd-semguard-metrics.service";
     let run = machine.sh(verify).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{run}");
     // Where its drop-in calls the guard, systemd sees a fault that is made there.
@@ -460,8 +477,18 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     let settings = fs::read_to_string(machine.path("/etc/default/httpd-semguard"));
     assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_MIN_FREE=1\n"));
 
+    // Switched on meanwhile, as "systemctl enable --now" would.
+    machine.sh(SWITCHED_ON).exits(0);
     machine.sh("dpkg -r httpd-semguard").exits(0);
-    assert_eq!(machine.told(), reload, "systemd learns that the drop-ins are gone");
+    let told = machine.told();
+    assert!(told.iter().any(|t| t.ends_with("stop httpd-semguard-metrics.timer")), "{told:?}");
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some(reload[0]),
+        "systemd learns that the units are gone"
+    );
+    // That of EL is none of this package's.
+    machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard.prom").exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
     assert_eq!(left, ["/etc/default/httpd-semguard"], "settings stay until a purge");
 
@@ -587,8 +614,19 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     rpm("-e httpd").exits(0);
     machine.told();
 
+    let metrics = "/var/lib/node_exporter/textfile_collector/httpd-semguard.prom";
+    machine
+        .sh(&format!("grep -q 'METRICS={metrics}$' /usr/lib/systemd/system/*metrics.service"))
+        .exits(0);
+    machine.sh(SWITCHED_ON).exits(0);
     rpm("-e httpd-semguard").exits(0);
-    assert_eq!(machine.told(), reload);
+    let off = "--quiet --now disable httpd-semguard-metrics.timer";
+    assert_eq!(machine.told(), [off, reload[0]]);
+    assert!(!machine.has(metrics), "its age would raise the alarm");
+    machine
+        .sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer \
+                /var/lib/prometheus/node-exporter/httpd-semguard.prom")
+        .exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
     // An edited file is kept beside, as rpm does with all configuration.
     assert_eq!(left, ["/etc/sysconfig/httpd-semguard.rpmsave"]);
@@ -619,6 +657,9 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
         let text = read(&format!("opt/g/lib/systemd/system/{unit}.service.d/20-semguard.conf"));
         assert!(text.contains("\nExecStartPre=/opt/g/sbin/httpd-semguard guard"), "{text}");
     }
+    let text = read("opt/g/lib/systemd/system/httpd-semguard-metrics.service");
+    assert!(text.contains("\nExecStart=/opt/g/sbin/httpd-semguard check "), "{text}");
+    read("opt/g/lib/systemd/system/httpd-semguard-metrics.timer");
     for script in ["opt/g/sbin/apachectl-semguard", "opt/g/libexec/httpd-semguard/after-httpd"] {
         let text = read(script);
         assert!(text.contains("/opt/g/sbin/httpd-semguard"), "{script}");

@@ -7,12 +7,14 @@
 set -euo pipefail
 
 # The one list.
-readonly PACKAGES=(apache2 binutils curl debootstrap dpkg-dev faketime fish groff-base iproute2
-    libcap2-bin lintian mandoc openssl procps python3-jsonschema rpm rpmlint shellcheck strace systemd
-    systemd-container util-linux zsh)
+readonly PACKAGES=(ansible-core ansible-lint apache2 binutils curl debootstrap dpkg-dev faketime
+    fish groff-base icinga2-bin icinga2-common iproute2 libcap2-bin lintian mandoc nagios4-core
+    openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema rpm rpmlint
+    shellcheck strace systemd systemd-container util-linux zsh)
 
 # Services that come with them.
-readonly SERVICES=(apache2 apache-htcacheclean)
+readonly SERVICES=(apache2 apache-htcacheclean icinga2 nagios4 prometheus
+    prometheus-node-exporter)
 
 missing=()
 for package in "${PACKAGES[@]}"; do
@@ -20,6 +22,10 @@ for package in "${PACKAGES[@]}"; do
     [ "$status" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
+# Nagios insists on a mail server. Where there is none, one that is no service.
+if [[ " ${missing[*]} " == *" nagios4-core "* ]] && ! [ -e /usr/sbin/sendmail ]; then
+    missing+=(msmtp-mta)
+fi
 
 command="apt-get install --no-install-recommends ${missing[*]}"
 if ! [ -x /usr/bin/apt-get ]; then
@@ -51,12 +57,16 @@ else
     quietly=()
 fi
 
+# Those that were there before are the administrator's.
+new=()
+for service in "${SERVICES[@]}"; do
+    [ -e "/etc/init.d/$service" ] || [ -e "/lib/systemd/system/$service.service" ] || new+=("$service")
+done
+
 apt-get -q update >&2
 "${quietly[@]}" apt-get -qy install --no-install-recommends "${missing[@]}" >&2
 
-if [[ " ${missing[*]} " == *" apache2 "* ]]; then
-    for service in "${SERVICES[@]}"; do
-        [ ! -e "/etc/init.d/$service" ] || update-rc.d "$service" disable >/dev/null
-        [ ! -x /usr/bin/systemctl ] || systemctl --quiet disable "$service" 2>/dev/null || true
-    done
-fi
+for service in ${new[@]+"${new[@]}"}; do
+    [ ! -e "/etc/init.d/$service" ] || update-rc.d "$service" disable >/dev/null
+    [ ! -x /usr/bin/systemctl ] || systemctl --quiet disable "$service" 2>/dev/null || true
+done

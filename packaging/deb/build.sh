@@ -56,7 +56,7 @@ size=$(du -k -s --apparent-size --exclude=DEBIAN "$stage" | cut -f1)
 sed -e "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@MAINTAINER@|$maintainer|; s|@SIZE@|$size|" \
     -e "s|@DEPENDS@|$depends|" packaging/deb/control >"$stage/DEBIAN/control"
 install -m 644 packaging/deb/conffiles packaging/deb/triggers "$stage/DEBIAN"
-install -m 755 packaging/deb/postinst packaging/deb/postrm "$stage/DEBIAN"
+install -m 755 packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm "$stage/DEBIAN"
 
 find "$stage" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group -Zxz -b "$stage" "$out/httpd-semguard_${version}_$arch.deb" >/dev/null

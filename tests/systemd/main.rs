@@ -33,6 +33,8 @@ macro_rules! boot {
     };
 }
 
+mod metrics;
+
 #[track_caller]
 fn contains(text: &str, part: &str) {
     assert!(text.contains(part), "not there: {part}\n{text}");

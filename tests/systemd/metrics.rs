@@ -1,0 +1,217 @@
+//! The timer of the metrics on a booted Debian: off until it is switched on, in a sandbox, and seeing
+//! from there what a plain run of root sees.
+
+use std::fs;
+
+use crate::common::WWW;
+use crate::contains;
+use crate::machine::{Machine, wait_until};
+
+const UNIT: &str = "httpd-semguard-metrics";
+
+const DIRECTORY: &str = "/var/lib/prometheus/node-exporter";
+
+const FILE: &str = "/var/lib/prometheus/node-exporter/httpd-semguard.prom";
+
+const TIMER_LINK: &str = "/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer";
+
+/// With the package and node_exporter's directory.
+fn set_up(m: &Machine) {
+    m.install_guard();
+    m.sh(&format!("mkdir -p {DIRECTORY}")).exits(0);
+}
+
+/// What the unit writes, without the time.
+fn measure(m: &Machine) -> String {
+    m.sh(&format!("rm -f {FILE}; systemctl start {UNIT}"));
+    without_time(
+        &fs::read_to_string(m.path(FILE)).unwrap_or_else(|e| panic!("{e}: {}", m.journal(UNIT))),
+    )
+}
+
+fn without_time(metrics: &str) -> String {
+    let time = "httpd_semguard_last_run_timestamp_seconds ";
+    metrics.lines().filter(|l| !l.starts_with(time)).map(|l| format!("{l}\n")).collect()
+}
+
+/// The unit's metrics, which must be those of a plain run of root.
+#[track_caller]
+fn as_plain_root(m: &Machine, what: &str) -> String {
+    let plain = m.sh("httpd-semguard check --format prometheus");
+    let (plain, sandboxed) = (without_time(&plain.out), measure(m));
+    assert_eq!(sandboxed, plain, "{what}: {}", m.journal(UNIT));
+    assert_eq!(m.show(UNIT, "Result"), "success", "{what}: {}", m.journal(UNIT));
+    assert!(!m.journal(UNIT).contains("was not heard"), "{what}: {}", m.journal(UNIT));
+    sandboxed
+}
+
+fn sets(state: &str, number: usize) -> String {
+    format!("httpd_semguard_semaphore_sets{{owner=\"www-data\",state=\"{state}\"}} {number}\n")
+}
+
+fn forecast(state: &str) -> String {
+    format!("httpd_semguard_start_forecast{{state=\"{state}\"}} 1\n")
+}
+
+// ---- off, and closed -------------------------------------------------------------------------------
+
+#[test]
+fn the_metrics_on_debian_12_are_off_when_installed_and_their_sandbox_scores_below_two() {
+    is_off_and_closed("bookworm");
+}
+
+#[test]
+fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_scores_below_two() {
+    is_off_and_closed("trixie");
+}
+
+fn is_off_and_closed(release: &str) {
+    let m = boot!(release);
+    set_up(&m);
+    m.sh(&format!("systemctl is-enabled {UNIT}.timer")).prints("disabled\n");
+    m.sh(&format!("systemctl is-active {UNIT}.timer")).prints("inactive\n");
+    assert!(!m.path(FILE).exists());
+    let run = m.sh(&format!("systemd-analyze security {UNIT}.service")).exits(0);
+    let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
+    let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
+    assert!(score.parse::<f64>().expect("a number") < 2.0, "{run}");
+    // A manual page that was left out when the machine was made is no matter.
+    let run =
+        m.sh(&format!("systemd-analyze verify --man=no {UNIT}.timer {UNIT}.service")).exits(0);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+    contains(&as_plain_root(&m, "a living httpd"), &forecast("starts"));
+}
+
+// ---- what it sees ------------------------------------------------------------------------------------
+
+#[test]
+fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
+    let m = boot!("bookworm");
+    m.limits("250 32000 32 7");
+    set_up(&m);
+    // PHP's, one of a stranger, and one of a httpd that was not started by root (SETVAL is 16).
+    m.sh("setpriv --reuid www-data --regid www-data --clear-groups ipcmk -S 3").exits(0);
+    m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
+    m.sh("setpriv --reuid www-data --regid www-data --clear-groups \
+          perl -e '$id = semget(0, 1, 01600); semctl($id, 0, 16, 1) or die'")
+        .exits(0);
+    m.get(80).exits(0);
+    let seen = as_plain_root(&m, "a living httpd");
+    for part in [sets("in_use", 1), sets("not_httpd", 1), sets("orphan", 0), forecast("starts")] {
+        contains(&seen, &part);
+    }
+
+    // Without the guard before the starts.
+    m.sh("ln -s /dev/null /etc/systemd/system/apache2.service.d/20-semguard.conf || { mkdir -p \
+          /etc/systemd/system/apache2.service.d; \
+          ln -s /dev/null /etc/systemd/system/apache2.service.d/20-semguard.conf; }; \
+          systemctl daemon-reload")
+        .exits(0);
+    for _ in 0..2 {
+        m.get(80).exits(0);
+        m.kill("apache2");
+        m.start("apache2").exits(0);
+    }
+    m.get(80).exits(0);
+    contains(&as_plain_root(&m, "two leaked beside a living httpd"), &sets("undecided", 3));
+
+    m.kill("apache2");
+    m.sh("systemctl stop apache2");
+    let seen = as_plain_root(&m, "httpd is dead");
+    for part in [sets("orphan", 4), sets("undecided", 0), forecast("starts")] {
+        contains(&seen, &part);
+    }
+
+    while m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").code == Some(0) {}
+    // "httpd would not start" is an answer, not a failure of the unit.
+    let seen = as_plain_root(&m, "the table is full");
+    contains(&seen, &forecast("fails"));
+    contains(&seen, "httpd_semguard_used{name=\"semmni\"} 7\n");
+    assert_eq!(m.sh(&format!("systemctl is-failed {UNIT}")).out, "inactive\n");
+    assert_eq!(m.sets_of(WWW).len(), 5, "it removed something");
+}
+
+/// Lock files where httpd has them, keys that are another user's, a configuration in /home, and
+/// nobody who has made the directories in /run since the boot.
+#[test]
+fn from_its_sandbox_httpd_is_asked_and_its_locks_are_tried_as_its_start_would() {
+    let m = boot!("bookworm");
+    set_up(&m);
+    m.sh("set -e; systemctl stop apache2; rm -r /run/apache2 /run/lock/apache2").exits(0);
+    contains(&as_plain_root(&m, "since the boot no httpd was here"), &forecast("starts"));
+    m.sh("set -e; systemctl stop apache2; rm -r /run/apache2 /run/lock/apache2").exits(0);
+    measure(&m);
+    assert!(!m.journal(UNIT).contains("was not heard"), "{}", m.journal(UNIT));
+
+    m.sh("set -e; install -d -m 700 -o games /srv/keys /home/games; mkdir -p /usr/local/apache2/logs
+          echo 'Timeout 60' >/home/games/httpd.conf; chown games /home/games/httpd.conf
+          chmod 600 /home/games/httpd.conf; cp -p /home/games/httpd.conf /srv/keys
+          printf 'Include /home/games/httpd.conf\\nInclude /srv/keys/httpd.conf\\nListen [::1]:81\\n' \
+              >/etc/apache2/conf-enabled/more.conf")
+        .exits(0);
+    for mutex in [
+        "sysvsem default",
+        "posixsem default",
+        "pthread default",
+        "flock:/run/lock/apache2 default",
+        "fcntl:/var/log/apache2 default",
+        "file:/usr/local/apache2/logs default",
+        "file:/srv/keys default",
+    ] {
+        m.write("/etc/apache2/conf-enabled/test.conf", &format!("ServerName a\nMutex {mutex}\n"));
+        let seen = as_plain_root(&m, mutex);
+        contains(&seen, &forecast("starts"));
+    }
+}
+
+#[test]
+fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
+    let m = boot!("bookworm");
+    set_up(&m);
+    m.sh("echo HTTPD_SEMGUARD_USER=no-such-user >>/etc/default/httpd-semguard").exits(0);
+    let seen = measure(&m);
+    contains(&seen, "\nhttpd_semguard_last_run_success 0\n");
+    assert!(!seen.contains("forecast"), "{seen}");
+    assert_eq!(m.show(UNIT, "Result"), "exit-code");
+    contains(&m.journal(UNIT), "no such user: \"no-such-user\"");
+
+    m.sh("sed -i /no-such-user/d /etc/default/httpd-semguard").exits(0);
+    m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
+    assert_eq!(m.show(UNIT, "ExecMainStatus"), "73", "{}", m.journal(UNIT));
+    contains(&m.journal(UNIT), DIRECTORY);
+}
+
+// ---- on ----------------------------------------------------------------------------------------------
+
+#[test]
+fn switched_on_it_writes_again_and_again_and_goes_with_the_package() {
+    let m = boot!("bookworm");
+    set_up(&m);
+    // Every second, instead of every five minutes.
+    let often = "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nRandomizedDelaySec=0\n";
+    m.drop_in(&format!("{UNIT}.timer"), often);
+    m.drop_in(&format!("{UNIT}.service"), "[Unit]\nStartLimitIntervalSec=0\n");
+    m.sh(&format!("systemctl enable --now {UNIT}.timer")).exits(0);
+    let time = || {
+        let metrics = fs::read_to_string(m.path(FILE)).unwrap_or_default();
+        let time = metrics.split("\nhttpd_semguard_last_run_timestamp_seconds ").nth(1);
+        time.and_then(|t| t.lines().next()?.parse::<u64>().ok())
+    };
+    wait_until("it has written", || time().is_some());
+    let first = time();
+    wait_until("it has written again", || time() > first);
+    m.sh(&format!("stat -c %a {FILE}")).prints("644\n");
+
+    // Elsewhere, by the settings.
+    let elsewhere = "/srv/text/httpd-semguard.prom";
+    m.sh(&format!(
+        "mkdir /srv/text; echo SEMGUARD_METRICS={elsewhere} >>/etc/default/httpd-semguard"
+    ))
+    .exits(0);
+    wait_until("it writes elsewhere", || m.path(elsewhere).exists());
+
+    m.sh("dpkg -r httpd-semguard").exits(0);
+    m.sh(&format!("systemctl is-active {UNIT}.timer")).prints("inactive\n");
+    let left = m.sh(&format!("ls -d {FILE} {TIMER_LINK} /lib/systemd/system/{UNIT}.*"));
+    assert_eq!(left.out, "", "{left}");
+}
