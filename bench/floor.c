@@ -6,7 +6,8 @@
  *   floor sets              SEM_STAT_ANY of every set
  *   floor processes         /proc/PID/stat and /proc/PID/exe of every process
  *   floor crowd N UID       N processes of this user, until it is killed; prints a line when all run
- *   floor time COMMAND …    runs it, output thrown away; prints nanoseconds, KiB at the peak, exit
+ *   floor time COMMAND …    runs it, output thrown away; prints nanoseconds of time, nanoseconds of
+ *                           processor, KiB at the peak, and the exit code
  *
  * "time" is here because a small program has to start what is measured: the peak that wait4(2)
  * tells begins with the memory of the one that forked (fs/exec.c, exec_mmap).
@@ -148,8 +149,10 @@ static int timed(char **command)
 	if (wait4(pid, &status, 0, &usage) < 0)
 		return fail("wait4");
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	printf("%lld %ld %d\n",
+	printf("%lld %lld %ld %d\n",
 	       (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec,
+	       (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000LL +
+		       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000LL,
 	       usage.ru_maxrss, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
 	return 0;
 }

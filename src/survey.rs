@@ -161,9 +161,15 @@ pub fn take(scope: &Scope) -> Result<Survey, Error> {
     judged.dedup_by_key(|j| j.set.id);
     judged.retain_mut(|j| probe_into(j, scope.questions));
     let snapshot = if judged.iter().any(Judged::in_question) {
-        let pids = judged.iter().filter_map(|j| j.evidence.probe.ok()).map(|p| p.last_pid);
-        let interest =
-            Interest { uids: scope.uids.clone(), pids: pids.collect(), httpd: scope.httpd.clone() };
+        // One httpd made many sets, mostly next to each other.
+        let mut pids: Vec<i32> =
+            judged.iter().filter_map(|j| j.evidence.probe.ok()).map(|p| p.last_pid).collect();
+        pids.dedup();
+        let interest = Interest {
+            uids: scope.uids.clone(),
+            pids: pids.into_iter().collect(),
+            httpd: scope.httpd.clone(),
+        };
         let snapshot = Snapshot::take(&interest, &clock);
         look_up(&mut judged, &snapshot);
         snapshot
@@ -261,7 +267,6 @@ fn complete(judged: &mut Judged) -> bool {
 
 /// Looks up the last pids of the sets that were probed.
 fn look_up(judged: &mut [Judged], snapshot: &Snapshot) {
-    // One httpd made many sets, mostly next to each other.
     let mut before = (0, LastPid::Unseen);
     for j in judged {
         let Ok(probe) = j.evidence.probe else { continue };
