@@ -89,6 +89,7 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples packaging/examples/* packaging/nagios/* \
 	    packaging/prometheus/httpd-semguard.rules.yml
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DATADIR)/httpd-semguard packaging/schema/report-1.schema.json
 	@test -e $(target)/completions/httpd-semguard || echo "make install: no completions (make completions)" >&2
 	for made in $(BASHDIR)/httpd-semguard $(ZSHDIR)/_httpd-semguard $(FISHDIR)/httpd-semguard.fish; do \
 	    test ! -e $(target)/completions/$${made##*/} || \
@@ -107,9 +108,10 @@ uninstall: ## remove what "make install" put in place; the same variables; setti
 	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
 	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.timer
+	rm -f $(DESTDIR)$(DATADIR)/httpd-semguard/report-1.schema.json
 	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
 	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
-	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \
+	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DATADIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) 2>/dev/null || true
 
 deb: build completions ## make the Debian package (target/deb)

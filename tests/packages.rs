@@ -17,7 +17,7 @@ mod common;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 17] = [
+const BOTH: [(&str, &str); 18] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
@@ -33,6 +33,7 @@ const BOTH: [(&str, &str); 17] = [
     ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.rules.yml", "644"),
     ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
     ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
+    ("/usr/share/httpd-semguard/report-1.schema.json", "644"),
     ("/usr/share/man/man8/apachectl-semguard.8.gz", "644"),
     ("/usr/share/man/man8/httpd-semguard.8.gz", "644"),
 ];
