@@ -131,7 +131,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
     let holders = match prospect {
         None | Some(Forecast::Starts) => Vec::new(),
-        Some(_) => survey::holders(&sysv::table().map(|t| t.sets).unwrap_or_default()),
+        Some(_) => survey::holders(),
     };
     let table = survey.zip(after).map(|(survey, after)| Table {
         before: survey.capacity,

@@ -480,15 +480,15 @@ impl Reader<'_> {
             return all_lived;
         }
         let of_interest = std::mem::take(&mut self.of_interest);
-        let mut pids: Vec<Pid> = of_interest.keys().map(|pid| Pid::from_raw(*pid)).collect();
-        pids.sort_unstable();
         let kind = ProcessRefreshKind::nothing().with_user(UpdateKind::Always).without_tasks();
-        let numbers: Vec<sysinfo::Pid> = pids.iter().copied().map(theirs).collect();
+        let numbers: Vec<sysinfo::Pid> =
+            of_interest.keys().map(|pid| theirs(Pid::from_raw(*pid))).collect();
         let mut system = self.system.take().unwrap_or_default();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&numbers), false, kind);
-        for pid in pids {
+        for (pid, kind) in of_interest {
+            let pid = Pid::from_raw(pid);
             all_lived &= match system.process(theirs(pid)) {
-                Some(p) => self.keep(pid, p, of_interest[&pid.as_raw()]),
+                Some(p) => self.keep(pid, p, kind),
                 None => self.lose(pid),
             };
         }

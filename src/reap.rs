@@ -74,19 +74,23 @@ pub fn lock() -> io::Result<()> {
 /// stop the rest. A dry run takes the same way and stops short of the removal.
 #[must_use]
 pub fn reap(judged: &mut [Judged], dry_run: bool) -> Vec<(usize, Fate)> {
-    let of_orphans = judged.iter().enumerate().filter(|(_, j)| j.is_orphan());
-    let mut orphans: Vec<(u32, usize)> =
-        of_orphans.map(|(place, j)| (j.set.uid.as_raw(), place)).collect();
-    orphans.sort_unstable();
-    let mut fates = Vec::with_capacity(orphans.len());
-    for group in orphans.chunk_by(|a, b| a.0 == b.0) {
-        let refused = as_user(Uid::from_raw(group[0].0), || {
-            for (_, place) in group {
-                fates.extend(remove(&mut judged[*place], dry_run).map(|fate| (*place, fate)));
+    let mut owners: Vec<Uid> = Vec::new();
+    for owner in judged.iter().filter(|j| j.is_orphan()).map(|j| j.set.uid) {
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
+    let mut fates = Vec::new();
+    for owner in owners {
+        let own = |j: &Judged| j.is_orphan() && j.set.uid == owner;
+        let refused = as_user(owner, || {
+            for (place, orphan) in judged.iter_mut().enumerate().filter(|(_, j)| own(j)) {
+                fates.extend(remove(orphan, dry_run).map(|fate| (place, fate)));
             }
         });
         if let Err(errno) = refused {
-            fates.extend(group.iter().map(|(_, place)| (*place, Fate::Refused(errno))));
+            let own = judged.iter().enumerate().filter(|(_, j)| own(j));
+            fates.extend(own.map(|(place, _)| (place, Fate::Refused(errno))));
         }
     }
     fates

@@ -333,12 +333,13 @@ pub struct Holder {
     pub unknown: bool,
 }
 
-/// Who holds the table, most sets first.
+/// Who holds the table, most sets first; as far as it can be read.
 #[must_use]
-pub fn holders(table: &[SemSet]) -> Vec<Holder> {
+pub fn holders() -> Vec<Holder> {
     let mut by_owner: HashMap<u32, Holder> = HashMap::new();
     let mut dead: HashSet<i32> = HashSet::new();
-    for set in table {
+    // What cannot be read, the survey has complained of.
+    let _ = sysv::each(|set| {
         let holder = by_owner.entry(set.uid.as_raw()).or_insert_with(|| Holder {
             uid: set.uid,
             sets: 0,
@@ -349,7 +350,7 @@ pub fn holders(table: &[SemSet]) -> Vec<Holder> {
         holder.sets += 1;
         holder.semaphores += set.nsems;
         if holder.living.is_some() {
-            continue;
+            return;
         }
         match sysv::last_pid(set.id) {
             Ok(pid) if pid > 0 && !dead.contains(&pid) => {
@@ -362,7 +363,7 @@ pub fn holders(table: &[SemSet]) -> Vec<Holder> {
             Err(Errno::EACCES) => holder.unknown = true,
             Err(_) => {}
         }
-    }
+    });
     let mut holders: Vec<Holder> = by_owner.into_values().collect();
     holders.sort_unstable_by_key(|h| (Reverse(h.sets), h.uid.as_raw()));
     holders

@@ -78,15 +78,6 @@ pub struct Usage {
     pub semaphores: i64,
 }
 
-/// Every set of the namespace that could be read, and how many could not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
-    /// The sets, each identifier once.
-    pub sets: Vec<SemSet>,
-    /// Sets that an old kernel (before 4.17, no `SEM_STAT_ANY`) does not show to this caller.
-    pub unreadable: usize,
-}
-
 fn seminfo(cmd: c_int) -> nix::Result<(libc::seminfo, i32)> {
     let mut info = MaybeUninit::<libc::seminfo>::zeroed();
     // SAFETY: IPC_INFO and SEM_INFO fill a `struct seminfo` behind the fourth argument, which is
@@ -178,18 +169,6 @@ fn each_index(highest: i32, cmd: c_int, see: &mut impl FnMut(SemSet)) -> nix::Re
         }
     }
     Ok(unreadable)
-}
-
-/// All sets of this namespace, as [`each`] shows them; one that shows twice counts once.
-///
-/// # Errors
-/// As [`each`].
-pub fn table() -> nix::Result<Table> {
-    let mut table = Table::default();
-    table.unreadable = each(|set| table.sets.push(set))?;
-    table.sets.sort_unstable_by_key(|s| s.id);
-    table.sets.dedup_by_key(|s| s.id);
-    Ok(table)
 }
 
 /// One set, by its identifier (`IPC_STAT`).

@@ -3,7 +3,7 @@
 //! a real start makes; the peak during a start is the final number, because the first pass frees
 //! its mutexes before the second makes its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::dump::{Build, Directive, Dump, Mechanism, Setting};
@@ -255,7 +255,7 @@ fn accept(dump: &Dump, build: Option<&Build>, host: &Host) -> Count {
 /// one per address that a `Listen` line resolves to; the wildcards of both families are one where
 /// IPv4 addresses are mapped.
 fn listeners(dump: &Dump, build: Option<&Build>, host: &Host) -> (usize, usize) {
-    let mut sure: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut sure: HashSet<(String, String)> = HashSet::new();
     let mut doubtful = 0;
     let mapped = build.is_some_and(|b| !b.splits_wildcard);
     for (_, listen) in dump.all("Listen") {
@@ -432,7 +432,7 @@ fn watchdogs(dump: &Dump) -> Count {
 /// mod_md's renewal watchdog: in use where a managed domain is that of a virtual host.
 fn managed_domains(dump: &Dump) -> (u32, u32) {
     let managed = |d: &&Directive| d.is("MDomain") || (d.section && d.is("MDomainSet"));
-    let names: BTreeSet<String> = dump
+    let names: HashSet<String> = dump
         .directives
         .iter()
         .filter(managed)
@@ -495,8 +495,8 @@ fn balancers(dump: &Dump) -> Count {
 
 /// The balancers that one server's own directives make: by BalancerMember, by ProxySet or
 /// parameters in a `<Proxy>` section, by ProxyPass.
-fn balancer_names(dump: &Dump, server: Option<usize>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+fn balancer_names(dump: &Dump, server: Option<usize>) -> HashSet<String> {
+    let mut names = HashSet::new();
     for (i, d) in dump.directives.iter().enumerate() {
         if dump.virtual_host(i) != server {
             continue;
@@ -598,7 +598,7 @@ pub fn further_users(dump: &Dump) -> Vec<String> {
 
 /// The host names in `Listen` lines, which only the resolver can turn into addresses.
 #[must_use]
-pub fn listen_names(dump: &Dump) -> BTreeSet<String> {
+pub fn listen_names(dump: &Dump) -> HashSet<String> {
     let name = |(_, d): (usize, &Directive)| {
         let words = d.words();
         let (addr, _) = words.first()?.rsplit_once(':')?;

@@ -54,7 +54,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-use httpd_semguard::sysv::{self, SemId};
+use httpd_semguard::sysv::{self, SemId, SemSet};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -352,10 +352,18 @@ fn run(name: &str, block: &[&str], sets: &mut Vec<SemId>) -> nix::Result<()> {
     }
 }
 
+/// All sets of this namespace.
+fn table() -> nix::Result<Vec<SemSet>> {
+    let mut sets = Vec::new();
+    sysv::each(|set| sets.push(set))?;
+    sets.sort_unstable_by_key(|s| s.id);
+    Ok(sets)
+}
+
 /// "table ID:KEY:NSEMS:UID:CUID:CTIME:OTIME:PID:VALUE …"
 fn print_table() -> nix::Result<()> {
     let mut line = "table".to_owned();
-    for s in sysv::table()?.sets {
+    for s in table()? {
         let (Ok(pid), Ok(value)) = (sysv::last_pid(s.id), sysv::value(s.id)) else { continue };
         let otime = s.otime.map_or(0, |t| t.0);
         line += &format!(
@@ -369,7 +377,7 @@ fn print_table() -> nix::Result<()> {
 }
 
 fn reaper(what: &str, uid: Uid) -> nix::Result<()> {
-    for set in sysv::table()?.sets.iter().filter(|s| s.uid == uid) {
+    for set in table()?.iter().filter(|s| s.uid == uid) {
         let pid = Pid::from_raw(sysv::last_pid(set.id)?);
         if what == "every" || signal::kill(pid, None) == Err(Errno::ESRCH) {
             let _ = sysv::remove(set.id);
