@@ -1,7 +1,9 @@
 //! Times: one clock for all of them, wall-clock seconds, as the kernel stamps semaphore sets.
-//! Touches the clocks in [`Clock::now`] alone; everything else is arithmetic.
+//! Touches the clocks in [`Clock::now`] and [`nap`] alone; everything else is arithmetic.
 
-use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -61,6 +63,13 @@ impl Clock {
         let seconds = i64::try_from(ticks.0 / self.ticks_per_second).unwrap_or(i64::MAX);
         self.boot.plus(seconds)
     }
+}
+
+/// Sleeps for about this long, or not at all where that is refused (a seccomp filter), for which
+/// `std::thread::sleep` would panic. Callers look at the time themselves.
+pub fn nap(duration: Duration) {
+    let _ =
+        clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &duration.into());
 }
 
 /// An age for people, in its two largest units: "3 d 4 h", "12 s".

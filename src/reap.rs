@@ -13,6 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::unistd::{Uid, geteuid, seteuid};
 
+use crate::clock::nap;
 use crate::survey::{self, Judged};
 use crate::sysv;
 use crate::verdict::{self, Probe, Verdict};
@@ -62,7 +63,7 @@ pub fn lock() -> io::Result<()> {
             }
             Err((f, Errno::EWOULDBLOCK | Errno::EINTR)) if began.elapsed() < LOCK_PATIENCE => {
                 file = f;
-                std::thread::sleep(Duration::from_millis(20));
+                nap(Duration::from_millis(20));
             }
             Err((_, errno)) => return Err(errno.into()),
         }

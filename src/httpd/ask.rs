@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::clock;
 use crate::printable::printable;
 
 /// The most that httpd may print: a thousand virtual hosts take some megabytes.
@@ -286,7 +287,7 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
         if !idle && !ended {
             // httpd writes its dump line by line, a hundred times: to be woken for each would keep
             // a processor from it. What the pipes hold in the meantime is far more.
-            std::thread::sleep(NAP);
+            clock::nap(NAP);
         }
     }
     heard.done = true;
@@ -303,7 +304,7 @@ fn wait_until(pid: Pid, deadline: Instant) {
     // It closes its pipes a moment before it can be waited for (kernel/exit.c, do_exit).
     let mut nap = Duration::from_micros(20);
     while !has_ended(pid) && Instant::now() < deadline {
-        std::thread::sleep(nap);
+        clock::nap(nap);
         nap = (2 * nap).min(Duration::from_millis(1));
     }
 }

@@ -205,7 +205,7 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
     // Orphans by a httpd that dies at once, again and again, and three guards for them.
     let dying = loops(&format!("{httpd} make 3 33 exit"));
     let guards: Vec<_> = (0..3)
-        .map(|_| loops(&format!("{guard} guard --user 33 --no-ask || echo failed $?")))
+        .map(|_| loops(&format!("{guard} guard -v --user 33 --no-ask || echo failed $?")))
         .collect();
     // A program that makes, uses and removes sets of the web user, as fast as it can: it ends
     // with a failure if anybody else removes one.
