@@ -9,7 +9,7 @@ use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
 use crate::capacity::Capacity;
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Format, Options};
 use crate::clock::{Clock, age};
 use crate::error::{Error, strerror};
 use crate::forecast::{Failure, Forecast, Need, Outlook, forecast};
@@ -83,9 +83,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     };
     if let Some(id) = options.explain.map(SemId) {
         let here = |s: &Survey| s.judged.iter().any(|j| j.set.id == id);
-        if !survey.as_ref().is_some_and(here) {
-            return Err(Error::NoSuchSet(id, named.join(", ")));
-        }
+        survey.as_ref().filter(|s| here(s)).ok_or(Error::NoSuchSet(id, named.join(", ")))?;
     }
     if let Some(Survey { capacity: Capacity { limits, usage }, .. }) = &survey {
         let (sets, semaphores) = (usage.sets, usage.semaphores);
@@ -114,15 +112,13 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     if options.command != Command::List {
         trial = try_one(options, &users, &need, survey.as_ref(), after.as_ref());
         shortage = demand.zip(users.first()).and_then(|(d, user)| resources::shortage(d, user));
+        let running = survey.as_ref().and_then(|s| s.running.as_ref());
         prospect = Some(match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
             Some(argument) => Forecast::Fails(Failure::MutexDirectory(argument)),
             None => forecast(&Outlook {
                 capacity: after.as_ref(),
                 need: &need,
-                returned: survey
-                    .as_ref()
-                    .and_then(|s| s.running.as_ref())
-                    .map_or((0, 0), |r| (r.surely, r.perhaps)),
+                returned: running.map_or((0, 0), |r| (r.surely, r.perhaps)),
                 min_free: options.min_free.into(),
                 trial,
                 shortage: shortage.as_ref(),
@@ -151,7 +147,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         time,
         kernel: uname()
             .map_or_else(|_| String::new(), |u| printable(&u.release().to_string_lossy())),
-        names: names(&users, table.as_ref()),
+        names: names(options, &users, table.as_ref()),
         users,
         source,
         table,
@@ -243,11 +239,16 @@ fn remove_orphans(survey: &mut Survey, users: &[Guarded], dry_run: bool) -> Vec<
     fates
 }
 
-/// The names of everybody whom the report speaks of.
-fn names(users: &[Guarded], table: Option<&Table>) -> Names {
-    let owners = table.into_iter().flat_map(|t| &t.judged).flat_map(|j| [j.set.uid, j.set.cuid]);
-    let holders = table.into_iter().flat_map(|t| &t.holders).map(|h| h.uid);
-    Names::look_up(users.iter().map(|u| u.uid).chain(owners).chain(holders))
+/// The names of everybody whom the report speaks of. Nobody is looked up who is not spoken of: a
+/// user database may be far away, and httpd waits.
+fn names(options: &Options, users: &[Guarded], table: Option<&Table>) -> Names {
+    let mut names: Names = users.iter().map(|u| (u.uid, u.name.clone())).collect();
+    let Some(table) = table else { return names };
+    if options.command == Command::List || options.format == Format::Json {
+        names.look_up(table.judged.iter().map(|j| j.set.cuid));
+    }
+    names.look_up(table.holders.iter().map(|h| h.uid));
+    names
 }
 
 fn describe(judged: &Judged, survey: &Survey, users: &[Guarded]) -> String {

@@ -148,16 +148,13 @@ fn by_uid(uid: Uid) -> Guarded {
 pub struct Names(Vec<(Uid, String)>);
 
 impl Names {
-    /// The names of these users, those that have one.
-    #[must_use]
-    pub fn look_up(uids: impl IntoIterator<Item = Uid>) -> Names {
-        let mut names = Names::default();
+    /// Looks up the names of these users, as far as they are not known.
+    pub fn look_up(&mut self, uids: impl IntoIterator<Item = Uid>) {
         for uid in uids {
-            if names.0.iter().all(|(known, _)| *known != uid) {
-                names.0.push((uid, by_uid(uid).name));
+            if self.get(uid).is_none() {
+                self.0.push((uid, by_uid(uid).name));
             }
         }
-        names
     }
 
     fn get(&self, uid: Uid) -> Option<&str> {
