@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use httpd_semguard::cli::{Command, Format};
-use httpd_semguard::report::screen::Screen;
 use httpd_semguard::report::{self, Report, View, log};
 use httpd_semguard::sysv::SemId;
 
+use crate::agree::said;
 use crate::samples::{errors, forecasts, table, verdicts};
 
 fn golden() -> PathBuf {
@@ -29,12 +29,6 @@ fn holds(name: &str, text: &str, wrong: &mut Vec<String>) {
     if want != text {
         wrong.push(format!("---- {name}, as it is\n{text}---- as it was\n{want}"));
     }
-}
-
-fn said(report: &Report, format: Format) -> String {
-    let mut out = Vec::new();
-    report.write(format, &Screen::default(), &mut out).expect("written");
-    String::from_utf8(out).expect("utf-8")
 }
 
 fn logged(report: &Report, verbose: bool) -> String {
