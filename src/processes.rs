@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, File};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,7 +26,7 @@ const CAP_SYS_PTRACE: u32 = 19;
 
 /// Programs that have APR in them and run beside httpd, or for long, and make no mutex between
 /// processes: httpd's own helpers, Subversion's server, a Java machine with Tomcat's library.
-const USE_APR_OTHERWISE: [&str; 4] = ["rotatelogs", "htcacheclean", "svnserve", "java"];
+const USE_APR_OTHERWISE: [&[u8]; 4] = [b"rotatelogs", b"htcacheclean", b"svnserve", b"java"];
 
 /// `PF_KTHREAD` (linux/sched.h), a flag of /proc/PID/stat.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -105,9 +106,33 @@ pub struct Snapshot {
     /// The living processes of interest, by number.
     pub processes: Vec<Rc<Process>>,
     /// Every number that /proc listed, whatever it was.
-    listed: HashSet<i32>,
+    listed: HashSet<i32, Scatter>,
     /// Set where the reading cannot be relied on.
     pub incomplete: Option<Incomplete>,
+}
+
+/// Hashes process numbers, which nobody can choose freely.
+type Scatter = BuildHasherDefault<Scattered>;
+
+#[derive(Default)]
+struct Scattered(u64);
+
+impl Hasher for Scattered {
+    fn write_i32(&mut self, number: i32) {
+        self.0 = u64::from(number.unsigned_abs());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(257).wrapping_add(u64::from(*byte));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): the table uses both
+        // ends of it.
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// What a [`Snapshot`] has to hold beside every httpd.
@@ -127,14 +152,11 @@ pub struct Interest {
 pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
     let bytes = exe.as_os_str().as_bytes();
     let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
-    let path = Path::new(std::ffi::OsStr::from_bytes(bytes));
-    if asked == Some(path) {
+    if asked.is_some_and(|asked| asked == Path::new(std::ffi::OsStr::from_bytes(bytes))) {
         return true;
     }
-    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
-    const NAMES: [&[u8]; 8] = [
+    const NAMES: [&[u8]; 7] = [
         b"httpd",
-        b"apache2",
         b"httpd.prefork",
         b"httpd.worker",
         b"httpd.event",
@@ -142,7 +164,15 @@ pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
         b"httpd-worker",
         b"httpd-event",
     ];
-    NAMES.contains(&name) || name.starts_with(b"httpd2")
+    let name = last_part(bytes);
+    // Of thousands of processes, nearly all are told apart by the first letters.
+    name == b"apache2"
+        || name.starts_with(b"httpd") && (NAMES.contains(&name) || name.starts_with(b"httpd2"))
+}
+
+/// A path's last part.
+fn last_part(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
 /// The fields of /proc/PID/stat that sysinfo does not hand on (proc(5); kernel fs/proc/array.c,
@@ -195,6 +225,9 @@ pub struct Status {
 pub fn parse_status(text: &[u8]) -> Option<Status> {
     let (mut ended, mut parent) = (None, None);
     for line in text.split(|b| *b == b'\n') {
+        if !matches!(line.first(), Some(b'S' | b'P' | b'U')) {
+            continue;
+        }
         let value = |name: &[u8]| std::str::from_utf8(line.strip_prefix(name)?).ok();
         if let Some(state) = value(b"State:") {
             ended = Some(state.trim_start().starts_with(['Z', 'X']));
@@ -255,7 +288,7 @@ impl Snapshot {
             interest,
             clock,
             own_ipc: fs::read_link("/proc/self/ns/ipc").ok(),
-            seen: HashMap::new(),
+            seen: HashMap::default(),
             maps_apr: HashMap::new(),
             buffer: vec![0; 1 << 16],
             of_interest: HashMap::new(),
@@ -448,7 +481,7 @@ struct Reader<'a> {
     interest: &'a Interest,
     clock: &'a Clock,
     own_ipc: Option<std::path::PathBuf>,
-    seen: HashMap<i32, Seen>,
+    seen: HashMap<i32, Seen, Scatter>,
     maps_apr: HashMap<i32, Option<bool>>,
     buffer: Vec<u8>,
     /// The processes of this pass that are of interest.
@@ -463,18 +496,18 @@ impl Reader<'_> {
     fn look_at_all(&mut self, fresh: &[Pid]) -> bool {
         let mut all_lived = true;
         // All of them first, for the ancestors of any.
+        let mut read = Vec::with_capacity(fresh.len());
         for pid in fresh {
             match self.read(*pid) {
                 Some(seen) => {
                     self.seen.insert(pid.as_raw(), seen);
+                    read.push((*pid, seen));
                 }
                 None => all_lived &= self.lose(*pid),
             }
         }
-        for pid in fresh {
-            if let Some(seen) = self.seen.get(&pid.as_raw()).copied() {
-                all_lived &= self.look_at(*pid, seen);
-            }
+        for (pid, seen) in read {
+            all_lived &= self.look_at(pid, seen);
         }
         if self.of_interest.is_empty() {
             return all_lived;
@@ -503,7 +536,7 @@ impl Reader<'_> {
         let status = parse_status(status)?;
         let exe = match fs::read_link(format!("/proc/{pid}/exe")) {
             Ok(exe) if is_httpd(&exe, self.interest.httpd.as_deref()) => Exe::Httpd,
-            Ok(exe) if USE_APR_OTHERWISE.iter().any(|o| exe.file_name() == Some(o.as_ref())) => {
+            Ok(exe) if USE_APR_OTHERWISE.contains(&last_part(exe.as_os_str().as_bytes())) => {
                 Exe::KnownOther
             }
             Ok(_) => Exe::Other,
