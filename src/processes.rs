@@ -675,8 +675,13 @@ fn names_apr(mut maps: impl Read, buffer: &mut [u8]) -> io::Result<bool> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         };
-        if buffer[..length].windows(NAMES[0].len()).any(|w| NAMES.contains(&w)) {
-            return Ok(true);
+        let mut rest = &buffer[..length];
+        while let Some(at) = rest.iter().position(|b| *b == b'/') {
+            rest = &rest[at..];
+            if NAMES.iter().any(|name| rest.starts_with(name)) {
+                return Ok(true);
+            }
+            rest = &rest[1..];
         }
         // The name may go on in the next piece.
         kept = length.min(NAMES[0].len() - 1);
