@@ -252,6 +252,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
+    // A warning to a monitor is no reason to stop a httpd, which a guard's exit does.
+    if (options.command, options.format) == (Command::Guard, Format::Nagios) && !typed("format") {
+        options.format = Format::Text;
+    }
     if options.command == Command::List {
         if !matches!(options.format, Format::Text | Format::Json) {
             if typed("format") {

@@ -98,6 +98,20 @@ fn a_plugin_answers_in_one_line_and_with_its_own_codes() {
 }
 
 #[test]
+fn a_setting_for_monitors_stops_no_httpd() {
+    require!();
+    let ns = Namespace::new("250 32000 32 10");
+    ns.orphans(9, STRANGER);
+    let guard = ns.guard_copy();
+    let run = |command: &str| {
+        ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios {guard} {command} --user 33 --no-ask"))
+    };
+    run("check").exits(1).prints("SEMGUARD WARNING");
+    run("guard").exits(0).prints("httpd can start").logs("the table is filling");
+    run("list").exits(0);
+}
+
+#[test]
 fn a_plugin_without_rights_says_what_it_could_not_see() {
     require!();
     let ns = Namespace::new(ROOMY);
