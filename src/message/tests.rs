@@ -13,7 +13,7 @@ fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
         running: None,
         min_free: 0,
         shortage: None,
-        holders: "postgres 14 (living, postgres 811), root 1",
+        holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
         removable: 0,
         undecided: None,
     }
@@ -30,7 +30,7 @@ fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
     for part in [
         "httpd would not start: (28)No space left on device: AH00023: Couldn't create the mpm-accept mutex",
         "SEMMNI, the number of semaphore sets, is 15 and 15 are in use (this is not about disk space)",
-        "postgres 14 (living, postgres 811), root 1",
+        "14 of postgres (26), used by postgres 811; 1 of root (0)",
         "sysctl -w kernel.sem=\"250 32000 32 30\"",
         "/etc/sysctl.d/",
     ] {

@@ -243,7 +243,7 @@ fn beside_a_living_sibling_what_cannot_be_decided_stays_and_is_counted() {
     let (run, journal) = refused.expect("the table is full");
     assert_eq!(run.code, Some(1), "{run}\n{journal}");
     contains(&journal, &format!("httpd would not start: {REFUSED}"));
-    contains(&journal, "www-data 6 (living, apache2 ");
+    contains(&journal, "6 of www-data (33), used by apache2 ");
     let main = m.show("apache2@b", "MainPID");
     contains(&journal, &format!("do:   stop apache2 {main}, then httpd-semguard guard: "));
     contains(&journal, "cannot be told from orphans while it lives");
@@ -306,7 +306,7 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
         .prints(&format!("httpd would not start: {REFUSED}"))
         .prints("  why:  SEMMNI")
         .prints("6 are in use")
-        .prints("games 6")
+        .prints("6 of games (5)")
         .prints("  do:   ");
     let errors = m.sh("journalctl -b -o cat -p err -t httpd-semguard").exits(0).out;
     for part in [REFUSED, "  why:  SEMMNI", "  do:   "] {
