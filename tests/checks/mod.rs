@@ -38,7 +38,7 @@ pub const ALL: [(&str, Check); 10] = [
     ("words", words),
 ];
 
-/// /proc/PID/stat: a process chooses its own name, and moves no field by it.
+/// /proc/PID/stat and status: a process chooses its own name, and moves no field by it.
 pub fn stat(data: &[u8]) {
     let _ = processes::parse_stat(data);
     let mut bytes = Bytes(data);
@@ -53,6 +53,26 @@ pub fn stat(data: &[u8]) {
     let stat = processes::parse_stat(&line).expect("a line of the kernel's parses");
     assert_eq!((stat.group, stat.session, stat.threads), (group, session, threads));
     assert_eq!(stat.start, BootTicks(start));
+
+    let _ = processes::parse_status(data);
+    // The kernel escapes line breaks and backslashes there (fs/proc/array.c, `proc_task_name`).
+    let mut text = b"Name:\t".to_vec();
+    for byte in bytes.0 {
+        match byte {
+            b'\n' => text.extend(b"\\n"),
+            b'\\' => text.extend(b"\\\\"),
+            byte => text.push(*byte),
+        }
+    }
+    let (uid, euid) = (group.unsigned_abs(), session.unsigned_abs());
+    let lines = format!(
+        "\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t42\nNgid:\t0\nPid:\t42\nPPid:\t7\n\
+         TracerPid:\t0\nUid:\t{uid}\t{euid}\t{uid}\t{uid}\nGid:\t9\t9\t9\t9\n"
+    );
+    text.extend(lines.as_bytes());
+    let status = processes::parse_status(&text).expect("the kernel's text parses");
+    assert_eq!((status.ended, status.parent), (false, 7));
+    assert_eq!(status.uids.map(|u| u.as_raw()), [uid, euid]);
 }
 
 /// /proc/self/mountinfo: only the last mount on /proc counts, wherever users mount things.
