@@ -172,7 +172,7 @@ fn shortage_line(s: &Shortage) -> String {
         Mechanism::Fcntl | Mechanism::Flock => {
             format!(
                 "{line} (file {}/{}.PID)",
-                s.path.display().to_string().trim_end_matches('/'),
+                printable(&s.path.to_string_lossy()).trim_end_matches('/'),
                 s.mutex
             )
         }

@@ -78,6 +78,8 @@ pub struct Process {
     /// It leads its session or its process group. A worker of httpd never does: it inherits both
     /// (httpd server/mpm/*, no setsid after the fork; the leader calls it in apr_proc_detach).
     pub leads: bool,
+    /// It is this process, or one that it descends from: systemd, a shell, apachectl.
+    pub called_us: bool,
 }
 
 impl Process {
@@ -179,8 +181,7 @@ fn last_part(path: &[u8]) -> &[u8] {
 
 impl Snapshot {
     /// Reads the process table: every httpd, and what `interest` names, as far as it lives (a
-    /// zombie holds nothing) in this IPC namespace; without this process and its ancestors
-    /// (systemd, a shell, apachectl), unless one of them is a httpd.
+    /// zombie holds nothing) in this IPC namespace.
     #[must_use]
     pub fn take(interest: &Interest, clock: &Clock) -> Snapshot {
         // sysinfo would keep a file open per process.
@@ -228,8 +229,8 @@ impl Snapshot {
             snapshot.incomplete = Some(Incomplete::HidePid);
         }
         for ancestor in reader.lineage(own) {
-            if reader.found.get(&ancestor.as_raw()).is_some_and(|p| p.kind != Kind::Httpd) {
-                reader.found.remove(&ancestor.as_raw());
+            if let Some(process) = reader.found.get_mut(&ancestor.as_raw()) {
+                process.called_us = true;
             }
         }
         snapshot.processes = reader.found.into_values().map(Rc::new).collect();
@@ -517,6 +518,7 @@ impl Reader<'_> {
             kind,
             start: self.clock.at(stat.start),
             leads: stat.group == pid.as_raw() || stat.session == pid.as_raw(),
+            called_us: false,
             named: Rc::new(named),
         };
         self.found.insert(pid.as_raw(), process);

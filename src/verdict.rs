@@ -368,10 +368,17 @@ fn is_recycled(p: &Process, set: &SemSet, world: &World) -> bool {
 }
 
 /// Which processes are in question for a set: every httpd for one that root made, every process of
-/// its owner for one that its owner made.
+/// its owner for one that its owner made; but not those that called the guard, unless they are, or
+/// might be, a httpd: a shell that starts the owner's httpd may run as the owner, too.
 fn in_question(set: &SemSet) -> impl Fn(&Process) -> bool {
     let SemSet { uid, cuid, .. } = *set;
-    move |p| if cuid.is_root() { is_or_might_be_httpd(p) } else { p.may_run_as(uid) }
+    move |p| {
+        if cuid.is_root() {
+            is_or_might_be_httpd(p)
+        } else {
+            p.may_run_as(uid) && (is_or_might_be_httpd(p) || !p.called_us)
+        }
+    }
 }
 
 fn is_or_might_be_httpd(p: &Process) -> bool {

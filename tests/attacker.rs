@@ -204,6 +204,47 @@ fn a_link_in_place_of_the_lock_file_is_not_followed() {
     }
 }
 
+/// Makes a set as `maker` has it, and runs the guard as user 33 from there; prints what it said, then
+/// whether the set is still there.
+fn guard_called_by_the_maker(ns: &Namespace, maker: &str) -> Run {
+    let guard = ns.guard_copy();
+    ns.command("perl")
+        .arg("-e")
+        .arg(format!(
+            "{maker} $| = 1; system('{guard}', qw(guard --user 33 --no-ask)); \
+             system('{guard}', qw(list --user 33 --no-ask --explain), $id); \
+             print semctl($id, 0, 12, 0) ? 'it is there' : \"gone: $!\", \"\\n\";"
+        ))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Run::end)
+        .expect("perl runs")
+}
+
+#[test]
+fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
+    require!("perl");
+    let make = "$id = semget(0, 1, 01600); semctl($id, 0, 16, 1);";
+    let give = "semctl($id, 0, 1, pack('iIIIISSx80', 0, 33, 33, 0, 0, 0600, 0));";
+    let become_www = "$( = $) = 33; $< = $> = 33;";
+    for maker in [
+        // Its own set, as a program of the web user.
+        format!("{become_www} {make}"),
+        // A set that root made for it, as a worker of httpd: its executable cannot be read then.
+        format!("{make} {give} {become_www}"),
+        // The same by root, for whom nothing is unreadable.
+        format!("{make} {give}"),
+    ] {
+        let ns = Namespace::new(ROOMY);
+        let run = guard_called_by_the_maker(&ns, &maker);
+        assert!(run.out.ends_with("it is there\n"), "{maker}: {run}");
+        run.does_not_log("removed").prints(": keep\n");
+        // It is gone now, and so is the reason.
+        ns.guard("guard --user 33").exits(0).prints("removed 1 orphaned set");
+    }
+}
+
 // Names.
 
 /// Names that would break a line, steer a terminal, or end the field of /proc/PID/stat early; in

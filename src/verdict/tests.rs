@@ -57,6 +57,7 @@ fn process(pid: i32, kind: Kind, start: i64) -> Process {
         kind,
         start: WallTime(start),
         leads: false,
+        called_us: false,
     }
 }
 

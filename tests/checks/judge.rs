@@ -213,7 +213,7 @@ fn doubts_keep_it(case: &Case) {
             let named = named(NEWCOMER);
             let parent = Some(Pid::from_raw(1));
             let uids = uids.clone();
-            let p = Process { named, parent, uids, kind, start, leads: true };
+            let p = Process { named, parent, uids, kind, start, leads: true, called_us: false };
             c.processes.push(p);
         }
     };
@@ -299,6 +299,7 @@ fn process(bytes: &mut Bytes, pid: i32) -> Process {
         kind: bytes.one_of(&[Kind::Httpd, Kind::Httpd, Kind::Other, Kind::Other, Kind::Unreadable]),
         start: time(bytes),
         leads: bytes.bool(),
+        called_us: false,
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn process(pid: i32, name: &str, kind: Kind) -> Process {
         kind,
         start: WallTime(NOW - 3600),
         leads: kind == Kind::Httpd,
+        called_us: false,
     }
 }
 
