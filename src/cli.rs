@@ -284,7 +284,10 @@ pub fn asks_for_nagios(args: &[OsString]) -> bool {
             typed = Some(value.into());
         }
     }
-    typed.or_else(|| std::env::var_os("HTTPD_SEMGUARD_FORMAT")).is_some_and(|f| f == "nagios")
+    // The environment speaks to a check alone.
+    let checks = || args.iter().take_while(|a| *a != "--").any(|a| a == "check");
+    let of_environment = || std::env::var_os("HTTPD_SEMGUARD_FORMAT").filter(|_| checks());
+    typed.or_else(of_environment).is_some_and(|f| f == "nagios")
 }
 
 #[cfg(test)]

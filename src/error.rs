@@ -22,7 +22,7 @@ pub enum Exit {
     Unavailable = 69,
     /// `EX_SOFTWARE`: a bug in the guard.
     Software = 70,
-    /// `EX_OSERR`: the kernel refused an inspection.
+    /// `EX_OSERR`: the kernel or the user database refused to answer.
     OsError = 71,
     /// `EX_CANTCREAT`: the report could not be written to its file.
     CannotCreate = 73,
@@ -39,7 +39,7 @@ impl Exit {
         (Exit::Usage, "the command line or an environment variable is wrong"),
         (Exit::Unavailable, "httpd would not start: its lock would fail"),
         (Exit::Software, "a bug in the guard"),
-        (Exit::OsError, "the kernel refused an inspection"),
+        (Exit::OsError, "the kernel or the user database refused to answer"),
         (Exit::CannotCreate, "the report could not be written to its file"),
         (Exit::NoPermission, "not root and not the owner of the sets"),
         (Exit::Config, "no such user, or the guarded user is root"),

@@ -149,7 +149,8 @@ pub fn forecast(o: &Outlook<'_>) -> Forecast {
             }
             at_risk |= matches!(o.trial, Trial::Refused(..)) && need.at_most > 0;
             at_risk |= surely.sets < need.at_most;
-            if !at_risk && o.min_free > 0 && surely.sets - need.at_most < o.min_free {
+            // Who asks for a reserve asks to be sure of it.
+            if o.min_free > 0 && surely.sets - need.at_most < o.min_free {
                 return Forecast::Fails(Failure::Reserve);
             }
         }

@@ -72,11 +72,13 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             _ => Questions::Verdict,
         },
     };
+    let mut unread = false;
     let mut survey = match survey::take(&scope) {
         Ok(survey) => Some(survey),
         Err(Error::Kernel(_, Errno::ENOSYS)) => None,
-        Err(e) if need.at_most == 0 => {
+        Err(e) if need.at_most == 0 && options.command != Command::List => {
             warn!("{e}; httpd makes no semaphore set, so its start does not depend on it");
+            unread = true;
             None
         }
         Err(e) => return Err(e),
@@ -151,6 +153,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         users,
         source,
         table,
+        unread,
         need,
         min_free: options.min_free.into(),
         demand: demand.cloned(),
@@ -211,16 +214,21 @@ fn remove_leftover_trial(survey: &mut Survey) {
 /// Removes the orphans, and logs each; a dry run goes the same way.
 fn remove_orphans(survey: &mut Survey, users: &[Guarded], dry_run: bool) -> Vec<(SemId, Fate)> {
     let mut fates = Vec::new();
-    let mut unnamed = 0;
+    // A journal that got 32,000 lines at once would drop most of them.
+    let (mut done, mut refused) = (0, 0);
+    let all = log_enabled!(Level::Debug);
     for (place, fate) in reap::reap(&mut survey.judged, dry_run) {
         let judged = &survey.judged[place];
         fates.push((judged.set.id, fate));
-        // A journal that got 32,000 lines at once would drop most of them.
-        if matches!(fate, Fate::Removed | Fate::WouldRemove) && fates.len() > MOST_NAMED {
-            unnamed += 1;
-            if !log_enabled!(Level::Debug) {
-                continue;
-            }
+        match fate {
+            Fate::Removed | Fate::WouldRemove => done += 1,
+            Fate::Refused(_) => refused += 1,
+            Fate::Gone | Fate::Changed => {}
+        }
+        let named =
+            all || if matches!(fate, Fate::Refused(_)) { refused } else { done } <= MOST_NAMED;
+        if !named {
+            continue;
         }
         let what = describe(judged, survey, users);
         match fate {
@@ -231,9 +239,12 @@ fn remove_orphans(survey: &mut Survey, users: &[Guarded], dry_run: bool) -> Vec<
             Fate::Refused(e) => warn!("could not remove {what}: {e:?} ({})", strerror(e)),
         }
     }
-    if unnamed > 0 && !log_enabled!(Level::Debug) {
+    if done > MOST_NAMED && !all {
         let what = if dry_run { "would remove" } else { "removed" };
-        info!("{what} {unnamed} more (-v names each)");
+        info!("{what} {} more (-v names each)", done - MOST_NAMED);
+    }
+    if refused > MOST_NAMED && !all {
+        warn!("could not remove {} more (-v names each)", refused - MOST_NAMED);
     }
     fates.sort_unstable_by_key(|(id, _)| *id);
     fates

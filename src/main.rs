@@ -93,12 +93,21 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
     output::to_stdout(|out| write(options, &Screen::of(&io::stdout()), outcome, out));
 }
 
+/// A file has no log beside it, so words for people come with what the log got.
 fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> Result<(), Error> {
-    if outcome.is_err() && options.format == Format::Text {
-        return Ok(());
-    }
-    output::replace(file, |out| write(options, &Screen::default(), outcome, out))
-        .map_err(|e| Error::output(file, &e))
+    let with_log = |out: &mut dyn Write| {
+        match outcome {
+            _ if options.format != Format::Text => {}
+            Ok(report) => {
+                for (_, line) in report::log::lines(report, false) {
+                    writeln!(out, "{line}")?;
+                }
+            }
+            Err(e) => writeln!(out, "{e}\n  do:   {}", e.hint())?,
+        }
+        write(options, &Screen::default(), outcome, out)
+    };
+    output::replace(file, with_log).map_err(|e| Error::output(file, &e))
 }
 
 fn write(

@@ -10,6 +10,7 @@ use crate::httpd::dump::Mechanism;
 use crate::printable::printable;
 use crate::resources::Shortage;
 use crate::survey::Running;
+use crate::trial::Trial;
 
 /// The line that httpd 2.4 writes to its ErrorLog when it cannot make a mutex
 /// (server/util_mutex.c, AH00023).
@@ -54,6 +55,8 @@ pub struct Situation<'a> {
     pub demand: Option<&'a Demand>,
     /// The reserve that was asked for.
     pub min_free: i64,
+    /// What the trial set showed.
+    pub trial: Trial,
     /// The httpd in question, if it runs.
     pub running: Option<&'a Running>,
     /// What is missing for mutexes of other mechanisms.
@@ -109,6 +112,19 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         let headline = format!("httpd may not start: {}", shortage_line(shortage));
         return Message { headline, why, todo };
     }
+    let (mutex, _) = s.breaks_off();
+    if let Trial::Refused(call, errno) = s.trial {
+        let line = httpds_line(errno, &mutex);
+        let (why, todo) = why_refused(call, errno, s);
+        let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
+        return Message { headline, why, todo };
+    }
+    if s.capacity.is_none() {
+        let line = httpds_line(Errno::ENOSYS, &mutex);
+        let (why, todo) = why_no_sysv_ipc();
+        let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
+        return Message { headline, why, todo };
+    }
     let mut why = why_no_room(s);
     for row in s.demand.iter().flat_map(|d| d.in_doubt()) {
         why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
@@ -132,10 +148,9 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
             format!("httpd would not start: Invalid Mutex directory in argument {argument}")
         }
         (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &mutex)),
-        (_, None) => format!(
-            "httpd would start, but leave less room than asked for (--min-free {})",
-            s.min_free
-        ),
+        (_, None) => {
+            format!("httpd would leave less room than asked for (--min-free {})", s.min_free)
+        }
     };
     let (mut why, todo) = match failure {
         Failure::NoRoom(_) | Failure::Reserve => (why_no_room(s), remedies(s)),
@@ -145,15 +160,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
             vec!["the directory is not there, or is no directory".into()],
             vec!["make it (mkdir), or name another one in httpd's \"Mutex\" directive".into()],
         ),
-        Failure::NoSysvIpc => (
-            vec!["this kernel has no System V semaphores: it was built without CONFIG_SYSVIPC".into()],
-            vec![
-                "run a kernel with CONFIG_SYSVIPC=y".into(),
-                "or, on httpd 2.4, \"Mutex pthread default\" (or \"Mutex fcntl:/run/httpd default\") \
-                 in its configuration"
-                    .into(),
-            ],
-        ),
+        Failure::NoSysvIpc => why_no_sysv_ipc(),
     };
     if detached && matches!(failure, Failure::NoRoom(_)) {
         why.push(
@@ -231,6 +238,16 @@ fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec
         }
     };
     (why, vec![todo.into()])
+}
+
+fn why_no_sysv_ipc() -> (Vec<String>, Vec<String>) {
+    let why = "this kernel has no System V semaphores: it was built without CONFIG_SYSVIPC";
+    let todo = [
+        "run a kernel with CONFIG_SYSVIPC=y",
+        "or, on httpd 2.4, \"Mutex pthread default\" (or \"Mutex fcntl:/run/httpd default\") in its \
+         configuration",
+    ];
+    (vec![why.into()], todo.map(Into::into).to_vec())
 }
 
 fn why_no_room(s: &Situation<'_>) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use nix::sys::signal::Signal;
 
 use crate::signals;
 
@@ -38,6 +39,7 @@ pub fn replace(
         let written = write_new(&beside, write).and_then(|()| fs::rename(&beside, path));
         if written.is_err() {
             let _ = fs::remove_file(&beside);
+            signals::forget(Signal::SIGXFSZ);
         }
         written
     })

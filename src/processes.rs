@@ -154,8 +154,7 @@ pub struct Interest {
 /// once a package upgrade has replaced the file, is no part of the name.
 #[must_use]
 pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
-    let bytes = exe.as_os_str().as_bytes();
-    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    let bytes = undeleted(exe);
     if asked.is_some_and(|asked| asked == Path::new(std::ffi::OsStr::from_bytes(bytes))) {
         return true;
     }
@@ -172,6 +171,12 @@ pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
     // Of thousands of processes, nearly all are told apart by the first letters.
     name == b"apache2"
         || name.starts_with(b"httpd") && (NAMES.contains(&name) || name.starts_with(b"httpd2"))
+}
+
+/// The path of an executable without what the kernel adds once the file was replaced.
+fn undeleted(exe: &Path) -> &[u8] {
+    let bytes = exe.as_os_str().as_bytes();
+    bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)
 }
 
 /// A path's last part.
@@ -427,9 +432,7 @@ impl Reader<'_> {
         let status = parse_status(status)?;
         let exe = match fs::read_link(format!("/proc/{pid}/exe")) {
             Ok(exe) if is_httpd(&exe, self.interest.httpd.as_deref()) => Exe::Httpd,
-            Ok(exe) if USE_APR_OTHERWISE.contains(&last_part(exe.as_os_str().as_bytes())) => {
-                Exe::KnownOther
-            }
+            Ok(exe) if USE_APR_OTHERWISE.contains(&last_part(undeleted(&exe))) => Exe::KnownOther,
             Ok(_) => Exe::Other,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Exe::None,
             Err(_) => Exe::Unreadable,
@@ -474,6 +477,9 @@ impl Reader<'_> {
             // A httpd under another name: look for APR in it, and in those that a worker descends
             // from. Its leader runs as root, and in its start and restart it has no worker yet.
             for one in if guarded { self.lineage(pid) } else { vec![pid] } {
+                if self.seen.get(&one.as_raw()).is_some_and(|s| s.exe == Exe::KnownOther) {
+                    continue;
+                }
                 match self.maps_apr(one) {
                     Some(true) if one == pid => kind = Kind::Httpd,
                     // An ancestor of a guarded process that has APR in it counts as a httpd.

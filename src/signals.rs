@@ -1,6 +1,7 @@
 //! Work that no signal may end half way. Touches the signal mask.
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Does `work` with all signals held that can be (sigprocmask(2)), and lets them come afterwards.
 pub fn held<T>(work: impl FnOnce() -> T) -> T {
@@ -11,4 +12,12 @@ pub fn held<T>(work: impl FnOnce() -> T) -> T {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
     outcome
+}
+
+/// Takes back a signal that is held and has come: a write beyond a limit of file sizes sends one,
+/// though it has failed already (setrlimit(2), `RLIMIT_FSIZE`).
+pub fn forget(signal: Signal) {
+    let mut only = SigSet::empty();
+    only.add(signal);
+    let _ = SignalFd::with_flags(&only, SfdFlags::SFD_NONBLOCK).and_then(|fd| fd.read_signal());
 }

@@ -123,13 +123,19 @@ fn a_shortage_elsewhere_fails_where_it_is_certain() {
 
 proptest! {
     #[test]
-    fn more_room_is_never_worse(room in 0i64..50, least in 0i64..20, more in 0i64..20) {
+    fn more_room_is_never_worse(
+        room in 0i64..50, least in 0i64..20, more in 0i64..20, min_free in 0i64..20,
+    ) {
         let rank = |f: &Forecast| match f {
             Forecast::Starts => 2,
             Forecast::AtRisk => 1,
             Forecast::Fails(_) => 0,
         };
-        let (now, then) = (of(room, least, least + more), of(room + 1, least, least + more));
+        let with = |room: i64| {
+            let (capacity, need) = (capacity(100, 100 - room), need(least, least + more));
+            forecast(&Outlook { min_free, ..outlook(&capacity, &need) })
+        };
+        let (now, then) = (with(room), with(room + 1));
         prop_assert!(rank(&then) >= rank(&now));
     }
 }

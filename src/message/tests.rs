@@ -4,6 +4,7 @@ use super::*;
 use crate::forecast::tests::{capacity, lacking, need};
 use crate::httpd::demand::Row;
 use crate::sysv::{Limits, Usage};
+use crate::trial::Trial;
 
 fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
     Situation {
@@ -12,6 +13,7 @@ fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
         demand: None,
         running: None,
         min_free: 0,
+        trial: Trial::Passed,
         shortage: None,
         holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
         removable: 0,
@@ -153,4 +155,24 @@ fn every_failure_has_all_three_parts() {
         assert!(message.headline.starts_with("httpd would"), "{failure:?}");
         assert!(!message.why.is_empty() && !message.todo.is_empty(), "{failure:?}");
     }
+}
+
+#[test]
+fn where_a_trial_was_refused_and_a_set_may_be_needed_the_refusal_is_named() {
+    let (table, perhaps) = (capacity(10, 0), need(0, 1));
+    let s =
+        Situation { trial: Trial::Refused("semget", Errno::EPERM), ..situation(&table, &perhaps) };
+    let text = at_risk(&s).lines().join("\n");
+    for part in
+        ["httpd may not start: if it makes a semaphore set, (1)", "semget", "SystemCallFilter="]
+    {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("sysctl"), "{text}");
+    let text =
+        at_risk(&Situation { capacity: None, ..situation(&table, &perhaps) }).lines().join("\n");
+    assert!(
+        text.contains("(38)Function not implemented") && text.contains("CONFIG_SYSVIPC"),
+        "{text}"
+    );
 }

@@ -143,6 +143,7 @@ struct Document<'r> {
     message: Option<Words>,
     warnings: Vec<String>,
     shortage: Option<Shortage>,
+    table_unread: bool,
     capacity: Option<Room>,
     running: Option<Running<'r>>,
     holders: Vec<HolderRow<'r>>,
@@ -193,6 +194,7 @@ impl<'r> Document<'r> {
             message: message(report).map(Words::of),
             warnings: warnings(report),
             shortage: report.shortage.as_ref().map(Shortage::of),
+            table_unread: report.unread,
             capacity: table.map(|t| Room::of(t, report)),
             running: table.and_then(|t| t.running.as_ref()).map(|r| Running {
                 leader: One::of(&r.leader),
@@ -461,7 +463,7 @@ impl Counts {
             kept: tally.kept(),
             removed: fate(Fate::Removed),
             would_remove: fate(Fate::WouldRemove),
-            unreadable: table.map_or(0, Table::refused),
+            unreadable: table.map_or(0, |t| t.refused() + t.unreadable),
             left: Left {
                 orphan: tally.of(State::Orphan),
                 in_use: tally.of(State::InUse),

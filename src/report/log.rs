@@ -53,6 +53,7 @@ pub fn message(report: &Report) -> Option<Message> {
         running: table.and_then(|t| t.running.as_ref()),
         shortage: report.shortage.as_ref(),
         min_free: report.min_free,
+        trial: report.trial,
         holders: &holders,
         removable: match (report.command, table) {
             (Command::Check, Some(t)) => t.orphans().count(),
@@ -81,7 +82,7 @@ pub fn warnings(report: &Report) -> Vec<String> {
     let mut warnings = Vec::new();
     let Some(table) = &report.table else { return warnings };
     if report.forecast == Some(Forecast::Starts) {
-        if let Some(odd) = report.oddity() {
+        if let Some(odd) = report.oddity().filter(|_| report.matters_oddly()) {
             warnings.push(format!("kernel.sem is \"{}\": {odd}", table.after.limits));
         }
         warnings.extend(report.filling().map(filling));
@@ -96,6 +97,12 @@ pub fn warnings(report: &Report) -> Vec<String> {
             "{} of the guarded users could not be looked at, and stay: run as root or as their \
              owner",
             sets(count(refused))
+        ));
+    }
+    if table.unreadable > 0 {
+        warnings.push(format!(
+            "{} could not be read, and whose they are is not known: run as root",
+            sets(count(table.unreadable))
         ));
     }
     warnings

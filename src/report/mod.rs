@@ -54,6 +54,8 @@ pub struct Report {
     pub names: Names,
     /// The semaphore table; none on a kernel without System V semaphores.
     pub table: Option<Table>,
+    /// The kernel refused a look at the table, so there is none here.
+    pub unread: bool,
     /// What httpd needs.
     pub need: Need,
     /// The reserve asked for, in sets.
@@ -158,9 +160,11 @@ impl Table {
         self.judged.iter().filter(|j| j.is_orphan())
     }
 
-    /// The sets that are there when the run is over.
+    /// The sets that are there when the run is over; for a dry run, that would be.
     pub fn left(&self) -> impl Iterator<Item = &Judged> {
-        let gone = |j: &Judged| matches!(self.fate(j), Some(Fate::Removed | Fate::Gone));
+        let gone = |j: &Judged| {
+            matches!(self.fate(j), Some(Fate::Removed | Fate::Gone | Fate::WouldRemove))
+        };
         self.judged.iter().filter(move |j| !gone(j))
     }
 
@@ -194,7 +198,7 @@ impl Table {
     /// Sets of the guarded users that the kernel did not let this caller look at.
     #[must_use]
     pub fn refused(&self) -> usize {
-        self.judged.iter().filter(|j| j.is_refused()).count() + self.unreadable
+        self.judged.iter().filter(|j| j.is_refused()).count()
     }
 
     /// How many sets stay only because a living process may know them, and the first of those.
@@ -249,6 +253,12 @@ impl Report {
     #[must_use]
     pub fn oddity(&self) -> Option<Oddity> {
         oddity(&self.table.as_ref()?.after.limits)
+    }
+
+    /// Whether an odd `kernel.sem` matters: to a httpd that makes semaphore sets.
+    #[must_use]
+    pub fn matters_oddly(&self) -> bool {
+        self.need.at_most > 0 && self.oddity().is_some()
     }
 
     /// "www-data (33)"; a user without a name is its number.

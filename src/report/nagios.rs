@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::log::{message, unheard, warnings};
+use super::log::{count, message, unheard, warnings};
 use super::{FILLING, Report, Table, text};
 use crate::capacity::Capacity;
 use crate::cli::Command;
@@ -48,7 +48,7 @@ pub fn status(report: &Report) -> Status {
     match report.exit() {
         Exit::Unavailable => Status::Critical,
         Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
-        Exit::Ok if report.filling().is_some() || report.oddity().is_some() => Status::Warning,
+        Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
         Exit::Ok => Status::Ok,
         _ => Status::Unknown,
     }
@@ -100,10 +100,15 @@ pub fn line(status: Status, words: &str) -> String {
 fn figures(report: &Report, table: &Table) -> Vec<String> {
     let Capacity { limits, usage } = table.after;
     let (surely, perhaps) = table.returned();
-    let returned = super::log::count(surely + perhaps);
+    let (surely, perhaps) = (count(surely), count(perhaps));
+    // Above that, the forecast is a failure: it uses the same figures.
+    let (needed, returned) = match report.min_free {
+        0 => (report.need.at_least, surely + perhaps),
+        reserve => (report.need.at_most + reserve, surely),
+    };
     let of = |name: &str, used: i64, most: i64| {
-        let critical = (report.need.at_least > 0)
-            .then(|| most.saturating_sub(report.need.at_least).saturating_add(returned));
+        let critical =
+            (needed > 0).then(|| most.saturating_sub(needed).saturating_add(returned).max(0));
         let warning = (report.need.at_most > 0).then(|| most.saturating_mul(FILLING) / 100);
         let shown = |threshold: Option<i64>| threshold.map_or(String::new(), |t| t.to_string());
         format!("'{name}'={used};{};{};0;{most}", shown(warning), shown(critical))

@@ -97,8 +97,8 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     )?;
     family(
         "unreadable_sets",
-        "Sets of the guarded users that this run was not allowed to look at.",
-        &single(count(table.refused())),
+        "Sets that this run was not allowed to look at.",
+        &single(count(table.refused() + table.unreadable)),
         out,
     )?;
     if report.command != Command::Guard {

@@ -63,7 +63,11 @@ pub fn fine(report: &Report, table: Option<&Table>) -> String {
         let _ = write!(line, "it needs {}", report.need);
     }
     let Some(table) = table else {
-        line.push_str("; this kernel has none");
+        line.push_str(if report.unread {
+            "; the table of sets could not be read"
+        } else {
+            "; this kernel has none"
+        });
         return line;
     };
     let _ = write!(line, "; {} of {} free", table.after.room().sets, size(&table.after));

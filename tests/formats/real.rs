@@ -109,6 +109,34 @@ fn a_setting_for_monitors_stops_no_httpd() {
     run("check").exits(1).prints("SEMGUARD WARNING");
     run("guard").exits(0).prints("httpd can start").logs("the table is filling");
     run("list").exits(0);
+    let wrong = ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios HTTPD_SEMGUARD_NEED=x {guard} guard"));
+    wrong.exits(64).logs("--need");
+}
+
+#[test]
+fn a_limit_of_file_sizes_ends_no_guard() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 33);
+    let guard = ns.guard_copy();
+    let args = "--user 33 --no-ask --format json --output /run/t/report.json";
+    let run = |command: &str| ns.sh(&format!("ulimit -f 0; {guard} {command} {args}"));
+    run("check").exits(73).logs("EFBIG");
+    run("guard").exits(0).logs("EFBIG").logs("removed semaphore set");
+    assert!(!ns.sh("ls -A /run/t").out.contains("report"));
+}
+
+#[test]
+fn words_in_a_file_come_with_what_the_log_got() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let said = |args: &str, code: i32| {
+        ns.guard(&format!("check --user {args} --output /run/t/said")).exits(code);
+        fs::read_to_string(ns.path("/run/t/said")).expect("read")
+    };
+    assert!(said("33", 0).starts_with("httpd can start"));
+    assert!(said("33 --need 500", 69).starts_with("httpd would not start: (28)"));
+    assert!(said("no_such_user", 78).starts_with("no such user"));
 }
 
 #[test]

@@ -143,6 +143,7 @@ pub(crate) fn report() -> Report {
             .into_iter()
             .collect(),
         table: Some(table(Vec::new())),
+        unread: false,
         need: need(2, 2),
         min_free: 0,
         control: Some(PathBuf::from("/usr/sbin/apache2ctl")),
@@ -292,6 +293,10 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
                 }),
                 ..report()
             },
+        ),
+        (
+            "starts-though-the-table-was-not-read",
+            Report { table: None, unread: true, need: need(0, 0), ..report() },
         ),
         ("starts-without-semaphores", Report { table: None, need: need(0, 0), ..report() }),
         (
