@@ -99,6 +99,7 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	    $(UNITDIR)/httpd-semguard-metrics.service $(UNITS:%=$(UNITDIR)/%.service.d/20-semguard.conf); do \
 	    sed -i 's|/usr/sbin/httpd-semguard|$(SBINDIR)/httpd-semguard|' $(DESTDIR)$$file || exit; \
 	done
+	sed -i 's|/usr/share/httpd-semguard|$(DATADIR)/httpd-semguard|' $(DESTDIR)$(MANDIR)/man8/httpd-semguard.8
 
 uninstall: ## remove what "make install" put in place; the same variables; settings stay
 	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard

@@ -351,7 +351,7 @@ MD
     close_block
     cat <<'MD'
 So the guard removes none, and `guard` has said above what is left to do. (Sets that were made more than
-ten minutes before the shop was started cannot be its own: those would have gone.)
+a day before the shop was started cannot be its own: those would have gone.)
 
 Nobody has to be stopped to raise the limit. It is the lasting cure as well, the line as it was meant:
 

@@ -193,7 +193,12 @@ fn ask_httpd(options: &Options) -> Option<Result<Answer, NoAnswer>> {
 
 fn take_lock() {
     if let Err(e) = reap::lock() {
-        warn!("going on without the lock {}: {e}", reap::LOCK_FILE);
+        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(0));
+        warn!(
+            "going on without the lock {}: {errno:?} ({}); another guard may run at this time",
+            reap::LOCK_FILE,
+            strerror(errno)
+        );
     }
 }
 

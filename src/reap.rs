@@ -39,8 +39,8 @@ pub enum Fate {
     WouldRemove,
 }
 
-/// Takes the lock of [`LOCK_FILE`] (no link, and no pipe that would hold up its opening), waiting a few seconds for another guard. The lock ends with
-/// the process, however that ends (flock(2)).
+/// Takes the lock of [`LOCK_FILE`] (no link, and no pipe that would hold up its opening), waiting a
+/// few seconds for another guard. The lock ends with the process, however that ends (flock(2)).
 ///
 /// # Errors
 /// Those of open(2); `WouldBlock` if another guard still holds it.

@@ -78,12 +78,16 @@ pub fn guarded(
             return Ok((users, Source::Httpd));
         }
         let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+        let mut failed = None;
         for name in local_first(&passwd) {
-            if let Some(user) = by_name(name)? {
-                return Ok((vec![user], Source::Account));
+            match by_name(name) {
+                Ok(Some(user)) => return Ok((vec![user], Source::Account)),
+                Ok(None) => {}
+                // Another one may be known all the same.
+                Err(e) => failed = failed.or(Some(e)),
             }
         }
-        return Err(Error::NoKnownAccount(ACCOUNTS.join(", ")));
+        return Err(failed.unwrap_or_else(|| Error::NoKnownAccount(ACCOUNTS.join(", "))));
     }
     let mut users: Vec<Guarded> = Vec::new();
     for text in given {
@@ -99,8 +103,7 @@ pub fn guarded(
 }
 
 /// [`ACCOUNTS`], those first that a distribution's package made here. To ask for one that is not
-/// there takes the libraries and sources of all that nsswitch.conf names: twice as long as the rest
-/// of a run.
+/// there takes the libraries and sources of all that nsswitch.conf names: half a millisecond and more.
 fn local_first(passwd: &[u8]) -> Vec<&'static str> {
     let is_local = |name: &&str| {
         let mut lines = passwd.split(|b| *b == b'\n');

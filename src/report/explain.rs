@@ -84,7 +84,7 @@ pub fn evidence(j: &Judged, report: &Report, table: &Table) -> Vec<String> {
         said.push(sight(j));
     }
     if decided >= 2 {
-        said.push(use_now(j));
+        said.extend(use_now(j));
     }
     if decided >= 3 {
         said.push(last_user(j, now));
@@ -131,15 +131,15 @@ fn sight(j: &Judged) -> String {
 }
 
 /// The third row: is it in use at this moment?
-fn use_now(j: &Judged) -> String {
-    let Some(lock) = j.evidence.probe.ok().and_then(|p| p.lock) else { return String::new() };
+fn use_now(j: &Judged) -> Option<String> {
+    let lock = j.evidence.probe.ok()?.lock?;
     let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
     let waiting = match (lock.waiters, &j.evidence.inside) {
         (0, None) => "nobody waits for it".to_owned(),
         (n, None) => format!("{n} wait for it"),
         (n, Some(p)) => format!("{} wait for it, {p} among them", n.max(1)),
     };
-    format!("{locked}, and {waiting}.")
+    Some(format!("{locked}, and {waiting}."))
 }
 
 /// The fourth and fifth row: who touched it last?

@@ -64,7 +64,11 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         Some(message) => {
             parts.push(message.headline);
             parts.extend(message.why.into_iter().next());
-            parts.extend(message.todo.into_iter().next().map(|todo| format!("do: {todo}")));
+            // In one line, what is to be typed is set off from what it does.
+            parts.extend(message.todo.first().map(|todo| match todo.split_once("      ") {
+                Some((command, remark)) => format!("do: {command} ({remark})"),
+                None => format!("do: {todo}"),
+            }));
         }
         None => parts.push(text::fine(report, report.table.as_ref())),
     }

@@ -195,8 +195,8 @@ fn of_two_instances_the_living_one_keeps_all_and_the_older_dead_ones_sets_are_un
     let of_living = living.start();
     crashing.kill();
     let leader = living.leader();
-    // The launcher of the living one may have made each of them: it forked less than ten minutes
-    // after all of them.
+    // The launcher of the living one may have made each of them: it forked less than a day after
+    // all of them.
     let guard = case.guard(&ns, &of_living, &[], || ns.guard("guard --user 33")).exits(0);
     guard.prints(&format!("undecided while apache2 {leader} lives)"));
     living.serves();
