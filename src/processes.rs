@@ -78,7 +78,7 @@ pub struct Process {
     /// It leads its session or its process group. A worker of httpd never does: it inherits both
     /// (httpd server/mpm/*, no setsid after the fork; the leader calls it in apr_proc_detach).
     pub leads: bool,
-    /// It is this process, or one that it descends from: systemd, a shell, apachectl.
+    /// This process descends from it: it is systemd, a shell, apachectl.
     pub called_us: bool,
 }
 
@@ -186,7 +186,7 @@ fn last_part(path: &[u8]) -> &[u8] {
 
 impl Snapshot {
     /// Reads the process table: every httpd, and what `interest` names, as far as it lives (a
-    /// zombie holds nothing) in this IPC namespace.
+    /// zombie holds nothing) in this IPC namespace; without this process itself.
     #[must_use]
     pub fn take(interest: &Interest, clock: &Clock) -> Snapshot {
         // sysinfo would keep a file open per process.
@@ -233,6 +233,9 @@ impl Snapshot {
         {
             snapshot.incomplete = Some(Incomplete::HidePid);
         }
+        // This process uses no set: one that bears its number was touched by another, who is dead, or
+        // by the program that became this one (execve(2)), and is no more.
+        reader.found.remove(&own.as_raw());
         for ancestor in reader.lineage(own) {
             if let Some(process) = reader.found.get_mut(&ancestor.as_raw()) {
                 process.called_us = true;
