@@ -135,6 +135,14 @@ impl<'n> Nest<'n> {
         });
     }
 
+    /// The process that waited for the guard of this name, and so lived while it looked.
+    pub(crate) fn caller_of(&self, name: &str) -> Option<i32> {
+        self.heard.iter().find_map(|heard| match heard {
+            Heard::Mid(of, pid) if of == name => Some(*pid),
+            _ => None,
+        })
+    }
+
     /// Waits for one thing, and leaves all others for later.
     pub(crate) fn expect(
         &mut self,

@@ -622,7 +622,11 @@ impl<'n> World<'n> {
                 // Whoever may touch the set may have been the one who did.
                 Some(p) if [0, row.uid].contains(&p.uid) => true,
                 Some(p) => p.is_httpd() || p.born <= row.active() + 4,
-                None => row.last_pid == guard || self.nest.namespace.lives(row.last_pid),
+                // Nor does the guard know that its caller did not.
+                None => {
+                    [Some(guard), self.nest.caller_of(name)].contains(&Some(row.last_pid))
+                        || self.nest.namespace.lives(row.last_pid)
+                }
             };
             if set.is_httpds() && !suspects && !held && !excused {
                 let case = self.case(row.id, set, rows);
