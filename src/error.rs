@@ -96,6 +96,12 @@ impl Error {
         }
     }
 
+    /// What went wrong, and what to do about it, as the log has it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        format!("{self}\n  do:   {}", self.hint())
+    }
+
     /// What to do about it, in one line.
     #[must_use]
     pub fn hint(&self) -> String {

@@ -19,7 +19,7 @@ use crate::printable::printable;
 use crate::reap::{self, Fate};
 use crate::report::{Report, Table, View};
 use crate::resources;
-use crate::survey::{self, Judged, Questions, Scope, Survey};
+use crate::survey::{self, Judged, Questions, Running, Scope, Survey};
 use crate::sysv::{self, SemId};
 use crate::trial::{self, Trial};
 use crate::users::{self, Guarded, Names};
@@ -120,7 +120,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             None => forecast(&Outlook {
                 capacity: after.as_ref(),
                 need: &need,
-                returned: running.map_or((0, 0), |r| (r.surely, r.perhaps)),
+                returned: Running::returned(running),
                 min_free: options.min_free.into(),
                 trial,
                 shortage: shortage.as_ref(),

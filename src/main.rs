@@ -59,7 +59,7 @@ fn run(options: &Options) -> ExitCode {
                 log::log!(level, "{line}");
             }
         }
-        Err(e) => error!("{e}\n  do:   {}", e.hint()),
+        Err(e) => error!("{}", e.in_full()),
     }
     let written = match &options.output {
         Some(file) => to_file(options, file, &outcome),
@@ -75,7 +75,7 @@ fn run(options: &Options) -> ExitCode {
         if options.command == Command::Guard {
             warn!("{e}");
         } else {
-            error!("{e}\n  do:   {}", e.hint());
+            error!("{}", e.in_full());
             if options.format == Format::Nagios {
                 output::to_stdout(|out| nagios::write_error(&e, out));
             }
@@ -103,7 +103,7 @@ fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> R
                     writeln!(out, "{line}")?;
                 }
             }
-            Err(e) => writeln!(out, "{e}\n  do:   {}", e.hint())?,
+            Err(e) => writeln!(out, "{}", e.in_full())?,
         }
         write(options, &Screen::default(), outcome, out)
     };

@@ -73,7 +73,7 @@ impl Situation<'_> {
     /// The sets that can be made, once httpd, where it runs, has given back its own: at least and
     /// at most.
     fn room(&self) -> (i64, i64) {
-        let (surely, perhaps) = self.running.map_or((0, 0), |r| (r.surely, r.perhaps));
+        let (surely, perhaps) = Running::returned(self.running);
         let room = |returned| self.capacity.map_or(0, |c| c.without(returned).room().sets);
         (room(surely), room(surely + perhaps))
     }

@@ -59,6 +59,15 @@ pub struct Running {
     pub perhaps: usize,
 }
 
+impl Running {
+    /// Sets that it gives back when it stops: surely, and perhaps in addition; none where no httpd
+    /// runs.
+    #[must_use]
+    pub fn returned(running: Option<&Running>) -> (usize, usize) {
+        running.map_or((0, 0), |r| (r.surely, r.perhaps))
+    }
+}
+
 /// One set of a guarded user, and what becomes of it.
 #[derive(Clone, Debug)]
 pub struct Judged {

@@ -463,7 +463,7 @@ impl Counts {
             kept: tally.kept(),
             removed: fate(Fate::Removed),
             would_remove: fate(Fate::WouldRemove),
-            unreadable: table.map_or(0, |t| t.refused() + t.unreadable),
+            unreadable: table.map_or(0, Table::unseen),
             left: Left {
                 orphan: tally.of(State::Orphan),
                 in_use: tally.of(State::InUse),

@@ -201,6 +201,12 @@ impl Table {
         self.judged.iter().filter(|j| j.is_refused()).count()
     }
 
+    /// All sets that this caller could not look at, whosever they are.
+    #[must_use]
+    pub fn unseen(&self) -> usize {
+        self.refused() + self.unreadable
+    }
+
     /// How many sets stay only because a living process may know them, and the first of those.
     #[must_use]
     pub fn undecided(&self) -> Option<(usize, String)> {
@@ -210,12 +216,6 @@ impl Table {
         });
         let first = of.next()?;
         Some((1 + of.count(), first.to_string()))
-    }
-
-    /// Sets that the httpd in question gives back when it stops: surely, and perhaps in addition.
-    #[must_use]
-    pub fn returned(&self) -> (usize, usize) {
-        self.running.as_ref().map_or((0, 0), |r| (r.surely, r.perhaps))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::capacity::Capacity;
 use crate::cli::Command;
 use crate::error::{Error, Exit};
 use crate::forecast::Forecast;
+use crate::survey::Running;
 use crate::verdict::State;
 
 /// The exit codes of a plugin.
@@ -60,7 +61,9 @@ pub fn status(report: &Report) -> Status {
 /// Those of the writer.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut parts: Vec<String> = Vec::new();
-    match message(report) {
+    let message = message(report);
+    let starts = message.is_none();
+    match message {
         Some(message) => {
             parts.push(message.headline);
             parts.extend(message.why.into_iter().next());
@@ -75,7 +78,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     parts.extend(warnings(report));
     parts.extend(unheard(report));
     let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
-    if report.command == Command::Check && orphans > 0 && message(report).is_none() {
+    if report.command == Command::Check && orphans > 0 && starts {
         parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));
     }
     let line = line(status(report), &parts.join("; "));
@@ -103,7 +106,7 @@ pub fn line(status: Status, words: &str) -> String {
 /// "'sets'=31;409;511;0;512": value, a warning above, critical above, least, most.
 fn figures(report: &Report, table: &Table) -> Vec<String> {
     let Capacity { limits, usage } = table.after;
-    let (surely, perhaps) = table.returned();
+    let (surely, perhaps) = Running::returned(table.running.as_ref());
     let (surely, perhaps) = (count(surely), count(perhaps));
     // Above that, the forecast is a failure: it uses the same figures.
     let (needed, returned) = match report.min_free {

@@ -98,7 +98,7 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     family(
         "unreadable_sets",
         "Sets that this run was not allowed to look at.",
-        &single(count(table.refused() + table.unreadable)),
+        &single(count(table.unseen())),
         out,
     )?;
     if report.command != Command::Guard {

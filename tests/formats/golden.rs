@@ -96,7 +96,7 @@ fn every_error_reads_as_before() {
         report::write_error(&error, Command::Check, Format::Nagios, &mut line).expect("written");
         let line = String::from_utf8(line).expect("utf-8");
         let code = error.exit() as u8;
-        let text = format!("{error}\n  do:   {}\nexit {code}\n{line}", error.hint());
+        let text = format!("{}\nexit {code}\n{line}", error.in_full());
         holds(&format!("error-{name}.txt"), &text, &mut wrong);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
