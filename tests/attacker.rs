@@ -245,6 +245,21 @@ fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
     }
 }
 
+#[test]
+fn a_set_of_the_program_that_became_the_guard_is_nobodys() {
+    require!("perl");
+    let ns = Namespace::new(ROOMY);
+    let guard = ns.guard_copy();
+    let script = format!(
+        "$id = semget(0, 1, 01600); semctl($id, 0, 16, 1); \
+         semctl($id, 0, 1, pack('iIIIISSx80', 0, 33, 33, 0, 0, 0600, 0)); \
+         exec('{guard}', qw(guard --user 33 --no-ask));"
+    );
+    let run = Run::of(ns.command("perl").arg("-e").arg(script)).exits(0);
+    run.prints("removed 1 orphaned set");
+    assert_eq!(ns.ids(), [0; 0]);
+}
+
 // Names.
 
 /// Names that would break a line, steer a terminal, or end the field of /proc/PID/stat early; in

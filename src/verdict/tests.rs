@@ -497,3 +497,19 @@ proptest! {
         prop_assert!(before == Verdict::Orphan || after != Verdict::Orphan);
     }
 }
+
+#[test]
+fn who_called_the_guard_keeps_no_set_of_the_owner_unless_it_might_be_a_httpd() {
+    let caller = |kind| Process { called_us: true, ..of_user(900, kind, NOW - 600_000) };
+    let verdict = |p: Process| judge(&private_set(), &dead(), &world(vec![p]));
+    assert_eq!(verdict(caller(Kind::Other)), Verdict::Orphan);
+    for kind in [Kind::Httpd, Kind::Unreadable] {
+        assert!(matches!(kept(&verdict(caller(kind))), Reason::MayBelongTo(_)), "{kind:?}");
+    }
+    let other = Process { called_us: false, ..caller(Kind::Other) };
+    assert!(matches!(kept(&verdict(other)), Reason::MayBelongTo(_)));
+    // What it touched last is its own.
+    let evidence = touched_by(caller(Kind::Other));
+    let verdict = judge(&private_set(), &evidence, &world(vec![caller(Kind::Other)]));
+    assert!(matches!(kept(&verdict), Reason::LastPidLives(_)));
+}
