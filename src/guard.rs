@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut unread = false;
     let mut survey = match survey::take(&scope) {
         Ok(survey) => Some(survey),
-        Err(Error::Kernel(_, Errno::ENOSYS)) => None,
+        Err(Error::Kernel(_, Errno::ENOSYS)) if !sysv::built_in() => None,
         Err(e) if need.at_most == 0 && options.command != Command::List => {
             warn!("{e}; httpd makes no semaphore set, so its start does not depend on it");
             unread = true;

@@ -138,7 +138,7 @@ pub struct Survey {
 /// Limits and usage as they are now.
 ///
 /// # Errors
-/// [`Error::Kernel`]; its errno is `ENOSYS` on a kernel without `CONFIG_SYSVIPC`.
+/// [`Error::Kernel`].
 pub fn capacity() -> Result<Capacity, Error> {
     let limits = sysv::limits().map_err(|e| Error::Kernel("semctl(IPC_INFO)", e))?;
     let usage = sysv::usage().map_err(|e| Error::Kernel("semctl(SEM_INFO)", e))?;
