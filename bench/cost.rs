@@ -6,15 +6,14 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
-use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::{env, fs};
 
-use httpd_semguard::sysv;
+use httpd_semguard::act;
 use nix::unistd::{Gid, Uid};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -51,9 +50,9 @@ fn main() -> Result<()> {
 /// Sets as httpd makes its mutexes. Their last pid is this process, which ends, or else holds them.
 fn make(count: usize, uid: u32) -> Result<()> {
     for _ in 0..count {
-        let id = sysv::create(0)?;
-        sysv::set_value(id, 1)?;
-        sysv::give(id, Uid::from_raw(uid), Gid::from_raw(uid))?;
+        let id = act::sysv::create(0)?;
+        act::sysv::set_value(id, 1)?;
+        act::sysv::give(id, Uid::from_raw(uid), Gid::from_raw(uid))?;
     }
     Ok(())
 }

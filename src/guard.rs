@@ -8,21 +8,24 @@ use nix::errno::Errno;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
-use crate::capacity::Capacity;
-use crate::cli::{Command, Format, Options};
-use crate::clock::{Clock, age};
-use crate::error::{Error, strerror};
-use crate::forecast::{Failure, Forecast, Need, Outlook, forecast};
+use crate::act::{reap, trial};
+use crate::cli::Options;
+use crate::decide::forecast::{Failure, Forecast, Need, Outlook, forecast};
+use crate::facts::capacity::Capacity;
+use crate::facts::error::{Error, strerror};
+use crate::facts::printable::printable;
+use crate::facts::request::{Command, Format};
+use crate::facts::row::{Fate, Judged, Running};
+use crate::facts::set::SemId;
+use crate::facts::time::age;
+use crate::facts::trial::Trial;
+use crate::facts::users::{Guarded, Names};
+use crate::httpd::Answer;
 use crate::httpd::ask::{NoAnswer, Question};
-use crate::httpd::{self, Answer};
-use crate::printable::printable;
-use crate::reap::{self, Fate};
-use crate::report::{Report, Table, View};
-use crate::resources;
-use crate::survey::{self, Judged, Questions, Running, Scope, Survey};
-use crate::sysv::{self, SemId};
-use crate::trial::{self, Trial};
-use crate::users::{self, Guarded, Names};
+use crate::look::survey::{Questions, Scope, Survey};
+use crate::look::{survey, sysv, users};
+use crate::tell::report::{Report, Table, View};
+use crate::{httpd, resources};
 
 /// Removed sets that the log names one by one.
 const MOST_NAMED: usize = 20;
@@ -32,7 +35,7 @@ const MOST_NAMED: usize = 20;
 /// # Errors
 /// What keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
-    let time = Clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?.now;
+    let time = crate::look::clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?.now;
     let answer = ask_httpd(options);
     let (demand, no_answer) = match &answer {
         Some(Ok(answer)) => (Some(&answer.demand), None),
@@ -206,7 +209,7 @@ fn take_lock() {
 /// for is read afterwards.)
 fn remove_leftover_trial(survey: &mut Survey) {
     let Some(id) = survey.leftover else { return };
-    match sysv::remove(id) {
+    match crate::act::sysv::remove(id) {
         Ok(()) => info!("removed set {id}, the trial set of a guard that was killed"),
         Err(Errno::EINVAL | Errno::EIDRM) => {}
         Err(e) => {
@@ -261,9 +264,9 @@ fn names(options: &Options, users: &[Guarded], table: Option<&Table>) -> Names {
     let mut names: Names = users.iter().map(|u| (u.uid, u.name.clone())).collect();
     let Some(table) = table else { return names };
     if options.command == Command::List || options.format == Format::Json {
-        names.look_up(table.judged.iter().map(|j| j.set.cuid));
+        users::look_up(&mut names, table.judged.iter().map(|j| j.set.cuid));
     }
-    names.look_up(table.holders.iter().map(|h| h.uid));
+    users::look_up(&mut names, table.holders.iter().map(|h| h.uid));
     names
 }
 

@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use httpd_semguard::cli::{Command, Format, Options};
-use httpd_semguard::error::{Error, Exit};
-use httpd_semguard::report::nagios::{self, Status};
-use httpd_semguard::report::screen::Screen;
-use httpd_semguard::report::{self, Report};
-use httpd_semguard::{cli, guard, logging, output};
+use httpd_semguard::act::output;
+use httpd_semguard::cli::Options;
+use httpd_semguard::facts::error::{Error, Exit};
+use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::tell::nagios::Status;
+use httpd_semguard::tell::report::Report;
+use httpd_semguard::tell::screen::Screen;
+use httpd_semguard::tell::{self, logging, nagios, report};
+use httpd_semguard::{cli, guard};
 use log::{Level, LevelFilter, error, log_enabled, warn};
 
 fn main() -> ExitCode {
@@ -55,7 +58,7 @@ fn run(options: &Options) -> ExitCode {
     let outcome = guard::run(options);
     match &outcome {
         Ok(report) => {
-            for (level, line) in report::log::lines(report, log_enabled!(Level::Debug)) {
+            for (level, line) in tell::log::lines(report, log_enabled!(Level::Debug)) {
                 log::log!(level, "{line}");
             }
         }
@@ -99,7 +102,7 @@ fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> R
         match outcome {
             _ if options.format != Format::Text => {}
             Ok(report) => {
-                for (_, line) in report::log::lines(report, false) {
+                for (_, line) in tell::log::lines(report, false) {
                     writeln!(out, "{line}")?;
                 }
             }

@@ -14,10 +14,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Gid, getgrouplist};
 
+use crate::act::signals;
+use crate::facts::users::Guarded;
 use crate::httpd::demand::{Demand, Row};
 use crate::httpd::dump::Mechanism;
-use crate::signals;
-use crate::users::Guarded;
 
 /// The most mutexes of one kind that are tried at once; nobody has more.
 const MOST_TRIED: u32 = 256;

@@ -121,7 +121,7 @@ fn a_set_handed_to_a_guarded_user_is_nobodys_orphan() {
 #[test]
 fn a_stranger_with_the_trials_key_prevents_the_trial_and_nothing_else() {
     require!();
-    let key = httpd_semguard::trial::KEY;
+    let key = httpd_semguard::facts::trial::KEY;
     let ns = Namespace::new("250 32000 32 4");
     let evil = ns.actor("evil", &format!("as 33 key {key} 1 600 stay evil"));
     ns.orphans(3, WWW);
@@ -141,7 +141,7 @@ fn a_stranger_with_the_trials_key_prevents_the_trial_and_nothing_else() {
 #[test]
 fn a_set_with_the_trials_key_is_not_taken_for_a_leftover_whatever_it_looks_like() {
     require!();
-    let key = httpd_semguard::trial::KEY;
+    let key = httpd_semguard::facts::trial::KEY;
     for script in [
         format!("as 33 key {key} 1 600 exit"),
         format!("as 33 key {key} 1 600 give 0 0 exit"),

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::CommandFactory;
-use httpd_semguard::cli::{self, Options};
-use httpd_semguard::error::Exit;
+use httpd_semguard::cli;
+use httpd_semguard::cli::Options;
+use httpd_semguard::facts::error::Exit;
+use httpd_semguard::facts::request;
 
 const MAN: &str = "man/httpd-semguard.8";
 
@@ -213,7 +215,7 @@ fn the_drop_ins_call_the_guard_plainly_and_with_options_that_it_knows() {
         let args: Vec<OsString> =
             std::iter::once("httpd-semguard").chain(words).map(OsString::from).collect();
         let options = cli::parse(args.clone()).unwrap_or_else(|e| panic!("{file}: {}", e.text));
-        assert_eq!(options.command, cli::Command::Guard, "{file}");
+        assert_eq!(options.command, request::Command::Guard, "{file}");
 
         // As systemd passes an OPTIONS that is empty or not set: no word at all.
         let without = args.into_iter().filter(|a| *a != "$OPTIONS");

@@ -13,7 +13,7 @@ use std::fmt;
 use common::{Actor, Namespace, Run};
 
 /// The trial's key, as the guard has it.
-const TRIAL: i32 = httpd_semguard::trial::KEY;
+const TRIAL: i32 = httpd_semguard::facts::trial::KEY;
 
 /// The users that are guarded: httpd's, and one whose httpd root did not start.
 const GUARDED: &str = "--user www-data --user second";

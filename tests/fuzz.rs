@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use checks::judge::Case;
+use httpd_semguard::facts::evidence::LastPid;
+use httpd_semguard::facts::verdict::{Reason, Verdict};
 use httpd_semguard::httpd::dump;
-use httpd_semguard::verdict::{LastPid, Reason, Verdict};
 
 /// How long one check may go on, and how many inputs it takes at most.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -17,8 +17,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::clock;
-use crate::printable::printable;
+use crate::facts::printable::printable;
+use crate::look::clock;
 
 /// The most that httpd may print: a thousand virtual hosts take some megabytes.
 const MOST_BYTES: usize = 32 << 20;

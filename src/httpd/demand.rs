@@ -304,7 +304,7 @@ fn cache<'d>(lines: impl Iterator<Item = (usize, &'d Directive)>) -> Count {
 }
 
 fn written(directive: &Directive) -> String {
-    crate::printable::printable(&format!("{} {}", directive.name, directive.args))
+    crate::facts::printable::printable(&format!("{} {}", directive.name, directive.args))
 }
 
 /// ssl-cache (modules/ssl/ssl_scache.c): any session cache that is not safe by itself, whatever

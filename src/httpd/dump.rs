@@ -1,7 +1,7 @@
 //! Reads what httpd prints of itself (`-t -D DUMP_RUN_CFG -D DUMP_MODULES -D DUMP_CONFIG`, and
 //! `-V`). Pure; passes over what it does not know, because other versions print more.
 
-use crate::printable::printable;
+use crate::facts::printable::printable;
 
 /// How a cross-process mutex is made (apr apr_lock.h, `apr_lockmech_e`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,11 +9,10 @@ pub mod old;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
-use nix::unistd::{SysconfVar, sysconf};
-
 use ask::{NoAnswer, Question};
 use demand::{Demand, Host};
 use dump::Dump;
+use nix::unistd::{SysconfVar, sysconf};
 
 /// What httpd said.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,7 +156,7 @@ fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: 
         dir: String::new(),
         least,
         most,
-        cause: crate::printable::printable(cause),
+        cause: crate::facts::printable::printable(cause),
     }
 }
 

@@ -54,7 +54,9 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-use httpd_semguard::sysv::{self, SemId, SemSet};
+use httpd_semguard::act;
+use httpd_semguard::facts::set::{SemId, SemSet};
+use httpd_semguard::look::sysv;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -100,13 +102,13 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 let id = unsafe { libc::semget(key as i32, n as i32, libc::IPC_CREAT | mode) };
                 let id = Errno::result(id).map(SemId).map_err(failed)?;
                 // PHP's semaphores are used as soon as they are made.
-                sysv::set_value(id, 1).map_err(failed)?;
+                act::sysv::set_value(id, 1).map_err(failed)?;
                 add(id, sets);
             }
             "use" => sets.push(SemId(number(next()?)? as i32)),
             "give" => {
                 let (set, uid) = (of(next()?, sets)?, number(next()?)? as u32);
-                sysv::give(set, Uid::from_raw(uid), Gid::from_raw(uid)).map_err(failed)?;
+                act::sysv::give(set, Uid::from_raw(uid), Gid::from_raw(uid)).map_err(failed)?;
             }
             "lock" => semop(of(next()?, sets)?, -1, libc::SEM_UNDO).map_err(failed)?,
             "unlock" => semop(of(next()?, sets)?, 1, libc::SEM_UNDO).map_err(failed)?,
@@ -186,7 +188,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                         .map_err(|e| e.to_string())?;
                 }
             }
-            "drop" => sysv::remove(of(next()?, sets)?).map_err(failed)?,
+            "drop" => act::sysv::remove(of(next()?, sets)?).map_err(failed)?,
             "nextpid" => {
                 let last = number(next()?)? - 1;
                 fs::write("/proc/sys/kernel/ns_last_pid", last.to_string())
@@ -223,10 +225,10 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
 
 /// A mutex as APR and httpd make it (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c).
 fn make(uid: Uid) -> nix::Result<SemId> {
-    let id = sysv::create(libc::IPC_PRIVATE)?;
-    sysv::set_value(id, 1)?;
+    let id = act::sysv::create(libc::IPC_PRIVATE)?;
+    act::sysv::set_value(id, 1)?;
     if uid != geteuid() {
-        sysv::give(id, uid, Gid::from_raw(uid.as_raw()))?;
+        act::sysv::give(id, uid, Gid::from_raw(uid.as_raw()))?;
     }
     Ok(id)
 }
@@ -380,7 +382,7 @@ fn reaper(what: &str, uid: Uid) -> nix::Result<()> {
     for set in table()?.iter().filter(|s| s.uid == uid) {
         let pid = Pid::from_raw(sysv::last_pid(set.id)?);
         if what == "every" || signal::kill(pid, None) == Err(Errno::ESRCH) {
-            let _ = sysv::remove(set.id);
+            let _ = act::sysv::remove(set.id);
         }
     }
     Ok(())

@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
-use httpd_semguard::clock::{Clock, WallTime};
-use httpd_semguard::printable::printable;
-use httpd_semguard::processes::{Incomplete, Kind, Named, Process};
-use httpd_semguard::sysv::{SemId, SemSet};
-use httpd_semguard::verdict::{
-    self, Doubt, Evidence, LastPid, Lock, Probe, Reason, Unprobed, Verdict, World,
-};
+use httpd_semguard::decide::verdict;
+use httpd_semguard::decide::verdict::World;
+use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe, Unprobed};
+use httpd_semguard::facts::printable::printable;
+use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
+use httpd_semguard::facts::set::{SemId, SemSet};
+use httpd_semguard::facts::time::{Clock, WallTime};
+use httpd_semguard::facts::verdict::{Doubt, Reason, Verdict};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 

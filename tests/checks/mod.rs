@@ -12,14 +12,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use httpd_semguard::capacity::{self, Capacity, IPCMNI, Limit, Oddity};
-use httpd_semguard::clock::BootTicks;
+use httpd_semguard::decide::kernel_sem::{self, Oddity};
+use httpd_semguard::facts::capacity::{Capacity, IPCMNI, Limit, Limits, Usage};
+use httpd_semguard::facts::printable::printable;
+use httpd_semguard::facts::time::BootTicks;
 use httpd_semguard::httpd::ask::NoAnswer;
-use httpd_semguard::httpd::demand::{self, Demand, Host};
-use httpd_semguard::httpd::dump::{self, Build, Directive, Dump, Mechanism};
-use httpd_semguard::printable::printable;
-use httpd_semguard::processes;
-use httpd_semguard::sysv::{Limits, Usage};
+use httpd_semguard::httpd::demand::{Demand, Host};
+use httpd_semguard::httpd::dump::{Build, Directive, Dump, Mechanism};
+use httpd_semguard::httpd::{demand, dump};
+use httpd_semguard::look::processes;
 
 /// A check: it panics where the promise is broken.
 pub type Check = fn(&[u8]);
@@ -302,7 +303,7 @@ pub fn capacity(data: &[u8]) {
     assert!(fewer.usage.sets >= 0 && fewer.usage.semaphores >= 0);
     assert!(fewer.room().sets >= room.sets);
 
-    let odd = capacity::oddity(&limits);
+    let odd = kernel_sem::oddity(&limits);
     if let Some(Oddity::LostSpace { joined, meant: (semmsl, semmns) }) = &odd {
         assert_eq!(format!("{semmsl}{semmns}"), joined.to_string());
     }
@@ -312,11 +313,11 @@ pub fn capacity(data: &[u8]) {
         // More than any kernel.sem gives.
         return;
     }
-    let better = capacity::better(&capacity, more);
+    let better = kernel_sem::better(&capacity, more);
     let then = Capacity { limits: better, ..capacity };
     let told = format!("\"{limits}\", {sets} sets, {semaphores} semaphores: \"{better}\"");
     assert!(then.room().sets >= more, "{told}");
-    assert_eq!(capacity::oddity(&better), None, "{told}");
+    assert_eq!(kernel_sem::oddity(&better), None, "{told}");
     assert!(better.semmni <= IPCMNI.max(limits.semmni), "{told}");
     assert!(better.semopm >= 1, "{told}");
     let values = [better.semmsl, better.semmns, better.semopm, better.semmni];

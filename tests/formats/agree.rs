@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use httpd_semguard::capacity::Capacity;
-use httpd_semguard::cli::{Command, Format};
-use httpd_semguard::forecast::{Forecast, Outlook, forecast};
-use httpd_semguard::reap::Fate;
-use httpd_semguard::report::nagios::Status;
-use httpd_semguard::report::screen::Screen;
-use httpd_semguard::report::{Report, Table, log, nagios};
-use httpd_semguard::survey::{Judged, Running};
-use httpd_semguard::sysv::{Limits, SemId, Usage};
-use httpd_semguard::trial::Trial;
-use httpd_semguard::verdict::Verdict;
+use httpd_semguard::decide::forecast::{Forecast, Outlook, forecast};
+use httpd_semguard::facts::capacity::{Capacity, Limits, Usage};
+use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::facts::row::{Fate, Judged, Running};
+use httpd_semguard::facts::set::SemId;
+use httpd_semguard::facts::trial::Trial;
+use httpd_semguard::facts::verdict::Verdict;
+use httpd_semguard::tell::nagios::Status;
+use httpd_semguard::tell::report::{Report, Table};
+use httpd_semguard::tell::screen::Screen;
+use httpd_semguard::tell::{log, nagios};
 use nix::errno::Errno;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -340,7 +340,7 @@ proptest! {
 #[test]
 fn no_format_denies_another_of_what_can_be_said() {
     for (_, report) in samples::forecasts() {
-        if report.need.source == httpd_semguard::forecast::NeedSource::Asked {
+        if report.need.source == httpd_semguard::decide::forecast::NeedSource::Asked {
             // Two owners, as the random ones have.
             let users =
                 vec![guarded(samples::WWW, "www-data"), guarded(samples::POSTGRES, "postgres")];

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use httpd_semguard::cli::{Command, Format};
-use httpd_semguard::report::{self, Report, View, log};
-use httpd_semguard::sysv::SemId;
+use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::facts::set::SemId;
+use httpd_semguard::tell::report::{Report, View};
+use httpd_semguard::tell::{log, report};
 
 use crate::agree::said;
 use crate::samples::{errors, forecasts, table, verdicts};
@@ -72,8 +73,8 @@ fn every_verdict_reads_as_before() {
 }
 
 pub(crate) fn of_list(
-    judged: httpd_semguard::survey::Judged,
-    world: httpd_semguard::verdict::World,
+    judged: httpd_semguard::facts::row::Judged,
+    world: httpd_semguard::decide::verdict::World,
     explain: Option<SemId>,
 ) -> Report {
     let mut table = table(vec![judged]);

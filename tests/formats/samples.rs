@@ -2,25 +2,24 @@
 
 use std::path::PathBuf;
 
-use httpd_semguard::capacity::{Capacity, Limit};
-use httpd_semguard::cli::{Command, SortKey};
-use httpd_semguard::clock::{Clock, WallTime};
-use httpd_semguard::error::Error;
-use httpd_semguard::forecast::{Failure, Forecast, Need, NeedSource};
+use httpd_semguard::decide::forecast::{Failure, Forecast, Need, NeedSource};
+use httpd_semguard::decide::verdict::World;
+use httpd_semguard::facts::capacity::{Capacity, Limit, Limits, Usage};
+use httpd_semguard::facts::error::Error;
+use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe};
+use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
+use httpd_semguard::facts::request::{Command, SortKey};
+use httpd_semguard::facts::row::{Fate, Holder, Judged, Running};
+use httpd_semguard::facts::set::{SemId, SemSet};
+use httpd_semguard::facts::time::{Clock, WallTime};
+use httpd_semguard::facts::trial::Trial;
+use httpd_semguard::facts::users::{Guarded, Source};
+use httpd_semguard::facts::verdict::{Doubt, Mismatch, Reason, Verdict};
 use httpd_semguard::httpd::ask::NoAnswer;
 use httpd_semguard::httpd::demand::{Demand, Row};
 use httpd_semguard::httpd::dump::Mechanism;
-use httpd_semguard::processes::{Incomplete, Kind, Named, Process};
-use httpd_semguard::reap::Fate;
-use httpd_semguard::report::{Report, Table, View};
 use httpd_semguard::resources::Shortage;
-use httpd_semguard::survey::{Holder, Judged, Running};
-use httpd_semguard::sysv::{Limits, SemId, SemSet, Usage};
-use httpd_semguard::trial::Trial;
-use httpd_semguard::users::{Guarded, Source};
-use httpd_semguard::verdict::{
-    Doubt, Evidence, LastPid, Lock, Mismatch, Probe, Reason, Verdict, World,
-};
+use httpd_semguard::tell::report::{Report, Table, View};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 

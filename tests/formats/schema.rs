@@ -6,8 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use httpd_semguard::cli::{Command, Format};
-use httpd_semguard::report::{self, Report, View};
+use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::tell::report;
+use httpd_semguard::tell::report::{Report, View};
 use serde_json::Value;
 
 use crate::agree::{random_reports, said};
@@ -150,7 +151,7 @@ fn the_schema_is_what_the_program_says_it_is() {
     let schema: Value =
         serde_json::from_str(&fs::read_to_string(schema()).expect("read")).expect("JSON");
     let version = &schema["$defs"]["report"]["properties"]["schema_version"]["const"];
-    assert_eq!(version, &Value::from(report::json::SCHEMA_VERSION));
+    assert_eq!(version, &Value::from(httpd_semguard::tell::json::SCHEMA_VERSION));
     let codes: Vec<i64> =
         schema["$defs"]["report"]["properties"]["exit"]["properties"]["code"]["enum"]
             .as_array()
@@ -159,6 +160,7 @@ fn the_schema_is_what_the_program_says_it_is() {
             .filter_map(Value::as_i64)
             .collect();
     // A document that was written is no bug, 70.
-    let all = httpd_semguard::error::Exit::ALL.iter().map(|(code, _)| i64::from(*code as u8));
+    let all =
+        httpd_semguard::facts::error::Exit::ALL.iter().map(|(code, _)| i64::from(*code as u8));
     assert_eq!(codes, all.filter(|code| *code != 70).collect::<Vec<_>>());
 }

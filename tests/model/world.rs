@@ -21,7 +21,7 @@ pub(crate) const SECOND: u32 = 48;
 const MOST_PROCESSES: usize = 24;
 
 /// The guard's trial sets come and go.
-const TRIAL_KEY: i32 = httpd_semguard::trial::KEY;
+const TRIAL_KEY: i32 = httpd_semguard::facts::trial::KEY;
 
 /// What is run as guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

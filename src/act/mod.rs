@@ -1,0 +1,7 @@
+//! What changes something: removing a set, trials, the report's file. Imports facts, decide and look.
+
+pub mod output;
+pub mod reap;
+pub mod signals;
+pub mod sysv;
+pub mod trial;

@@ -1,0 +1,159 @@
+//! Whether the limits in `kernel.sem` can be meant, and which would do. Pure: limits in, limits out.
+
+use std::fmt;
+
+use crate::facts::capacity::{Capacity, IPCMNI, Limits};
+
+/// A value of `kernel.sem` that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// Two numbers were written without the space between them, and every later one moved one
+    /// place to the left.
+    LostSpace {
+        /// The number as it stands.
+        joined: i64,
+        /// The two numbers it most likely was.
+        meant: (i64, i64),
+    },
+    /// SEMMSL is 0 or less: no set can be made at all.
+    NoSets,
+    /// SEMMSL is larger than SEMMNS: no set of that size can ever be made.
+    SetLargerThanAll,
+    /// SEMMNS is smaller than SEMMNI: the number of sets can never be reached.
+    FewerSemaphoresThanSets,
+}
+
+/// What is odd about the limits; the first one explains the others.
+#[must_use]
+pub fn oddity(limits: &Limits) -> Option<Oddity> {
+    if limits.semmsl < 1 {
+        return Some(Oddity::NoSets);
+    }
+    if limits.semmsl > limits.semmns {
+        return Some(match split(limits) {
+            Some(meant) => Oddity::LostSpace { joined: limits.semmsl, meant },
+            None => Oddity::SetLargerThanAll,
+        });
+    }
+    (limits.semmns < limits.semmni).then_some(Oddity::FewerSemaphoresThanSets)
+}
+
+/// Values that people and vendors write for SEMMSL (kernel defaults, databases' manuals).
+const USUAL_SEMMSL: [i64; 14] =
+    [250, 256, 500, 1250, 100, 128, 512, 1000, 1024, 2000, 2048, 4096, 5010, 32_000];
+
+/// "25032000" as (250, 32000): the one cut whose front is a usual SEMMSL and whose back can be a
+/// SEMMNS for the rest, which by then stands one place too far left.
+fn split(limits: &Limits) -> Option<(i64, i64)> {
+    let digits = limits.semmsl.to_string();
+    USUAL_SEMMSL.into_iter().find_map(|semmsl| {
+        let back = digits.strip_prefix(&semmsl.to_string())?;
+        let semmns: i64 = back.parse().ok()?;
+        // What stands as SEMMNS must do as SEMOPM, what stands as SEMOPM as SEMMNI.
+        let moved = (1..=IPCMNI).contains(&limits.semmns) && (1..=IPCMNI).contains(&limits.semopm);
+        let plausible =
+            moved && !back.starts_with('0') && semmns >= semmsl && semmns >= limits.semopm;
+        plausible.then_some((semmsl, semmns))
+    })
+}
+
+/// A `kernel.sem` with room for `more` further sets: each limit only ever raised, except that a
+/// lost space is put back.
+#[must_use]
+pub fn better(capacity: &Capacity, more: i64) -> Limits {
+    let now = &capacity.limits;
+    if let Some(Oddity::LostSpace { meant: (semmsl, semmns), .. }) = oddity(now) {
+        // What stands as SEMMNS was meant as SEMOPM, what stands as SEMOPM as SEMMNI; the fourth
+        // number was left as it had been.
+        let semmni = now.semopm.max(capacity.usage.sets + more);
+        let semmns = semmns.max(capacity.usage.semaphores + more);
+        return Limits { semmsl, semmns, semopm: now.semmns, semmni };
+    }
+    let grown = |limit: i64, used: i64| match used + more {
+        wanted if wanted <= limit => limit,
+        wanted => wanted.max(limit.saturating_mul(2)),
+    };
+    let semmni = grown(now.semmni, capacity.usage.sets).min(IPCMNI.max(now.semmni));
+    let semmns = grown(now.semmns, capacity.usage.semaphores).max(semmni);
+    let semmsl = if now.semmsl < 1 { 250 } else { now.semmsl };
+    Limits { semmsl, semmns: semmns.max(semmsl), semopm: now.semopm.max(1), semmni }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Oddity::LostSpace { joined, meant: (a, b) } => {
+                write!(f, "SEMMSL {joined} looks like \"{a} {b}\" with the space lost")
+            }
+            Oddity::NoSets => f.write_str("with SEMMSL below 1 no set can be made at all"),
+            Oddity::SetLargerThanAll => {
+                f.write_str("SEMMSL is larger than SEMMNS, which cannot be meant")
+            }
+            Oddity::FewerSemaphoresThanSets => {
+                f.write_str("SEMMNS is smaller than SEMMNI, so SEMMNI can never be reached")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::facts::capacity::Usage;
+
+    fn limits(semmsl: i64, semmns: i64, semopm: i64, semmni: i64) -> Limits {
+        Limits { semmsl, semmns, semopm, semmni }
+    }
+
+    fn capacity(limits: Limits, sets: i64, semaphores: i64) -> Capacity {
+        Capacity { limits, usage: Usage { sets, semaphores } }
+    }
+
+    #[test]
+    fn without_semmsl_no_set_can_be_made_and_that_is_odd() {
+        assert_eq!(oddity(&limits(0, 32_000, 32, 128)), Some(Oddity::NoSets));
+    }
+
+    #[test]
+    fn the_lost_space_is_recognised_and_put_back() {
+        let sem = limits(25_032_000, 32, 512, 512);
+        let meant = (250, 32_000);
+        assert_eq!(oddity(&sem), Some(Oddity::LostSpace { joined: 25_032_000, meant }));
+        assert_eq!(better(&capacity(sem, 32, 32), 1).to_string(), "250 32000 32 512");
+    }
+
+    #[test]
+    fn limits_as_they_ship_are_not_odd() {
+        for good in [
+            limits(250, 32_000, 32, 128),
+            limits(32_000, 1_024_000_000, 500, 32_000),
+            limits(250, 256_000, 100, 1_024),
+            limits(250, 32_000, 32, 6),
+        ] {
+            assert_eq!(oddity(&good), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn limits_that_cannot_be_meant_are_named() {
+        assert_eq!(oddity(&limits(300, 100, 32, 50)), Some(Oddity::SetLargerThanAll));
+        assert_eq!(oddity(&limits(50, 100, 32, 128)), Some(Oddity::FewerSemaphoresThanSets));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_proposed_has_the_room_asked_for(
+            semmsl in -1i64..70_000_000, semmns in 0i64..2_000_000_000,
+            semopm in 0i64..1_000, semmni in 0i64..=IPCMNI,
+            sets in 0i64..20_000, more in 1i64..100,
+        ) {
+            let now = capacity(limits(semmsl, semmns, semopm, semmni), sets, sets);
+            let proposed = better(&now, more);
+            let then = Capacity { limits: proposed, ..now };
+            prop_assert!(then.room().sets >= more, "{} -> {}", now.limits, proposed);
+            prop_assert_eq!(oddity(&proposed), None);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The words for a forecast: what httpd would log, why, and what to type. Pure.
+
+use nix::errno::Errno;
+
+use crate::decide::forecast::{Failure, Need, sets};
+use crate::decide::kernel_sem;
+use crate::facts::capacity;
+use crate::facts::capacity::{Capacity, Limit};
+use crate::facts::error::strerror;
+use crate::facts::printable::printable;
+use crate::facts::row::Running;
+use crate::facts::trial::Trial;
+use crate::httpd::demand::Demand;
+use crate::httpd::dump::Mechanism;
+use crate::resources::Shortage;
+
+/// The line that httpd 2.4 writes to its ErrorLog when it cannot make a mutex
+/// (server/util_mutex.c, AH00023).
+#[must_use]
+pub fn httpds_line(errno: Errno, mutex: &str) -> String {
+    format!("({}){}: AH00023: Couldn't create the {mutex} mutex", errno as i32, strerror(errno))
+}
+
+/// A message in three parts, complete by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What would happen, in httpd's own words.
+    pub headline: String,
+    /// Why, with figures and holders.
+    pub why: Vec<String>,
+    /// What to type.
+    pub todo: Vec<String>,
+}
+
+impl Message {
+    /// The lines of the message.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.headline.clone()];
+        for (label, part) in [("why:", &self.why), ("do:", &self.todo)] {
+            for (i, line) in part.iter().enumerate() {
+                lines.push(format!("  {:<5} {line}", if i == 0 { label } else { "" }));
+            }
+        }
+        lines
+    }
+}
+
+/// What the words for a forecast are made of.
+#[derive(Clone, Debug)]
+pub struct Situation<'a> {
+    /// The table the forecast is for; none on a kernel without semaphores.
+    pub capacity: Option<&'a Capacity>,
+    /// What httpd needs.
+    pub need: &'a Need,
+    /// The mutexes behind the need, where httpd was asked.
+    pub demand: Option<&'a Demand>,
+    /// The reserve that was asked for.
+    pub min_free: i64,
+    /// What the trial set showed.
+    pub trial: Trial,
+    /// The httpd in question, if it runs.
+    pub running: Option<&'a Running>,
+    /// What is missing for mutexes of other mechanisms.
+    pub shortage: Option<&'a Shortage>,
+    /// Who holds the table, in words.
+    pub holders: &'a str,
+    /// How many sets a `guard` would remove now.
+    pub removable: usize,
+    /// How many sets stay only because a living process may know them, and which one.
+    pub undecided: Option<(usize, String)>,
+}
+
+impl Situation<'_> {
+    /// The sets that can be made, once httpd, where it runs, has given back its own: at least and
+    /// at most.
+    fn room(&self) -> (i64, i64) {
+        let (surely, perhaps) = Running::returned(self.running);
+        let room = |returned| self.capacity.map_or(0, |c| c.without(returned).room().sets);
+        (room(surely), room(surely + perhaps))
+    }
+
+    fn room_in_words(&self) -> String {
+        match self.room() {
+            (least, most) if least == most => format!("{most} can be made"),
+            (least, most) => format!("{least} to {most} can be made"),
+        }
+    }
+
+    /// The mutex at which the start breaks off for want of room, and whether only after httpd has
+    /// detached.
+    fn breaks_off(&self) -> (String, bool) {
+        let (_, room) = self.room();
+        match self.demand.and_then(|d| d.breaks_off(room)) {
+            Some(b) => (b.mutex, b.detached),
+            None => ("mpm-accept".into(), false),
+        }
+    }
+}
+
+/// The words for a start at risk: what is in doubt.
+#[must_use]
+pub fn at_risk(s: &Situation<'_>) -> Message {
+    if let Some(shortage) = s.shortage {
+        let (mut why, mut todo) = why_shortage(shortage);
+        if (shortage.mechanism, shortage.errno) == (Mechanism::Flock, Errno::EACCES) {
+            let path = printable(&shortage.path.to_string_lossy());
+            why.truncate(1);
+            why.push(format!("its workers open it again as their user, who may not enter {path}"));
+            todo = vec![format!("chmod o+x {path}      and every directory above it")];
+        } else {
+            why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
+        }
+        let headline = format!("httpd may not start: {}", shortage_line(shortage));
+        return Message { headline, why, todo };
+    }
+    let (mutex, _) = s.breaks_off();
+    if let Trial::Refused(call, errno) = s.trial {
+        let line = httpds_line(errno, &mutex);
+        let (why, todo) = why_refused(call, errno, s);
+        let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
+        return Message { headline, why, todo };
+    }
+    if s.capacity.is_none() {
+        let line = httpds_line(Errno::ENOSYS, &mutex);
+        let (why, todo) = why_no_sysv_ipc();
+        let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
+        return Message { headline, why, todo };
+    }
+    let mut why = why_no_room(s);
+    for row in s.demand.iter().flat_map(|d| d.in_doubt()) {
+        why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
+    }
+    Message {
+        headline: format!("httpd may not start: it needs {}, and {}", s.need, s.room_in_words()),
+        why,
+        todo: remedies(s),
+    }
+}
+
+/// The words for a failure.
+#[must_use]
+pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
+    let (mutex, detached) = s.breaks_off();
+    let headline = match (failure, failure.errno()) {
+        (Failure::Resource(shortage), _) => {
+            format!("httpd would not start: {}", shortage_line(shortage))
+        }
+        (Failure::MutexDirectory(argument), _) => {
+            format!("httpd would not start: Invalid Mutex directory in argument {argument}")
+        }
+        (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &mutex)),
+        (_, None) => {
+            format!("httpd would leave less room than asked for (--min-free {})", s.min_free)
+        }
+    };
+    let (mut why, todo) = match failure {
+        Failure::NoRoom(_) | Failure::Reserve => (why_no_room(s), remedies(s)),
+        Failure::Refused(call, errno) => why_refused(call, *errno, s),
+        Failure::Resource(shortage) => why_shortage(shortage),
+        Failure::MutexDirectory(_) => (
+            vec!["the directory is not there, or is no directory".into()],
+            vec!["make it (mkdir), or name another one in httpd's \"Mutex\" directive".into()],
+        ),
+        Failure::NoSysvIpc => why_no_sysv_ipc(),
+    };
+    if detached && matches!(failure, Failure::NoRoom(_)) {
+        why.push(
+            "it would fail after it has detached: \"apachectl start\" reports success, and only \
+             the ErrorLog says why the server is dead"
+                .into(),
+        );
+    }
+    Message { headline, why, todo }
+}
+
+/// httpd's own line for a mutex that is not a semaphore set.
+fn shortage_line(s: &Shortage) -> String {
+    let line = httpds_line(s.errno, &s.mutex);
+    match s.mechanism {
+        Mechanism::Fcntl | Mechanism::Flock => {
+            format!(
+                "{line} (file {}/{}.PID)",
+                printable(&s.path.to_string_lossy()).trim_end_matches('/'),
+                s.mutex
+            )
+        }
+        _ => line,
+    }
+}
+
+fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
+    let path = printable(&s.path.to_string_lossy());
+    let what = match s.mechanism {
+        Mechanism::PosixSem => "a POSIX semaphore",
+        Mechanism::Pthread => "a process-shared pthread mutex",
+        _ => "a lock file",
+    };
+    let mut why = vec![format!(
+        "httpd makes this mutex as {what} in {path} (mechanism {}), not as a semaphore set",
+        s.mechanism.name()
+    )];
+    why.push(match s.errno {
+        Errno::ENOSPC => {
+            format!(
+                "{path} took {} of the {} needed: it has no inodes or blocks left",
+                s.made, s.needed
+            )
+        }
+        e => format!("{path} took {} of the {} needed: {e:?} ({})", s.made, s.needed, strerror(e)),
+    });
+    let todo = match (s.mechanism, s.errno) {
+        (_, Errno::ENOSPC) => format!("df -h {path}; df -i {path}      and make room there"),
+        (Mechanism::PosixSem, Errno::ENOENT) => "mount -t tmpfs tmpfs /dev/shm".into(),
+        (Mechanism::PosixSem | Mechanism::Pthread, _) => {
+            format!("ls -ld {path}; mount | grep {path}")
+        }
+        (_, Errno::ENOENT) => format!(
+            "mkdir {path}      (or look why it is not there: tmpfiles.d, RuntimeDirectory=)"
+        ),
+        _ => format!("ls -ld {path}      it must be a directory that root can write to"),
+    };
+    (why, vec![todo])
+}
+
+fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec<String>) {
+    let mut why = vec![format!("{call} for a trial set says {errno:?} ({})", strerror(errno))];
+    if let Some(c) = s.capacity {
+        why.push(format!(
+            "the limits leave room for {}, so they are not the cause",
+            sets(c.room().sets)
+        ));
+    }
+    let todo = match errno {
+        Errno::ENOMEM => "free memory: the kernel has none for a semaphore set",
+        Errno::ENOSPC => "look again: something filled the table at this moment (ipcs -s -u)",
+        _ => {
+            "allow semget and semctl: look for SystemCallFilter= in httpd's unit, and for denials \
+             of a security module (ausearch -m AVC, dmesg)"
+        }
+    };
+    (why, vec![todo.into()])
+}
+
+fn why_no_sysv_ipc() -> (Vec<String>, Vec<String>) {
+    let why = "this kernel has no System V semaphores: it was built without CONFIG_SYSVIPC";
+    let todo = [
+        "run a kernel with CONFIG_SYSVIPC=y",
+        "or, on httpd 2.4, \"Mutex pthread default\" (or \"Mutex fcntl:/run/httpd default\") in its \
+         configuration",
+    ];
+    (vec![why.into()], todo.map(Into::into).to_vec())
+}
+
+fn why_no_room(s: &Situation<'_>) -> Vec<String> {
+    let Some(c) = s.capacity else { return Vec::new() };
+    let (l, u) = (&c.limits, &c.usage);
+    let semmns = format!(
+        "SEMMNS, the system-wide number of semaphores, is {} and {} are in use",
+        l.semmns, u.semaphores
+    );
+    let semmni =
+        format!("SEMMNI, the number of semaphore sets, is {} and {} are in use", l.semmni, u.sets);
+    let disk = "(this is not about disk space)";
+    let mut why = match c.room().binding {
+        Limit::Semmsl => {
+            vec![format!("SEMMSL, the number of semaphores in a set, is {}", l.semmsl)]
+        }
+        Limit::Semmns => vec![
+            format!("{semmns} {disk}"),
+            format!("SEMMNI allows {} sets; {} in use{}", l.semmni, u.sets, held(s.holders)),
+        ],
+        Limit::Semmni => vec![
+            format!("{semmni} {disk}{}", held(s.holders)),
+            format!("SEMMNS allows {} semaphores; {} in use", l.semmns, u.semaphores),
+        ],
+    };
+    if let Some(odd) = kernel_sem::oddity(l) {
+        why.push(format!("kernel.sem is \"{l}\": {odd}"));
+    }
+    if s.need.at_most > 1 || c.room().sets > 0 || s.min_free > 0 {
+        why.push(format!("httpd needs {}; {}", s.need, s.room_in_words()));
+    }
+    if let Some(r) = s.running {
+        let perhaps = match r.perhaps {
+            0 => String::new(),
+            n => format!(", and {n} more if they are its own"),
+        };
+        why.push(format!(
+            "it runs now, as {}, and by stopping gives back {}{perhaps}",
+            r.leader, r.surely
+        ));
+    }
+    why
+}
+
+fn held(holders: &str) -> String {
+    if holders.is_empty() { String::new() } else { format!(": {holders}") }
+}
+
+fn remedies(s: &Situation<'_>) -> Vec<String> {
+    let Some(c) = s.capacity else { return Vec::new() };
+    let mut todo = Vec::new();
+    let missing = s.need.at_most + s.min_free;
+    if s.removable > 0 {
+        todo.push(format!(
+            "httpd-semguard guard      removes {} that a dead httpd left",
+            sets(i64::try_from(s.removable).unwrap_or(i64::MAX))
+        ));
+    }
+    if let Some((count, who)) = &s.undecided {
+        todo.push(format!(
+            "stop {who}, then httpd-semguard guard: {count} of the sets may be its own, \
+             and cannot be told from orphans while it lives"
+        ));
+    }
+    let better = kernel_sem::better(c, missing);
+    let then = Capacity { limits: better, ..*c };
+    todo.push(if then.room().sets < missing {
+        format!(
+            "no kernel.sem has room for {missing} more: a kernel has {} sets at most \
+             (\"ipcmni_extend\" on its command line raises that)",
+            capacity::IPCMNI
+        )
+    } else {
+        format!("sysctl -w kernel.sem=\"{better}\"      and the same line in /etc/sysctl.d/")
+    });
+    todo
+}
+
+#[cfg(test)]
+mod tests;

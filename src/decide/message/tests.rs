@@ -1,0 +1,183 @@
+//! That the words stand alone.
+
+use nix::errno::Errno;
+
+use super::*;
+use crate::decide::forecast::tests::{capacity, lacking, need};
+use crate::decide::forecast::{Failure, Need};
+use crate::decide::message::Situation;
+use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
+use crate::facts::trial::Trial;
+use crate::httpd::demand::{Demand, Row};
+use crate::httpd::dump::Mechanism;
+
+fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
+    Situation {
+        capacity: Some(capacity),
+        need,
+        demand: None,
+        running: None,
+        min_free: 0,
+        trial: Trial::Passed,
+        shortage: None,
+        holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
+        removable: 0,
+        undecided: None,
+    }
+}
+
+fn said(failure: &Failure, s: &Situation<'_>) -> String {
+    words(failure, s).lines().join("\n")
+}
+
+#[test]
+fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
+    let (table, one) = (capacity(15, 15), need(1, 1));
+    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&table, &one));
+    for part in [
+        "httpd would not start: (28)No space left on device: AH00023: Couldn't create the mpm-accept mutex",
+        "SEMMNI, the number of semaphore sets, is 15 and 15 are in use (this is not about disk space)",
+        "14 of postgres (26), used by postgres 811; 1 of root (0)",
+        "sysctl -w kernel.sem=\"250 32000 32 30\"",
+        "/etc/sysctl.d/",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn orphans_and_undecided_sets_come_before_the_sysctl() {
+    let (table, one) = (capacity(15, 15), need(1, 1));
+    let s = Situation {
+        removable: 3,
+        undecided: Some((2, "httpd 77".into())),
+        ..situation(&table, &one)
+    };
+    let todo = words(&Failure::NoRoom(Limit::Semmni), &s).todo;
+    assert!(todo[0].starts_with("httpd-semguard guard") && todo[0].contains("3 semaphore sets"));
+    assert!(todo[1].contains("httpd 77") && todo[1].contains("2 of the sets"));
+    assert!(todo[2].starts_with("sysctl"));
+}
+
+#[test]
+fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
+    let row = |mutex: &str| Row {
+        mutex: mutex.into(),
+        mechanism: Some(Mechanism::SysVSem),
+        dir: String::new(),
+        least: 1,
+        most: 1,
+        cause: "a module".into(),
+    };
+    let demand = Demand { rows: vec![row("proxy"), row("watchdog-callback")] };
+    let (table, two) = (capacity(10, 9), need(2, 2));
+    let s = Situation { demand: Some(&demand), ..situation(&table, &two) };
+    let text = said(&Failure::NoRoom(Limit::Semmni), &s);
+    assert!(text.contains("Couldn't create the watchdog-callback mutex"), "{text}");
+    assert!(text.contains("reports success"), "{text}");
+    let full = capacity(10, 10);
+    let s = Situation { capacity: Some(&full), ..s };
+    let text = said(&Failure::NoRoom(Limit::Semmni), &s);
+    assert!(text.contains("Couldn't create the proxy mutex") && !text.contains("reports success"));
+}
+
+#[test]
+fn a_start_at_risk_names_the_mutexes_in_doubt() {
+    let row = Row {
+        mutex: "wsgi".into(),
+        mechanism: Some(Mechanism::SysVSem),
+        dir: String::new(),
+        least: 0,
+        most: 2,
+        cause: "WSGIDaemonProcess with several processes".into(),
+    };
+    let demand = Demand { rows: vec![row] };
+    let (table, some) = (capacity(10, 9), need(0, 2));
+    let s = Situation { demand: Some(&demand), ..situation(&table, &some) };
+    let text = at_risk(&s).lines().join("\n");
+    assert!(text.starts_with("httpd may not start"), "{text}");
+    assert!(text.contains("in doubt: wsgi, 0 to 2 (WSGIDaemonProcess"), "{text}");
+}
+
+#[test]
+fn a_full_lock_directory_is_told_from_a_full_table() {
+    let (table, none) = (capacity(10, 0), need(0, 0));
+    let shortage = lacking(true);
+    let s = Situation { shortage: Some(&shortage), ..situation(&table, &none) };
+    let text = said(&Failure::Resource(shortage.clone()), &s);
+    for part in [
+        "(28)No space left on device: AH00023: Couldn't create the proxy mutex (file /run/locks/proxy.PID)",
+        "a lock file in /run/locks (mechanism fcntl), not as a semaphore set",
+        "took 1 of the 2 needed",
+        "df -i /run/locks",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("SEMMNI"), "{text}");
+}
+
+#[test]
+fn a_missing_kernel_option_is_named() {
+    let (table, one) = (capacity(0, 0), need(1, 1));
+    let text = said(&Failure::NoSysvIpc, &situation(&table, &one));
+    assert!(text.contains("(38)Function not implemented") && text.contains("CONFIG_SYSVIPC"));
+}
+
+#[test]
+fn too_low_a_semmsl_is_an_invalid_argument() {
+    let table = Capacity {
+        limits: Limits { semmsl: 0, semmns: 32_000, semopm: 32, semmni: 10 },
+        usage: Usage::default(),
+    };
+    let text = said(&Failure::NoRoom(Limit::Semmsl), &situation(&table, &need(1, 1)));
+    assert!(text.contains("(22)Invalid argument") && text.contains("SEMMSL"), "{text}");
+}
+
+#[test]
+fn what_no_limit_can_give_is_not_proposed() {
+    let (table, many) = (capacity(128, 0), need(40_000, 40_000));
+    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&table, &many));
+    assert!(text.contains("no kernel.sem has room for 40000 more") && !text.contains("sysctl"));
+}
+
+#[test]
+fn every_failure_has_all_three_parts() {
+    let (table, one) = (capacity(10, 10), need(1, 1));
+    let shortage = lacking(true);
+    let s = Situation { shortage: Some(&shortage), ..situation(&table, &one) };
+    for failure in [
+        Failure::NoRoom(Limit::Semmsl),
+        Failure::NoRoom(Limit::Semmns),
+        Failure::NoRoom(Limit::Semmni),
+        Failure::Reserve,
+        Failure::Refused("semget", Errno::EPERM),
+        Failure::Refused("semget", Errno::ENOMEM),
+        Failure::NoSysvIpc,
+        Failure::Resource(shortage.clone()),
+        Failure::MutexDirectory("file:/x".into()),
+    ] {
+        let message = words(&failure, &s);
+        assert!(message.headline.starts_with("httpd would"), "{failure:?}");
+        assert!(!message.why.is_empty() && !message.todo.is_empty(), "{failure:?}");
+    }
+}
+
+#[test]
+fn where_a_trial_was_refused_and_a_set_may_be_needed_the_refusal_is_named() {
+    let (table, perhaps) = (capacity(10, 0), need(0, 1));
+    let s =
+        Situation { trial: Trial::Refused("semget", Errno::EPERM), ..situation(&table, &perhaps) };
+    let text = at_risk(&s).lines().join("\n");
+    for part in
+        ["httpd may not start: if it makes a semaphore set, (1)", "semget", "SystemCallFilter="]
+    {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    assert!(!text.contains("sysctl"), "{text}");
+    let text =
+        at_risk(&Situation { capacity: None, ..situation(&table, &perhaps) }).lines().join("\n");
+    assert!(
+        text.contains("(38)Function not implemented") && text.contains("CONFIG_SYSVIPC"),
+        "{text}"
+    );
+}

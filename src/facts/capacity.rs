@@ -1,0 +1,147 @@
+//! How much room is left for semaphore sets, which limit binds, and whether the limits can be
+//! meant. Pure: limits and usage in, figures out.
+
+use std::fmt;
+
+/// The most sets a kernel allows without `ipcmni_extend` (ipc/util.h, `IPCMNI`).
+pub const IPCMNI: i64 = 32_768;
+
+/// One of the three limits that semget(2) checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Semaphores in one set.
+    Semmsl,
+    /// Semaphores in all sets.
+    Semmns,
+    /// Sets.
+    Semmni,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Semmsl => "SEMMSL",
+            Limit::Semmns => "SEMMNS",
+            Limit::Semmni => "SEMMNI",
+        })
+    }
+}
+
+/// Limits and usage of one IPC namespace at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The limits.
+    pub limits: Limits,
+    /// What is in use.
+    pub usage: Usage,
+}
+
+/// How many sets of one semaphore can still be made, and which limit says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Sets; never negative.
+    pub sets: i64,
+    /// The limit that is reached first, in the kernel's order (ipc/sem.c, `ksys_semget` and
+    /// `newary`): SEMMSL, SEMMNS, SEMMNI.
+    pub binding: Limit,
+}
+
+impl Capacity {
+    /// The room for sets of one semaphore each, as httpd makes them.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        if self.limits.semmsl < 1 {
+            return Room { sets: 0, binding: Limit::Semmsl };
+        }
+        let by_semaphores = (self.limits.semmns - self.usage.semaphores).max(0);
+        let by_sets = (self.limits.semmni - self.usage.sets).max(0);
+        if by_semaphores <= by_sets {
+            Room { sets: by_semaphores, binding: Limit::Semmns }
+        } else {
+            Room { sets: by_sets, binding: Limit::Semmni }
+        }
+    }
+
+    /// The same table without `count` sets of one semaphore each.
+    #[must_use]
+    pub fn without(&self, count: usize) -> Capacity {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let usage = Usage {
+            sets: (self.usage.sets - count).max(0),
+            semaphores: (self.usage.semaphores - count).max(0),
+        };
+        Capacity { usage, ..*self }
+    }
+}
+
+/// The limits of this IPC namespace (`kernel.sem`; sysctl(8), ipc/sem.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Semaphores in one set.
+    pub semmsl: i64,
+    /// Semaphores in all sets together.
+    pub semmns: i64,
+    /// Operations in one semop(2).
+    pub semopm: i64,
+    /// Sets.
+    pub semmni: i64,
+}
+
+impl fmt::Display for Limits {
+    /// The four numbers in the order of `kernel.sem`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.semmsl, self.semmns, self.semopm, self.semmni)
+    }
+}
+
+/// What is in use in this IPC namespace (`SEM_INFO`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Sets in use (`semusz`).
+    pub sets: i64,
+    /// Semaphores in use (`semaem`).
+    pub semaphores: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(semmsl: i64, semmns: i64, semopm: i64, semmni: i64) -> Limits {
+        Limits { semmsl, semmns, semopm, semmni }
+    }
+
+    fn capacity(limits: Limits, sets: i64, semaphores: i64) -> Capacity {
+        Capacity { limits, usage: Usage { sets, semaphores } }
+    }
+
+    #[test]
+    fn semmns_binds_in_the_outage_of_the_lost_space_though_semmni_is_far_away() {
+        let seed = capacity(limits(25_032_000, 32, 512, 512), 32, 32);
+        assert_eq!(seed.room(), Room { sets: 0, binding: Limit::Semmns });
+        assert_eq!(seed.without(31).room(), Room { sets: 31, binding: Limit::Semmns });
+    }
+
+    #[test]
+    fn semmni_binds_where_it_is_nearer() {
+        let c = capacity(limits(250, 32_000, 32, 8), 6, 6);
+        assert_eq!(c.room(), Room { sets: 2, binding: Limit::Semmni });
+    }
+
+    #[test]
+    fn where_both_are_reached_the_kernel_complains_of_semmns_first() {
+        let c = capacity(limits(250, 8, 32, 8), 8, 8);
+        assert_eq!(c.room(), Room { sets: 0, binding: Limit::Semmns });
+    }
+
+    #[test]
+    fn limits_below_the_usage_leave_no_room_and_no_negative_one() {
+        assert_eq!(capacity(limits(250, 4, 32, 2), 9, 40).room().sets, 0);
+    }
+
+    #[test]
+    fn without_semmsl_there_is_no_room() {
+        let c = capacity(limits(0, 32_000, 32, 128), 0, 0);
+        assert_eq!(c.room(), Room { sets: 0, binding: Limit::Semmsl });
+    }
+}

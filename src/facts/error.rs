@@ -1,0 +1,158 @@
+//! Everything that can end a run before its answer: each error knows its exit code, and what to
+//! do next.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use nix::errno::Errno;
+
+use crate::facts::printable::printable;
+use crate::facts::set::SemId;
+
+/// The exit codes, those of sysexits.h, which systemd shows by name (`status=69/UNAVAILABLE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// httpd can make its locks.
+    Ok = 0,
+    /// `EX_USAGE`: the command line is wrong.
+    Usage = 64,
+    /// `EX_UNAVAILABLE`: httpd's lock would fail.
+    Unavailable = 69,
+    /// `EX_SOFTWARE`: a bug in the guard.
+    Software = 70,
+    /// `EX_OSERR`: the kernel or the user database refused to answer.
+    OsError = 71,
+    /// `EX_CANTCREAT`: the report could not be written to its file.
+    CannotCreate = 73,
+    /// `EX_NOPERM`: not root, not the owner.
+    NoPermission = 77,
+    /// `EX_CONFIG`: no such user, or the guarded user is root.
+    Config = 78,
+}
+
+impl Exit {
+    /// Every code with what it says, as man page, README and `--help` have it.
+    pub const ALL: [(Exit, &'static str); 8] = [
+        (Exit::Ok, "httpd can make its locks"),
+        (Exit::Usage, "the command line or an environment variable is wrong"),
+        (Exit::Unavailable, "httpd would not start: its lock would fail"),
+        (Exit::Software, "a bug in the guard"),
+        (Exit::OsError, "the kernel or the user database refused to answer"),
+        (Exit::CannotCreate, "the report could not be written to its file"),
+        (Exit::NoPermission, "not root and not the owner of the sets"),
+        (Exit::Config, "no such user, or the guarded user is root"),
+    ];
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(e: Exit) -> Self {
+        std::process::ExitCode::from(e as u8)
+    }
+}
+
+/// The text of an error as strerror(3) has it, and so httpd in its log.
+#[must_use]
+pub fn strerror(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// What ended a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// `--user` names nobody.
+    NoSuchUser(String),
+    /// `--user` names root, whose sets are never touched.
+    GuardedRoot,
+    /// No `--user`, and none of these accounts exists.
+    NoKnownAccount(String),
+    /// The user database did not answer.
+    UserDatabase(String, Errno),
+    /// There is no semaphore set of this number among the guarded users' sets.
+    NoSuchSet(SemId, String),
+    /// The report could not be written to this file.
+    Output(PathBuf, Errno),
+    /// A system call of the inspection failed.
+    Kernel(&'static str, Errno),
+}
+
+impl Error {
+    /// That a report could not be written to a file.
+    #[must_use]
+    pub fn output(path: &Path, error: &io::Error) -> Error {
+        Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// The exit code of the run.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount(_) => Exit::Config,
+            Error::NoSuchSet(..) => Exit::Usage,
+            Error::Output(..) => Exit::CannotCreate,
+            Error::UserDatabase(..) | Error::Kernel(..) => Exit::OsError,
+        }
+    }
+
+    /// What went wrong, and what to do about it, as the log has it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        format!("{self}\n  do:   {}", self.hint())
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Error::NoSuchUser(_) => "pass the user that httpd runs as: --user NAME or --user UID \
+                                     (\"User\" in httpd's configuration)"
+                .into(),
+            Error::GuardedRoot => "pass the user that httpd's workers run as; sets of root are \
+                                   never removed, because any program of root's may own them"
+                .into(),
+            Error::NoKnownAccount(tried) => {
+                format!("none of {tried} exists here; pass --user NAME")
+            }
+            Error::UserDatabase(..) => {
+                "pass the user by number (--user UID), or mend /etc/nsswitch.conf".into()
+            }
+            Error::NoSuchSet(id, _) => format!(
+                "\"httpd-semguard list\" shows those there are; \"ipcs -s -i {id}\" whose it is, if \
+                 another's, and --user NAME judges it as that user's"
+            ),
+            Error::Output(_, Errno::EINVAL) => {
+                "name a file; for standard output leave --output away".into()
+            }
+            Error::Output(path, _) => {
+                let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+                let folder = folder.map_or(".".into(), |p| printable(&p.to_string_lossy()));
+                format!("ls -ld {folder}; df -h {folder}; df -i {folder}")
+            }
+            Error::Kernel(..) => "a seccomp filter (SystemCallFilter=) or a security module \
+                                  forbids it: allow it for this service"
+                .into(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoSuchUser(name) => write!(f, "no such user: \"{name}\""),
+            Error::GuardedRoot => f.write_str("root cannot be guarded"),
+            Error::NoKnownAccount(_) => f.write_str("cannot tell which user httpd runs as"),
+            Error::UserDatabase(name, e) => {
+                write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", strerror(*e))
+            }
+            Error::NoSuchSet(id, users) => write!(f, "there is no semaphore set {id} of {users}"),
+            Error::Output(path, e) => {
+                let path = printable(&path.to_string_lossy());
+                write!(f, "the report cannot be written to {path}: {e:?} ({})", strerror(*e))
+            }
+            Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", strerror(*e)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,42 @@
+//! A semaphore set, as the kernel tells it.
+
+use std::fmt;
+
+use nix::unistd::{Gid, Uid};
+
+use crate::facts::time::WallTime;
+
+/// The identifier of one semaphore set, as semget(2) returns it. Zero is a valid identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SemId(pub i32);
+
+impl fmt::Display for SemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the kernel tells of one set without any permission (`struct semid_ds`, semctl(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemSet {
+    /// Its identifier.
+    pub id: SemId,
+    /// The key it was made with; 0 is `IPC_PRIVATE`.
+    pub key: i32,
+    /// Number of semaphores in it.
+    pub nsems: u64,
+    /// Permission bits (the low nine).
+    pub mode: u32,
+    /// Owner (`IPC_SET` can change it).
+    pub uid: Uid,
+    /// Owner's group.
+    pub gid: Gid,
+    /// Creator; never changes.
+    pub cuid: Uid,
+    /// Creator's group; never changes.
+    pub cgid: Gid,
+    /// Last change: creation, `SETVAL`, `SETALL` or `IPC_SET`.
+    pub ctime: WallTime,
+    /// Last semop(2), or exit of a process with an undo entry; none: never.
+    pub otime: Option<WallTime>,
+}

@@ -1,0 +1,34 @@
+//! The clocks: reading them, and waiting.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+
+use crate::facts::time::{Clock, WallTime};
+
+/// Reads `CLOCK_REALTIME` and `CLOCK_BOOTTIME`. Needs no /proc/stat, which a unit with
+/// `ProcSubset=pid` does not have.
+///
+/// # Errors
+/// Those of clock_gettime(2): in practice a seccomp filter.
+pub fn now() -> nix::Result<Clock> {
+    let real = clock_gettime(ClockId::CLOCK_REALTIME)?;
+    let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
+    let mut boot = real.tv_sec() - since_boot.tv_sec();
+    if real.tv_nsec() < since_boot.tv_nsec() {
+        boot -= 1;
+    }
+    Ok(Clock {
+        now: WallTime(real.tv_sec()),
+        boot: WallTime(boot),
+        ticks_per_second: u64::try_from(ticks).unwrap_or(100).max(1),
+    })
+}
+
+/// Sleeps for about this long, or not at all where that is refused (a seccomp filter), for which
+/// `std::thread::sleep` would panic. Callers look at the time themselves.
+pub fn nap(duration: Duration) {
+    let _ =
+        clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &duration.into());
+}

@@ -1,0 +1,267 @@
+//! What the files of /proc say, as values. Pure: texts and readers in, fields out.
+
+use std::io::{self, Read};
+
+use nix::unistd::Uid;
+
+use crate::facts::set::SemId;
+use crate::facts::time::BootTicks;
+
+/// `CAP_SYS_PTRACE` (linux/capability.h): reading another user's /proc/PID/exe and ns.
+const CAP_SYS_PTRACE: u32 = 19;
+
+/// The fields of /proc/PID/stat that sysinfo does not hand on (proc(5); kernel fs/proc/array.c,
+/// `do_task_stat`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Process group (field 5).
+    pub group: i32,
+    /// Session (field 6).
+    pub session: i32,
+    /// The kernel's flags of it (field 9).
+    pub flags: u64,
+    /// Threads (field 20); a process that only waits to be reaped has at most one.
+    pub threads: i64,
+    /// Start (field 22).
+    pub start: BootTicks,
+}
+
+/// Parses one line of /proc/PID/stat. The name in it may hold any byte, parentheses and spaces
+/// included: the fields begin after the last ")".
+#[must_use]
+pub fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let end = line.iter().rposition(|b| *b == b')')?;
+    // `fields` begins with field 3, the state.
+    let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
+    Some(Stat {
+        group: fields.nth(2)?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        flags: fields.nth(2)?.parse().ok()?,
+        threads: fields.nth(10)?.parse().ok()?,
+        start: BootTicks(fields.nth(1)?.parse().ok()?),
+    })
+}
+
+/// What /proc/PID/status tells whether a process matters by (proc(5); kernel fs/proc/array.c,
+/// `task_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its main thread has ended.
+    pub ended: bool,
+    /// Its parent; 0: none in this PID namespace.
+    pub parent: i32,
+    /// Its real and its effective user.
+    pub uids: [Uid; 2],
+}
+
+/// Parses the front of /proc/PID/status, up to the line "Uid:". The name before it is escaped: a
+/// line break in it is none here.
+#[must_use]
+pub fn parse_status(text: &[u8]) -> Option<Status> {
+    let (mut ended, mut parent) = (None, None);
+    for line in text.split(|b| *b == b'\n') {
+        if !matches!(line.first(), Some(b'S' | b'P' | b'U')) {
+            continue;
+        }
+        let value = |name: &[u8]| std::str::from_utf8(line.strip_prefix(name)?).ok();
+        if let Some(state) = value(b"State:") {
+            ended = Some(state.trim_start().starts_with(['Z', 'X']));
+        } else if let Some(pid) = value(b"PPid:") {
+            parent = Some(pid.trim().parse().ok()?);
+        } else if let Some(uids) = value(b"Uid:") {
+            let mut uids = uids.split_ascii_whitespace().map(|n| n.parse().map(Uid::from_raw));
+            let uids = [uids.next()?.ok()?, uids.next()?.ok()?];
+            return Some(Status { ended: ended?, parent: parent?, uids });
+        }
+    }
+    None
+}
+
+/// Whether the options of a /proc mount hide other users' processes (proc(5), `hidepid`).
+/// `mountinfo` is the text of /proc/self/mountinfo; the mount made last is the one in sight.
+#[must_use]
+pub fn hides_processes(mountinfo: &str) -> bool {
+    // A table without a /proc is no table of mounts at all.
+    let mut hidden = true;
+    for line in mountinfo.lines() {
+        let Some((front, back)) = line.split_once(" - ") else { continue };
+        if front.split(' ').nth(4) != Some("/proc") {
+            continue;
+        }
+        let options = back.split(' ').nth(2).unwrap_or_default();
+        hidden = options
+            .split(',')
+            .filter_map(|o| o.strip_prefix("hidepid="))
+            .any(|v| !matches!(v, "0" | "off"));
+    }
+    hidden
+}
+
+/// Whether this process may look into every other one: `CAP_SYS_PTRACE` in effect, in the
+/// initial user namespace. `status` and `uid_map` are the texts of /proc/self/….
+#[must_use]
+pub fn may_look_into_all(status: &str, uid_map: &str) -> bool {
+    let effective = status
+        .lines()
+        .find_map(|l| l.strip_prefix("CapEff:"))
+        .and_then(|v| u64::from_str_radix(v.trim(), 16).ok())
+        .unwrap_or(0);
+    let initial = uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    effective & (1 << CAP_SYS_PTRACE) != 0 && initial
+}
+
+/// The set that a line of /proc/PID/syscall says its thread is waiting for.
+pub(super) fn semop_argument(line: &str) -> Option<SemId> {
+    #[cfg(target_pointer_width = "64")]
+    const CALLS: [i64; 2] = [nix::libc::SYS_semop, nix::libc::SYS_semtimedop];
+    #[cfg(not(target_pointer_width = "64"))]
+    const CALLS: [i64; 0] = [];
+    let mut words = line.split_ascii_whitespace();
+    let call: i64 = words.next()?.parse().ok()?;
+    let id = i64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    CALLS.contains(&call).then(|| i32::try_from(id).ok().map(SemId)).flatten()
+}
+
+/// Whether /proc/PID/maps names the APR library; read in pieces of at most `buffer`.
+pub(super) fn names_apr(mut maps: impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    const NAMES: [&[u8]; 2] = [b"/libapr-1.", b"/libapr-2."];
+    let mut kept = 0;
+    loop {
+        let length = match maps.read(&mut buffer[kept..]) {
+            Ok(0) => return Ok(false),
+            Ok(n) => kept + n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        let mut rest = &buffer[..length];
+        while let Some(at) = rest.iter().position(|b| *b == b'/') {
+            rest = &rest[at..];
+            if NAMES.iter().any(|name| rest.starts_with(name)) {
+                return Ok(true);
+            }
+            rest = &rest[1..];
+        }
+        // The name may go on in the next piece.
+        kept = length.min(NAMES[0].len() - 1);
+        buffer.copy_within(length - kept..length, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_newlines_does_not_shift_the_fields() {
+        let line = b"42 (a) S 1 (\n) S 1 40 39 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 9 0 777 1 2";
+        assert_eq!(
+            parse_stat(line),
+            Some(Stat {
+                group: 40,
+                session: 39,
+                flags: 4_194_304,
+                threads: 9,
+                start: BootTicks(777)
+            })
+        );
+        assert_eq!(parse_stat(b"42 (short) S 1 2"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_own_stat_parses() {
+        let own = parse_stat(&fs::read("/proc/self/stat").expect("own stat")).expect("parses");
+        assert!(own.threads >= 1 && own.start.0 > 0);
+    }
+
+    #[test]
+    fn a_status_tells_state_parent_and_users() {
+        let text = b"Name:\ta\\nUid: 9\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nPPid:\t7\n\
+                     TracerPid:\t0\nUid:\t33\t4000000000\t33\t33\nGid:\t1\t2\t3\t4\nFDSize:";
+        let uids = [Uid::from_raw(33), Uid::from_raw(4_000_000_000)];
+        assert_eq!(parse_status(text), Some(Status { ended: false, parent: 7, uids }));
+        for state in ["Z (zombie)", "X (dead)"] {
+            let text = format!("Name:\tx\nState:\t{state}\nPPid:\t1\nUid:\t0\t0\t0\t0\n");
+            assert!(parse_status(text.as_bytes()).is_some_and(|s| s.ended), "{state}");
+        }
+        for cut in ["", "Name:\tx\nState:\tS\nPPid:\t1\nUid:\t33", "Uid:\t0\t0\t0\t0\n"] {
+            assert_eq!(parse_status(cut.as_bytes()), None, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_status_parses() {
+        let own = parse_status(&fs::read("/proc/self/status").expect("own status"));
+        let own = own.expect("parses");
+        assert!(!own.ended && own.parent == nix::unistd::getppid().as_raw());
+        assert_eq!(own.uids, [nix::unistd::getuid(), nix::unistd::geteuid()]);
+    }
+
+    #[test]
+    fn apr_is_found_in_maps_wherever_the_pieces_of_the_file_end() {
+        let with = b"7f00-7f10 r--p 0 08:01 7 /lib/libapr-1.so.0.7.2\n7f10-7f20 rw-p 0 00:00 0\n";
+        let without = b"7f00-7f10 r--p 0 08:01 7 /lib/libaprutil-1.so.0\n";
+        for size in 10..200 {
+            let mut buffer = vec![0; size];
+            assert!(names_apr(&with[..], &mut buffer).expect("read"), "{size}");
+            assert!(!names_apr(&without[..], &mut buffer).expect("read"), "{size}");
+        }
+        assert!(!names_apr(&b""[..], &mut [0; 10]).expect("read"));
+    }
+
+    #[test]
+    fn hidepid_is_read_from_the_mount_in_sight() {
+        let open = "22 1 0:20 / /proc rw,nosuid - proc proc rw\n";
+        let hidden = "99 22 0:55 / /proc rw - proc proc rw,hidepid=invisible,subset=pid\n";
+        assert!(!hides_processes(open));
+        assert!(hides_processes(hidden));
+        assert!(hides_processes(&format!("{open}{hidden}")));
+        assert!(!hides_processes(&format!("{hidden}{open}")));
+        assert!(hides_processes("1 2 0:3 / /proc rw - proc proc rw,hidepid=2\n"));
+        assert!(!hides_processes("1 2 0:3 / /proc rw - proc proc rw,hidepid=0\n"));
+        let elsewhere = "1 2 0:3 / /mnt/proc rw - proc proc rw,hidepid=2\n";
+        assert!(!hides_processes(&format!("{open}{elsewhere}")));
+        assert!(hides_processes(""), "what cannot be read may hide anything");
+    }
+
+    #[test]
+    fn looking_into_all_takes_the_capability_and_the_first_user_namespace() {
+        let all = "Name:\tx\nCapEff:\t000001ffffffffff\n";
+        let none = "CapEff:\t0000000000000000\n";
+        let map = "         0          0 4294967295\n";
+        assert!(may_look_into_all(all, map));
+        assert!(!may_look_into_all(none, map));
+        assert!(!may_look_into_all(all, "0 1000 1\n"));
+        assert!(!may_look_into_all("CapEff:\t000001fffff7ffff\n", map));
+        assert!(!may_look_into_all("", ""));
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_thread_inside_semop_names_its_set() {
+        assert_eq!(
+            semop_argument("220 0x8003 0x7f 0x1 0x0 0x0 0x0 0x7f 0x7f\n"),
+            Some(SemId(32_771))
+        );
+        assert_eq!(semop_argument("65 0x0 0x7f 0x1"), Some(SemId(0)));
+        assert_eq!(semop_argument("7 0x8003 0x7f"), None);
+        assert_eq!(semop_argument("running\n"), None);
+        assert_eq!(semop_argument("-1 0x7f 0x7f"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_stat_line_panics(line: Vec<u8>) {
+            let _ = parse_stat(&line);
+            let _ = parse_status(&line);
+        }
+        #[test]
+        fn no_mountinfo_panics(s: String) {
+            let _ = hides_processes(&s);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Whose sets are looked at: from `--user`, else the account that distributions give to httpd.
+//! Touches the user database (getpwnam(3)).
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, User};
+
+use crate::facts::error::Error;
+use crate::facts::printable::printable;
+use crate::facts::users::{Guarded, Names, Source};
+
+/// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat,
+/// Debian, SUSE, Arch, and hand-made installations.
+pub const ACCOUNTS: [&str; 6] = ["apache", "www-data", "wwwrun", "http", "httpd", "www"];
+
+/// The users to guard, each once, and where they came from: those given; else those that httpd
+/// named (its own, by number; further ones by name or "#" and number); else the first known account.
+///
+/// # Errors
+/// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`].
+pub fn guarded(
+    given: &[String],
+    httpds: Option<u32>,
+    further: &[String],
+) -> Result<(Vec<Guarded>, Source), Error> {
+    if given.is_empty() {
+        let mut users: Vec<Guarded> =
+            httpds.map(|uid| by_uid(Uid::from_raw(uid))).into_iter().collect();
+        users.extend(further.iter().filter_map(|f| find(f.trim_start_matches('#')).ok()));
+        users.retain(|u| !u.uid.is_root());
+        let mut seen = Vec::new();
+        users.retain(|u| {
+            !seen.contains(&u.uid) && {
+                seen.push(u.uid);
+                true
+            }
+        });
+        if !users.is_empty() {
+            return Ok((users, Source::Httpd));
+        }
+        let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+        let mut failed = None;
+        for name in local_first(&passwd) {
+            match by_name(name) {
+                Ok(Some(user)) => return Ok((vec![user], Source::Account)),
+                Ok(None) => {}
+                // Another one may be known all the same.
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        return Err(failed.unwrap_or_else(|| Error::NoKnownAccount(ACCOUNTS.join(", "))));
+    }
+    let mut users: Vec<Guarded> = Vec::new();
+    for text in given {
+        let user = find(text)?;
+        if user.uid.is_root() {
+            return Err(Error::GuardedRoot);
+        }
+        if !users.iter().any(|u| u.uid == user.uid) {
+            users.push(user);
+        }
+    }
+    Ok((users, Source::Given))
+}
+
+/// [`ACCOUNTS`], those first that a distribution's package made here. To ask for one that is not
+/// there takes the libraries and sources of all that nsswitch.conf names: half a millisecond and more.
+fn local_first(passwd: &[u8]) -> Vec<&'static str> {
+    let is_local = |name: &&str| {
+        let mut lines = passwd.split(|b| *b == b'\n');
+        lines.any(|l| l.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))
+    };
+    let (mut local, others): (Vec<_>, Vec<_>) = ACCOUNTS.into_iter().partition(is_local);
+    local.extend(others);
+    local
+}
+
+/// A user by name, else by number; the number need not have an account (containers have none).
+fn find(text: &str) -> Result<Guarded, Error> {
+    if let Some(user) = by_name(text)? {
+        return Ok(user);
+    }
+    match text.parse::<u32>() {
+        // The last number means "no change" to the kernel (chown(2), setresuid(2)).
+        Ok(uid) if uid != u32::MAX => Ok(by_uid(Uid::from_raw(uid))),
+        _ => Err(Error::NoSuchUser(printable(text))),
+    }
+}
+
+fn by_name(name: &str) -> Result<Option<Guarded>, Error> {
+    match User::from_name(name) {
+        Ok(user) => Ok(user.map(of)),
+        // All of these say that there is none (getpwnam(3)): a container may have no /etc/passwd.
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        Err(e) => Err(Error::UserDatabase(printable(name), e)),
+    }
+}
+
+fn of(user: User) -> Guarded {
+    Guarded { uid: user.uid, gid: user.gid, name: printable(&user.name) }
+}
+
+fn by_uid(uid: Uid) -> Guarded {
+    User::from_uid(uid).ok().flatten().map_or_else(
+        || Guarded { uid, gid: Gid::from_raw(uid.as_raw()), name: uid.to_string() },
+        of,
+    )
+}
+
+/// Looks up the names of these users, as far as they are not known.
+pub fn look_up(names: &mut Names, uids: impl IntoIterator<Item = Uid>) {
+    for uid in uids {
+        if !names.knows(uid) {
+            names.add(uid, &by_uid(uid).name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_refused_by_name_and_by_number() {
+        for root in ["root", "0"] {
+            assert!(
+                matches!(guarded(&[root.to_owned()], None, &[]), Err(Error::GuardedRoot)),
+                "{root}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_without_an_account_is_a_user() {
+        let (users, source) =
+            guarded(&["4123456789".into(), "4123456789".into()], None, &[]).expect("found");
+        assert_eq!(source, Source::Given);
+        assert_eq!(users.len(), 1);
+        assert_eq!(users[0].to_string(), "4123456789");
+    }
+
+    #[test]
+    fn without_a_given_user_httpds_own_are_guarded_and_root_never() {
+        let further = ["#4123456788".to_owned(), "root".into(), "no such user".into()];
+        let (users, source) = guarded(&[], Some(4_123_456_789), &further).expect("found");
+        let uids: Vec<u32> = users.iter().map(|u| u.uid.as_raw()).collect();
+        assert_eq!(
+            (uids.as_slice(), source),
+            ([4_123_456_789, 4_123_456_788].as_slice(), Source::Httpd)
+        );
+        let given = guarded(&["4123456787".into()], Some(4_123_456_789), &further).expect("found");
+        assert_eq!((given.0.len(), given.1), (1, Source::Given));
+    }
+
+    #[test]
+    fn the_accounts_of_this_machine_are_tried_first() {
+        assert_eq!(local_first(b""), ACCOUNTS);
+        let debian = b"root:x:0:0::/:\nwww:x:9:9::/:\nwww-data:x:33:33::/:\n";
+        let order = ["www-data", "www", "apache", "wwwrun", "http", "httpd"];
+        assert_eq!(local_first(debian), order);
+    }
+
+    #[test]
+    fn what_is_neither_name_nor_number_is_an_error() {
+        for bad in ["no such user", "-1", "4294967295", "99999999999", ""] {
+            assert!(
+                matches!(guarded(&[bad.to_owned()], None, &[]), Err(Error::NoSuchUser(_))),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Where log lines go: standard error (in the journal's form where it is the journal), or syslog.
+//! Touches file descriptor 2 and the syslog socket. Losing a log line is never an error.
+
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anstyle::Style;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::stat::{FileStat, fstat};
+use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
+
+use crate::facts::request::LogTo;
+use crate::tell::screen;
+use crate::tell::screen::Screen;
+
+/// How long a full or stuck syslog daemon may hold up a line.
+const SYSLOG_PATIENCE: Duration = Duration::from_millis(500);
+
+const NAME: &str = "httpd-semguard";
+
+/// Begins logging. To be called once.
+pub fn start(to: LogTo, level: LevelFilter) {
+    let sink = match to {
+        LogTo::Stderr => stderr(),
+        LogTo::Syslog => syslog().unwrap_or_else(stderr),
+        LogTo::Auto if stderr_is_closed() => syslog().unwrap_or(Sink::Stderr(Screen::default())),
+        LogTo::Auto => stderr(),
+    };
+    // It fails only if a logger is set already, which then goes on.
+    if log::set_boxed_logger(Box::new(sink)).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+enum Sink {
+    Stderr(Screen),
+    /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)).
+    Journal,
+    /// None once it has failed: a daemon that takes no line would hold up each one.
+    Syslog(Mutex<Option<Logger<LoggerBackend, Line>>>),
+}
+
+fn stderr() -> Sink {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    match fstat(io::stderr()) {
+        Ok(stat) if is_journal(&stream, &stat) => Sink::Journal,
+        _ => Sink::Stderr(Screen::of(&io::stderr())),
+    }
+}
+
+/// Whether `JOURNAL_STREAM` ("DEVICE:INODE", systemd.exec(5)) names this file.
+fn is_journal(stream: &str, stat: &FileStat) -> bool {
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// Whether standard error was closed when the program began. Rust's runtime then opens /dev/null
+/// for reading and writing in its place; a redirection by a shell opens it for writing alone.
+fn stderr_is_closed() -> bool {
+    let null = fstat(io::stderr()).is_ok_and(|s| s.st_rdev == libc::makedev(1, 3));
+    let both = fcntl(io::stderr(), FcntlArg::F_GETFL)
+        .is_ok_and(|f| OFlag::from_bits_truncate(f) & OFlag::O_ACCMODE == OFlag::O_RDWR);
+    null && both
+}
+
+fn syslog() -> Option<Sink> {
+    // Not `syslog::init`, which would fall back to the network.
+    let logger = syslog::unix(Line).ok()?;
+    let limited = match &logger.backend {
+        LoggerBackend::Unix(socket) => socket.set_write_timeout(Some(SYSLOG_PATIENCE)),
+        LoggerBackend::UnixStream(s) => s.get_ref().set_write_timeout(Some(SYSLOG_PATIENCE)),
+        _ => return None,
+    };
+    limited.ok()?;
+    Some(Sink::Syslog(Mutex::new(Some(logger))))
+}
+
+/// The line of syslog(3) without a time, which every syslog daemon adds by itself, in its own
+/// time zone.
+#[derive(Clone)]
+struct Line;
+
+impl LogFormat<&str> for Line {
+    fn format<W: Write>(
+        &self,
+        w: &mut W,
+        severity: Severity,
+        message: &str,
+    ) -> Result<(), syslog::Error> {
+        let priority = Facility::LOG_DAEMON as u8 | severity as u8;
+        write!(w, "<{priority}>{NAME}[{}]: {message}", std::process::id())
+            .map_err(syslog::Error::Write)
+    }
+}
+
+impl Log for Sink {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target().split("::").next() != Some(env!("CARGO_CRATE_NAME")) {
+            return;
+        }
+        let text = record.args().to_string();
+        match self {
+            // A terminal shows a message as one; a file may be read line by line.
+            Sink::Stderr(screen) if screen.is_terminal || screen.color => {
+                let message = for_people(record.level(), &text, screen);
+                let _ = io::stderr().write_all(message.as_bytes());
+            }
+            _ => text.lines().for_each(|line| self.line(record.level(), line)),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Sink {
+    fn line(&self, level: Level, line: &str) {
+        // A closed pipe or a stopped daemon must not end the run, nor change its answer.
+        let _ = match self {
+            Sink::Stderr(_) => io::stderr().write_all(format!("{NAME}: {line}\n").as_bytes()),
+            Sink::Journal => {
+                io::stderr().write_all(format!("<{}>{line}\n", priority(level)).as_bytes())
+            }
+            Sink::Syslog(logger) => {
+                let Ok(mut syslog) = logger.lock() else { return };
+                let sent = syslog.as_mut().map(|logger| match level {
+                    Level::Error => logger.err(line),
+                    Level::Warn => logger.warning(line),
+                    Level::Info => logger.info(line),
+                    Level::Debug | Level::Trace => logger.debug(line),
+                });
+                match sent {
+                    Some(Ok(())) => Ok(()),
+                    _ => {
+                        *syslog = None;
+                        Sink::Stderr(Screen::default()).line(level, line);
+                        Ok(())
+                    }
+                }
+            }
+        };
+    }
+}
+
+/// A message as a person's screen shows it: what it says in the colour of its level, the labels of
+/// its parts set off, long lines broken, but for those that are to be typed.
+fn for_people(level: Level, text: &str, screen: &Screen) -> String {
+    const LABEL: usize = 8;
+    let style = match level {
+        Level::Error => screen::BAD,
+        Level::Warn => screen::DOUBTFUL,
+        Level::Info => Style::new(),
+        Level::Debug | Level::Trace => screen::QUIET,
+    };
+    let mut out = String::new();
+    let mut to_be_typed = false;
+    for (number, line) in text.lines().enumerate() {
+        let (label, rest) = match line.split_at_checked(LABEL) {
+            Some((label, rest)) if number > 0 => (label, rest),
+            _ => ("", line),
+        };
+        to_be_typed |= label.trim() == "do:";
+        if number == 0 {
+            let line = if text.contains('\n') { rest.to_owned() } else { screen.wrap(rest, 2) };
+            out.push_str(&screen.paint(screen::HEADING, &format!("{NAME}: ")));
+            out.push_str(&screen.paint(style, &line));
+        } else {
+            let style = if label.trim().is_empty() { Style::new() } else { screen::HEADING };
+            out.push_str(&screen.paint(style, label));
+            out.push_str(&if to_be_typed { rest.to_owned() } else { screen.wrap(rest, LABEL) });
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The priority of syslog(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let stat = fstat(io::stderr()).expect("stderr");
+        assert!(is_journal(&format!("{}:{}", stat.st_dev, stat.st_ino), &stat));
+        assert!(!is_journal("", &stat));
+        assert!(!is_journal("1:1", &stat));
+    }
+
+    #[test]
+    fn a_terminal_shows_a_message_as_one_and_breaks_no_line_that_is_to_be_typed() {
+        let screen = Screen { is_terminal: true, color: false, width: Some(40) };
+        let text = "it would not start: for this long reason here\n  why:  the table of semaphore sets is full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"";
+        assert_eq!(
+            for_people(Level::Error, text, &screen),
+            "httpd-semguard: it would not start: for this long reason here\n  why:  the table of \
+             semaphore sets is\n        full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"\n"
+        );
+        let screen = Screen { is_terminal: true, color: true, width: None };
+        assert_eq!(
+            for_people(Level::Error, "it fails\n  why:  so", &screen),
+            "\u{1b}[1mhttpd-semguard: \u{1b}[0m\u{1b}[1m\u{1b}[31mit fails\u{1b}[0m\n\u{1b}[1m  why:  \
+             \u{1b}[0mso\n"
+        );
+    }
+
+    #[test]
+    fn a_syslog_line_bears_facility_severity_and_name() {
+        let mut out = Vec::new();
+        Line.format(&mut out, Severity::LOG_ERR, "x").expect("written");
+        let want = format!("<27>httpd-semguard[{}]: x", std::process::id());
+        assert_eq!(String::from_utf8(out).expect("utf-8"), want);
+    }
+}

@@ -1,0 +1,132 @@
+//! The report as one line for Nagios, Icinga and their like, by the Monitoring Plugins' guidelines:
+//! a status, words, and performance data with its thresholds.
+
+use std::io::{self, Write};
+
+use crate::decide::forecast::Forecast;
+use crate::facts::capacity::Capacity;
+use crate::facts::error::{Error, Exit};
+use crate::facts::request::Command;
+use crate::facts::row::Running;
+use crate::facts::verdict::State;
+use crate::tell::log::{count, message, unheard, warnings};
+use crate::tell::report::{FILLING, Report, Table};
+use crate::tell::text;
+
+/// The exit codes of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// All is well.
+    Ok = 0,
+    /// It is worth a look.
+    Warning = 1,
+    /// httpd would not start.
+    Critical = 2,
+    /// There is no answer.
+    Unknown = 3,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::Warning => "WARNING",
+            Status::Critical => "CRITICAL",
+            Status::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl From<Status> for std::process::ExitCode {
+    fn from(status: Status) -> Self {
+        std::process::ExitCode::from(status as u8)
+    }
+}
+
+/// What the report comes to.
+#[must_use]
+pub fn status(report: &Report) -> Status {
+    match report.exit() {
+        Exit::Unavailable => Status::Critical,
+        Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
+        Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
+        Exit::Ok => Status::Ok,
+        _ => Status::Unknown,
+    }
+}
+
+/// Writes the line.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let mut parts: Vec<String> = Vec::new();
+    let message = message(report);
+    let starts = message.is_none();
+    match message {
+        Some(message) => {
+            parts.push(message.headline);
+            parts.extend(message.why.into_iter().next());
+            // In one line, what is to be typed is set off from what it does.
+            parts.extend(message.todo.first().map(|todo| match todo.split_once("      ") {
+                Some((command, remark)) => format!("do: {command} ({remark})"),
+                None => format!("do: {todo}"),
+            }));
+        }
+        None => parts.push(text::fine(report, report.table.as_ref())),
+    }
+    parts.extend(warnings(report));
+    parts.extend(unheard(report));
+    let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
+    if report.command == Command::Check && orphans > 0 && starts {
+        parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));
+    }
+    let line = line(status(report), &parts.join("; "));
+    match &report.table {
+        Some(table) => writeln!(out, "{line} | {}", figures(report, table).join(" ")),
+        None => writeln!(out, "{line}"),
+    }
+}
+
+/// Writes the line of a run that found no answer.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_error(error: &Error, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", line(Status::Unknown, &format!("{error}; do: {}", error.hint())))
+}
+
+/// The line without figures. The first bar would begin the figures, a line break the long text.
+#[must_use]
+pub fn line(status: Status, words: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!("SEMGUARD {} - {}", status.name(), words.join(" ").replace('|', "\\u{7c}"))
+}
+
+/// "'sets'=31;409;511;0;512": value, a warning above, critical above, least, most.
+fn figures(report: &Report, table: &Table) -> Vec<String> {
+    let Capacity { limits, usage } = table.after;
+    let (surely, perhaps) = Running::returned(table.running.as_ref());
+    let (surely, perhaps) = (count(surely), count(perhaps));
+    // Above that, the forecast is a failure: it uses the same figures.
+    let (needed, returned) = match report.min_free {
+        0 => (report.need.at_least, surely + perhaps),
+        reserve => (report.need.at_most + reserve, surely),
+    };
+    let of = |name: &str, used: i64, most: i64| {
+        let critical =
+            (needed > 0).then(|| most.saturating_sub(needed).saturating_add(returned).max(0));
+        let warning = (report.need.at_most > 0).then(|| most.saturating_mul(FILLING) / 100);
+        let shown = |threshold: Option<i64>| threshold.map_or(String::new(), |t| t.to_string());
+        format!("'{name}'={used};{};{};0;{most}", shown(warning), shown(critical))
+    };
+    let tally = table.tally();
+    vec![
+        of("sets", usage.sets, limits.semmni),
+        of("semaphores", usage.semaphores, limits.semmns),
+        format!("'orphans'={};;;0", tally.of(State::Orphan)),
+        format!("'kept'={};;;0", tally.kept()),
+        format!("'free'={};;;0", table.after.room().sets),
+    ]
+}
