@@ -1,6 +1,7 @@
 //! The story of one run: look, judge, remove, count the room, try, forecast. Everything happens in
 //! the order in which it stands here.
 
+use std::path::Path;
 use std::time::Duration;
 
 use log::{Level, debug, info, log_enabled, warn};
@@ -8,11 +9,15 @@ use nix::errno::Errno;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
+use crate::act::resources;
 use crate::act::{reap, trial};
 use crate::cli::Options;
-use crate::decide::forecast::{Failure, Forecast, Need, Outlook, forecast};
+use crate::decide::demand;
+use crate::decide::forecast::{Failure, Forecast, Outlook, forecast};
 use crate::facts::capacity::Capacity;
 use crate::facts::error::{Error, strerror};
+use crate::facts::heard::Heard;
+use crate::facts::need::Need;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
 use crate::facts::row::{Fate, Judged, Running};
@@ -20,12 +25,10 @@ use crate::facts::set::SemId;
 use crate::facts::time::age;
 use crate::facts::trial::Trial;
 use crate::facts::users::{Guarded, Names};
-use crate::httpd::Answer;
-use crate::httpd::ask::{NoAnswer, Question};
+use crate::look::httpd::ask::Question;
 use crate::look::survey::{Questions, Scope, Survey};
-use crate::look::{survey, sysv, users};
+use crate::look::{httpd, survey, sysv, users};
 use crate::tell::report::{Report, Table, View};
-use crate::{httpd, resources};
 
 /// Removed sets that the log names one by one.
 const MOST_NAMED: usize = 20;
@@ -36,26 +39,11 @@ const MOST_NAMED: usize = 20;
 /// What keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
     let time = crate::look::clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?.now;
-    let answer = ask_httpd(options);
-    let (demand, no_answer) = match &answer {
-        Some(Ok(answer)) => (Some(&answer.demand), None),
-        Some(Err(no_answer)) => (None, Some(no_answer.clone())),
-        None => (None, None),
-    };
-    let (users, source) = match &answer {
-        Some(Ok(a)) => {
-            users::guarded(&options.user, a.user.as_ref().map(|u| u.1), &a.further_users)?
-        }
-        _ => users::guarded(&options.user, None, &[])?,
-    };
+    let heard = ask_httpd(options);
+    let (users, source) = users::guarded(&options.user, heard.user(), heard.further_users())?;
     let named: Vec<String> = users.iter().map(ToString::to_string).collect();
     debug!("users: {} ({source})", named.join(", "));
-    let need = match (options.need, demand, &no_answer) {
-        (Some(n), _, _) => Need::given(n),
-        (None, Some(demand), _) => Need::asked(demand),
-        (None, None, Some(_)) => Need::unheard(),
-        (None, None, None) => Need::assumed(),
-    };
+    let need = heard.need(options.need);
 
     let removes = options.command == Command::Guard && !options.dry_run;
     if removes {
@@ -65,10 +53,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         uids: users.iter().map(|u| u.uid).collect(),
         private_ipc: options.private_ipc,
         httpd: options.httpd.clone(),
-        pid_file: match &answer {
-            Some(Ok(a)) => a.pid_file.clone(),
-            _ => None,
-        },
+        pid_file: heard.pid_file().map(Path::to_path_buf),
         questions: match options.command {
             Command::List => Questions::All,
             Command::Guard if removes => Questions::Removal,
@@ -116,9 +101,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let mut prospect = None;
     if options.command != Command::List {
         trial = try_one(options, &users, &need, survey.as_ref(), after.as_ref());
-        shortage = demand.zip(users.first()).and_then(|(d, user)| resources::shortage(d, user));
+        shortage =
+            heard.demand().zip(users.first()).and_then(|(d, user)| resources::shortage(d, user));
         let running = survey.as_ref().and_then(|s| s.running.as_ref());
-        prospect = Some(match no_answer.as_ref().and_then(NoAnswer::mutex_directory) {
+        prospect = Some(match heard.mutex_directory() {
             Some(argument) => Forecast::Fails(Failure::MutexDirectory(argument)),
             None => forecast(&Outlook {
                 capacity: after.as_ref(),
@@ -159,12 +145,9 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         unread,
         need,
         min_free: options.min_free.into(),
-        demand: demand.cloned(),
-        control: match &answer {
-            Some(Ok(a)) => Some(a.control.clone()),
-            _ => None,
-        },
-        no_answer,
+        demand: heard.demand().cloned(),
+        control: heard.control().map(Path::to_path_buf),
+        no_answer: heard.no_answer().cloned(),
         shortage,
         trial,
         forecast: prospect,
@@ -176,22 +159,25 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     })
 }
 
-/// Asks httpd what it will make and whom it runs as; none: there was no reason to.
-fn ask_httpd(options: &Options) -> Option<Result<Answer, NoAnswer>> {
+/// Asks httpd what it will make and whom it runs as, where there is reason to.
+fn ask_httpd(options: &Options) -> Heard {
     let only_users = options.command == Command::List;
     if options.no_ask || (only_users && !options.user.is_empty()) {
-        return None;
+        return Heard::NotAsked;
     }
     let patience = Duration::from_secs(options.ask_timeout.into());
     let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
-    let answer = httpd::ask(&question);
-    if let Ok(a) = &answer {
+    let heard = match httpd::ask(&question, demand::depends_on_build) {
+        Ok(told) => Heard::Answered(Box::new(demand::answer(told))),
+        Err(why) => Heard::Refused(why),
+    };
+    if let Some(a) = heard.answer() {
         debug!("asked: {}", a.control.display());
         if !a.has_config {
             debug!("it could not load mod_info, so its directives are not known");
         }
     }
-    Some(answer)
+    heard
 }
 
 fn take_lock() {

@@ -10,7 +10,5 @@ pub mod cli;
 pub mod decide;
 pub mod facts;
 pub mod guard;
-pub mod httpd;
 pub mod look;
-pub mod resources;
 pub mod tell;

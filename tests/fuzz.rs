@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use checks::judge::Case;
 use httpd_semguard::facts::evidence::LastPid;
 use httpd_semguard::facts::verdict::{Reason, Verdict};
-use httpd_semguard::httpd::dump;
+use httpd_semguard::look::httpd::dump;
 
 /// How long one check may go on, and how many inputs it takes at most.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -234,7 +234,7 @@ fn a_dump_of_a_thousand_virtual_hosts_is_read_at_once() {
     text += &format!("ServerRoot: {back}");
     let began = Instant::now();
     let read = dump::parse(&text);
-    let demand = httpd_semguard::httpd::demand::demand(&read, None, &Default::default());
+    let demand = httpd_semguard::decide::demand::demand(&read, None, &Default::default());
     assert!(!demand.rows.is_empty());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -2,6 +2,7 @@
 
 pub mod output;
 pub mod reap;
+pub mod resources;
 pub mod signals;
 pub mod sysv;
 pub mod trial;

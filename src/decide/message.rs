@@ -2,23 +2,21 @@
 
 use nix::errno::Errno;
 
-use crate::decide::forecast::{Failure, Need, sets};
+use crate::decide::forecast::Failure;
 use crate::decide::kernel_sem;
 use crate::facts::capacity;
 use crate::facts::capacity::{Capacity, Limit};
 use crate::facts::error::strerror;
+use crate::facts::mutex::{Break, Demand, Mechanism};
+use crate::facts::need::{Need, sets};
 use crate::facts::printable::printable;
 use crate::facts::row::Running;
+use crate::facts::shortage::Shortage;
 use crate::facts::trial::Trial;
-use crate::httpd::demand::Demand;
-use crate::httpd::dump::Mechanism;
-use crate::resources::Shortage;
 
-/// The line that httpd 2.4 writes to its ErrorLog when it cannot make a mutex
-/// (server/util_mutex.c, AH00023).
-#[must_use]
-pub fn httpds_line(errno: Errno, mutex: &str) -> String {
-    format!("({}){}: AH00023: Couldn't create the {mutex} mutex", errno as i32, strerror(errno))
+/// A line as httpd writes it to its ErrorLog: the error, its words, and what it says of it.
+fn httpds_line(errno: Errno, line: &str) -> String {
+    format!("({}){}: {line}", errno as i32, strerror(errno))
 }
 
 /// A message in three parts, complete by itself.
@@ -87,14 +85,10 @@ impl Situation<'_> {
         }
     }
 
-    /// The mutex at which the start breaks off for want of room, and whether only after httpd has
-    /// detached.
-    fn breaks_off(&self) -> (String, bool) {
+    /// Where the start breaks off for want of room.
+    fn breaks_off(&self) -> Break {
         let (_, room) = self.room();
-        match self.demand.and_then(|d| d.breaks_off(room)) {
-            Some(b) => (b.mutex, b.detached),
-            None => ("mpm-accept".into(), false),
-        }
+        self.demand.and_then(|d| d.breaks_off(room)).unwrap_or_else(Break::of_2_4s_accept_mutex)
     }
 }
 
@@ -114,15 +108,15 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         let headline = format!("httpd may not start: {}", shortage_line(shortage));
         return Message { headline, why, todo };
     }
-    let (mutex, _) = s.breaks_off();
+    let line = s.breaks_off().line;
     if let Trial::Refused(call, errno) = s.trial {
-        let line = httpds_line(errno, &mutex);
+        let line = httpds_line(errno, &line);
         let (why, todo) = why_refused(call, errno, s);
         let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
         return Message { headline, why, todo };
     }
     if s.capacity.is_none() {
-        let line = httpds_line(Errno::ENOSYS, &mutex);
+        let line = httpds_line(Errno::ENOSYS, &line);
         let (why, todo) = why_no_sysv_ipc();
         let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
         return Message { headline, why, todo };
@@ -141,7 +135,7 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
 /// The words for a failure.
 #[must_use]
 pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
-    let (mutex, detached) = s.breaks_off();
+    let Break { line, detached, .. } = s.breaks_off();
     let headline = match (failure, failure.errno()) {
         (Failure::Resource(shortage), _) => {
             format!("httpd would not start: {}", shortage_line(shortage))
@@ -149,7 +143,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
         (Failure::MutexDirectory(argument), _) => {
             format!("httpd would not start: Invalid Mutex directory in argument {argument}")
         }
-        (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &mutex)),
+        (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &line)),
         (_, None) => {
             format!("httpd would leave less room than asked for (--min-free {})", s.min_free)
         }
@@ -176,17 +170,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
 
 /// httpd's own line for a mutex that is not a semaphore set.
 fn shortage_line(s: &Shortage) -> String {
-    let line = httpds_line(s.errno, &s.mutex);
-    match s.mechanism {
-        Mechanism::Fcntl | Mechanism::Flock => {
-            format!(
-                "{line} (file {}/{}.PID)",
-                printable(&s.path.to_string_lossy()).trim_end_matches('/'),
-                s.mutex
-            )
-        }
-        _ => line,
-    }
+    httpds_line(s.errno, &s.line)
 }
 
 fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {

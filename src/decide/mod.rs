@@ -1,6 +1,11 @@
 //! The rules: values in, values out. Pure; imports facts alone.
 
+mod counts;
+pub mod demand;
+mod demand22;
 pub mod forecast;
+mod foreign;
+pub mod hooks;
 pub mod kernel_sem;
 pub mod message;
 pub mod verdict;

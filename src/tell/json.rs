@@ -7,11 +7,14 @@ use nix::errno::Errno;
 use nix::unistd::Uid;
 use serde::{Serialize, Serializer};
 
-use crate::decide::forecast::{Failure, Forecast, NeedSource};
+use crate::decide::forecast::{Failure, Forecast};
 use crate::decide::message::Message;
 use crate::facts::capacity::{Capacity, Limit};
 use crate::facts::error::{Error, Exit};
 use crate::facts::evidence::{LastPid, Unprobed};
+use crate::facts::mutex;
+use crate::facts::mutex::Mechanism;
+use crate::facts::need::NeedSource;
 use crate::facts::printable::printable;
 use crate::facts::process::Named;
 use crate::facts::request::Command;
@@ -20,8 +23,6 @@ use crate::facts::time::{WallTime, rfc3339};
 use crate::facts::trial::Trial;
 use crate::facts::users::Source;
 use crate::facts::verdict::{Reason, State, Verdict};
-use crate::httpd::demand;
-use crate::httpd::dump::Mechanism;
 use crate::tell::log::{message, warnings, why};
 use crate::tell::report::{Report, Table};
 use crate::tell::{explain, list};
@@ -252,7 +253,7 @@ struct Mutex {
 }
 
 impl Mutex {
-    fn of(row: &demand::Row) -> Mutex {
+    fn of(row: &mutex::Row) -> Mutex {
         Mutex {
             mutex: row.mutex.clone(),
             mechanism: row.mechanism.map(Mechanism::name),
@@ -334,7 +335,7 @@ struct Shortage {
 }
 
 impl Shortage {
-    fn of(s: &crate::resources::Shortage) -> Shortage {
+    fn of(s: &crate::facts::shortage::Shortage) -> Shortage {
         Shortage {
             mutex: s.mutex.clone(),
             mechanism: s.mechanism.name(),

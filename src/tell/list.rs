@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use anstyle::Style;
 use nix::unistd::Pid;
 
-use crate::decide::forecast::sets;
 use crate::facts::evidence::{LastPid, Lock};
+use crate::facts::need::sets;
 use crate::facts::request::SortKey;
 use crate::facts::row::Judged;
 use crate::facts::time::age;

@@ -3,15 +3,16 @@
 
 use log::Level;
 
-use crate::decide::forecast::{Failure, Forecast, sets};
+use crate::decide::forecast::{Failure, Forecast};
 use crate::decide::message;
 use crate::decide::message::{Message, Situation};
+use crate::facts::mutex::Mechanism;
+use crate::facts::mutex::Row;
+use crate::facts::need::sets;
 use crate::facts::request::Command;
 use crate::facts::row::{Holder, Judged};
 use crate::facts::trial::Trial;
 use crate::facts::verdict::{Reason, Verdict};
-use crate::httpd::demand::Row;
-use crate::httpd::dump::Mechanism;
 use crate::tell::report::{Filling, Report, Table};
 
 /// How many owners are named of those who hold the table.

@@ -6,21 +6,22 @@ use std::path::PathBuf;
 
 use nix::unistd::Uid;
 
-use crate::decide::forecast::{Forecast, Need};
+use crate::decide::forecast::Forecast;
 use crate::decide::kernel_sem::{Oddity, oddity};
 use crate::decide::verdict::World;
 use crate::facts::capacity::Capacity;
 use crate::facts::error::{Error, Exit};
+use crate::facts::heard::NoAnswer;
+use crate::facts::mutex::Demand;
+use crate::facts::need::Need;
 use crate::facts::request::{Command, Format, SortKey};
 use crate::facts::row::{Fate, Holder, Judged, Running};
 use crate::facts::set::SemId;
+use crate::facts::shortage::Shortage;
 use crate::facts::time::WallTime;
 use crate::facts::trial::Trial;
 use crate::facts::users::{Guarded, Names, Source};
 use crate::facts::verdict::{Reason, State, Verdict};
-use crate::httpd::ask::NoAnswer;
-use crate::httpd::demand::Demand;
-use crate::resources::Shortage;
 use crate::tell::screen::Screen;
 use crate::tell::{json, nagios, prometheus, text};
 

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::decide::forecast::{Forecast, NeedSource, sets};
+use crate::decide::forecast::Forecast;
 use crate::facts::capacity::Capacity;
+use crate::facts::need::{NeedSource, sets};
 use crate::facts::request::Command;
 use crate::facts::row::Fate;
 use crate::tell::log::count;

@@ -12,14 +12,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use httpd_semguard::decide::demand;
 use httpd_semguard::decide::kernel_sem::{self, Oddity};
+use httpd_semguard::facts::build::Build;
 use httpd_semguard::facts::capacity::{Capacity, IPCMNI, Limit, Limits, Usage};
+use httpd_semguard::facts::dump::{Directive, Dump, Host, words as words_of};
+use httpd_semguard::facts::heard::NoAnswer;
+use httpd_semguard::facts::mutex::{Demand, Mechanism};
 use httpd_semguard::facts::printable::printable;
 use httpd_semguard::facts::time::BootTicks;
-use httpd_semguard::httpd::ask::NoAnswer;
-use httpd_semguard::httpd::demand::{Demand, Host};
-use httpd_semguard::httpd::dump::{Build, Directive, Dump, Mechanism};
-use httpd_semguard::httpd::{demand, dump};
+use httpd_semguard::look::httpd::dump;
 use httpd_semguard::look::processes;
 
 /// A check: it panics where the promise is broken.
@@ -147,7 +149,7 @@ pub fn complaint(data: &[u8]) {
 /// The words of a directive's arguments: those that were quoted come back as they were.
 pub fn words(data: &[u8]) {
     let text = text(data);
-    for word in dump::words(&text) {
+    for word in words_of(&text) {
         assert!(word.len() <= text.len());
     }
     for quote in ['"', '\''] {
@@ -159,12 +161,12 @@ pub fn words(data: &[u8]) {
             quoted.push(c);
         }
         quoted.push(quote);
-        assert_eq!(dump::words(&quoted), [text.as_str()]);
-        assert_eq!(dump::words(&format!(" a\t{quoted} b")), ["a", &text, "b"]);
+        assert_eq!(words_of(&quoted), [text.as_str()]);
+        assert_eq!(words_of(&format!(" a\t{quoted} b")), ["a", &text, "b"]);
     }
     let plain: Vec<&str> = text.split_whitespace().collect();
     if !text.contains(['"', '\'']) {
-        assert_eq!(dump::words(&text), plain);
+        assert_eq!(words_of(&text), plain);
     }
 }
 
@@ -259,7 +261,7 @@ fn assert_is_sound(demand: &Demand) {
 fn host(dump: &Dump, bytes: &mut Bytes) -> Host {
     let mut addresses = HashMap::new();
     let cores = u32::from(bytes.u8());
-    for name in demand::listen_names(dump) {
+    for name in dump.listen_names() {
         if bytes.bool() {
             let of = |n: u8| std::net::IpAddr::from([127, 0, 0, n]);
             addresses.insert(name, (0..bytes.u8() % 4).map(of).collect());

@@ -340,7 +340,7 @@ proptest! {
 #[test]
 fn no_format_denies_another_of_what_can_be_said() {
     for (_, report) in samples::forecasts() {
-        if report.need.source == httpd_semguard::decide::forecast::NeedSource::Asked {
+        if report.need.source == httpd_semguard::facts::need::NeedSource::Asked {
             // Two owners, as the random ones have.
             let users =
                 vec![guarded(samples::WWW, "www-data"), guarded(samples::POSTGRES, "postgres")];

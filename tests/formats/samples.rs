@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 
-use httpd_semguard::decide::forecast::{Failure, Forecast, Need, NeedSource};
+use httpd_semguard::decide::forecast::{Failure, Forecast};
 use httpd_semguard::decide::verdict::World;
 use httpd_semguard::facts::capacity::{Capacity, Limit, Limits, Usage};
 use httpd_semguard::facts::error::Error;
 use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe};
+use httpd_semguard::facts::heard::NoAnswer;
+use httpd_semguard::facts::mutex::Mechanism;
+use httpd_semguard::facts::mutex::{Demand, Passes, Row, Words};
+use httpd_semguard::facts::need::{Need, NeedSource};
 use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
 use httpd_semguard::facts::request::{Command, SortKey};
 use httpd_semguard::facts::row::{Fate, Holder, Judged, Running};
 use httpd_semguard::facts::set::{SemId, SemSet};
+use httpd_semguard::facts::shortage::Shortage;
 use httpd_semguard::facts::time::{Clock, WallTime};
 use httpd_semguard::facts::trial::Trial;
 use httpd_semguard::facts::users::{Guarded, Source};
 use httpd_semguard::facts::verdict::{Doubt, Mismatch, Reason, Verdict};
-use httpd_semguard::httpd::ask::NoAnswer;
-use httpd_semguard::httpd::demand::{Demand, Row};
-use httpd_semguard::httpd::dump::Mechanism;
-use httpd_semguard::resources::Shortage;
 use httpd_semguard::tell::report::{Report, Table, View};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
@@ -108,7 +109,9 @@ pub(crate) fn table(judged: Vec<Judged>) -> Table {
 
 fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: &str) -> Row {
     let dir = String::new();
-    Row { mutex: mutex.into(), mechanism, dir, least, most, cause: cause.into() }
+    let passes = if mutex == "wsgi" { Passes::Second } else { Passes::Both };
+    let words = Words::Ah00023;
+    Row { mutex: mutex.into(), mechanism, dir, least, most, cause: cause.into(), passes, words }
 }
 
 pub(crate) fn demand() -> Demand {
@@ -203,6 +206,12 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
     };
     let shortage = |mechanism, path: &str, errno, certain| Shortage {
         mutex: "proxy".into(),
+        line: match mechanism {
+            Mechanism::Fcntl | Mechanism::Flock => {
+                format!("AH00023: Couldn't create the proxy mutex (file {path}/proxy.PID)")
+            }
+            _ => "AH00023: Couldn't create the proxy mutex".into(),
+        },
         mechanism,
         path: PathBuf::from(path),
         errno,

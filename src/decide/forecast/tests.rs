@@ -6,11 +6,12 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::forecast::{Failure, Forecast, Need, NeedSource, Outlook};
+use crate::decide::forecast::{Failure, Forecast, Outlook};
 use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
+use crate::facts::mutex::Mechanism;
+use crate::facts::need::{Need, NeedSource};
+use crate::facts::shortage::Shortage;
 use crate::facts::trial::Trial;
-use crate::httpd::dump::Mechanism;
-use crate::resources::Shortage;
 
 pub(crate) fn capacity(semmni: i64, sets: i64) -> Capacity {
     Capacity {
@@ -41,6 +42,7 @@ fn of(room: i64, least: i64, most: i64) -> Forecast {
 pub(crate) fn lacking(certain: bool) -> Shortage {
     Shortage {
         mutex: "proxy".into(),
+        line: "AH00023: Couldn't create the proxy mutex (file /run/locks/proxy.PID)".into(),
         mechanism: Mechanism::Fcntl,
         path: PathBuf::from("/run/locks"),
         errno: Errno::ENOSPC,

@@ -3,13 +3,13 @@
 use nix::errno::Errno;
 
 use super::*;
+use crate::decide::forecast::Failure;
 use crate::decide::forecast::tests::{capacity, lacking, need};
-use crate::decide::forecast::{Failure, Need};
 use crate::decide::message::Situation;
 use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
+use crate::facts::mutex::{Demand, Mechanism, Passes, Row, Words};
+use crate::facts::need::Need;
 use crate::facts::trial::Trial;
-use crate::httpd::demand::{Demand, Row};
-use crate::httpd::dump::Mechanism;
 
 fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
     Situation {
@@ -68,6 +68,8 @@ fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
         least: 1,
         most: 1,
         cause: "a module".into(),
+        passes: if mutex == "proxy" { Passes::Both } else { Passes::Second },
+        words: Words::Ah00023,
     };
     let demand = Demand { rows: vec![row("proxy"), row("watchdog-callback")] };
     let (table, two) = (capacity(10, 9), need(2, 2));
@@ -90,6 +92,8 @@ fn a_start_at_risk_names_the_mutexes_in_doubt() {
         least: 0,
         most: 2,
         cause: "WSGIDaemonProcess with several processes".into(),
+        passes: Passes::Second,
+        words: Words::Ah00023,
     };
     let demand = Demand { rows: vec![row] };
     let (table, some) = (capacity(10, 9), need(0, 2));

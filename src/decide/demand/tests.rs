@@ -2,8 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::dump::{self, Mutex};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use super::*;
+use crate::facts::dump::Mutex;
+use crate::facts::mutex::Words;
+use crate::look::httpd::dump;
 
 fn recorded(name: &str) -> Dump {
     let path = format!("{}/tests/dumps/{name}.txt", env!("CARGO_MANIFEST_DIR"));
@@ -17,7 +22,7 @@ fn host() -> Host {
 
 fn debian() -> Build {
     Build {
-        version: Some((2, 4, 71)),
+        version: Some(Version(2, 4, 71)),
         default: Some(Mechanism::Pthread),
         unserialized_single_listen: true,
         ..Build::default()
@@ -77,6 +82,18 @@ fn the_users_of_daemon_groups_and_of_itk_are_named() {
 }
 
 #[test]
+fn the_user_of_2_2_is_the_last_one_outside_of_virtual_hosts() {
+    let of = |config: &str| {
+        let mut dump = configured(&["mpm_prefork"], &[], config);
+        dump.user = None;
+        further_users(&dump)
+    };
+    let host = "<VirtualHost *>\nUser no\n</VirtualHost>";
+    assert_eq!(of(&format!("User a\nUser \"apache\"\n{host}")), ["apache"]);
+    assert!(of("User ${APACHE_RUN_USER}").is_empty(), "a variable that is set elsewhere");
+}
+
+#[test]
 fn without_directives_what_depends_on_them_is_in_doubt() {
     let mut dump = recorded("all-own-modules");
     (dump.directives, dump.has_config) = (Vec::new(), false);
@@ -88,8 +105,44 @@ fn without_directives_what_depends_on_them_is_in_doubt() {
 fn the_build_is_asked_only_where_it_matters() {
     assert!(!depends_on_build(&recorded("debian-default"), &host()));
     assert!(!depends_on_build(&recorded("prefork-sysvsem-2listen"), &host()));
-    assert!(!depends_on_build(&recorded("all-own-modules"), &host()));
+    // The order of many depends on the version.
+    assert!(depends_on_build(&recorded("all-own-modules"), &host()));
     assert!(depends_on_build(&recorded("third-party"), &host()));
+}
+
+/// Versions, where the row is another one in an older httpd.
+#[test]
+fn a_row_is_that_of_the_version_and_in_doubt_where_nobody_knows_it() {
+    let of = |module: &str, mutex: &str, config: &str, version: Option<Version>| {
+        let build = Build { version, ..older() };
+        demand(&configured(&[module], &[mutex], config), Some(&build), &host()).sets()
+    };
+    let v = |patch| Some(Version(2, 4, patch));
+    for (module, mutex, config, change) in [
+        ("mpm_prefork", "mpm-accept", "Listen 80", 16),
+        ("mpm_worker", "mpm-accept", "Listen 80", 16),
+        ("rewrite", "rewrite-map", "RewriteMap m txt:/x", 37),
+    ] {
+        assert_eq!(of(module, mutex, config, v(change)), (1, 1), "{mutex} up to {change}");
+        assert_eq!(of(module, mutex, config, v(change + 1)), (0, 0), "{mutex} after {change}");
+        assert_eq!(of(module, mutex, config, None), (0, 1), "{mutex} of no known version");
+    }
+    // A version that nobody has seen yet is taken as the newest.
+    assert_eq!(of("rewrite", "rewrite-map", "", Some(Version(2, 6, 0))), (0, 0));
+}
+
+#[test]
+fn a_balancer_of_the_same_name_counts_twice_up_to_2_4_29_and_inheritance_came_with_2_4_5() {
+    let of = |patch: u32, more: &str| {
+        let build = Build { version: Some(Version(2, 4, patch)), ..older() };
+        let member = "BalancerMember balancer://a http://x\n";
+        let config = format!("{member}<VirtualHost *:80>\n{member}{more}</VirtualHost>");
+        let dump = configured(&["proxy_balancer"], &["proxy-balancer-shm"], &config);
+        demand(&dump, Some(&build), &host()).sets()
+    };
+    assert_eq!((of(29, ""), of(30, "")), ((3, 3), (2, 2)));
+    let off = "BalancerInherit off\nProxyPassInherit off\n";
+    assert_eq!((of(4, off), of(5, off)), ((3, 3), (2, 2)));
 }
 
 // Row by row, on configurations written here.
@@ -157,15 +210,15 @@ fn the_wildcards_of_both_families_are_one_listener_unless_the_build_splits_them(
 }
 
 #[test]
-fn a_name_that_resolves_to_two_addresses_may_be_two_listeners() {
+fn a_name_that_resolves_to_two_addresses_is_two_listeners() {
     let dump = configured(&["mpm_prefork"], &["mpm-accept"], "Listen www.example.com:80");
-    assert_eq!(listen_names(&dump).into_iter().collect::<Vec<_>>(), ["www.example.com"]);
+    assert_eq!(dump.listen_names().into_iter().collect::<Vec<_>>(), ["www.example.com"]);
     let of = |addresses: Vec<IpAddr>| {
         let addresses = HashMap::from([("www.example.com".to_owned(), addresses)]);
         demand(&dump, Some(&debian()), &Host { cores: 2, addresses }).sets()
     };
     assert_eq!(of(vec![[1, 2, 3, 4].into()]), (0, 0));
-    assert_eq!(of(vec![[1, 2, 3, 4].into(), [1, 2, 3, 5].into()]), (0, 1));
+    assert_eq!(of(vec![[1, 2, 3, 4].into(), [1, 2, 3, 5].into()]), (1, 1));
     // Not resolved here, so not known.
     assert_eq!(demand(&dump, Some(&debian()), &host()).sets(), (0, 1));
 }
@@ -209,8 +262,25 @@ fn stapling_needs_a_server_that_speaks_tls_and_staples() {
     ] {
         assert_eq!(sets(&["ssl"], &types, &config), (want, want), "{config}");
     }
-    let perhaps = format!("{store}SSLUseStapling on\nListen 443 https\n{}", host("ServerName x"));
-    assert_eq!(sets(&["ssl"], &types, &perhaps), (0, 2));
+    let perhaps = |more| {
+        format!("{store}SSLUseStapling on\nListen 443 https\n{}{more}", host("ServerName x"))
+    };
+    assert_eq!(sets(&["ssl"], &types, &perhaps("SSLCertificateFile /c")), (0, 2));
+    // From 2.4.34 on, nobody speaks TLS without a certificate because of a listener alone.
+    assert_eq!(sets(&["ssl"], &types, &perhaps("")), (0, 0));
+    let of = |patch, config: &str| {
+        let build = Build { version: Some(Version(2, 4, patch)), ..older() };
+        demand(&configured(&["ssl"], &types[..1], config), Some(&build), &Host::default()).sets()
+    };
+    assert_eq!(of(33, &perhaps("")), (0, 1));
+    let optional = format!("{store}SSLUseStapling on\n{}", host("SSLEngine optional"));
+    assert_eq!(of(6, &optional), (1, 1));
+    // Up to 2.4.9 the listener counted more than SSLEngine.
+    let off = format!("{store}Listen 443\n{}", host("SSLEngine off\nSSLUseStapling on"));
+    assert_eq!((of(9, &off), of(10, &off)), ((0, 1), (0, 0)));
+    // Up to 2.4.15 there was one around any cache.
+    let safe = format!("SSLStaplingCache memcache:h\nSSLUseStapling on\n{on}");
+    assert_eq!((of(15, &safe), of(16, &safe)), ((1, 1), (0, 0)));
 }
 
 #[test]
@@ -370,6 +440,12 @@ fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_tol
         least: 1,
         most: 1,
         cause: String::new(),
+        passes: match mutex {
+            "mpm-accept" => Passes::Both,
+            "ssl-cache" => Passes::Kept,
+            _ => Passes::Second,
+        },
+        words: Words::Ah00023,
     };
     let demand = Demand { rows: vec![of("mpm-accept"), of("ssl-cache"), of("ldap-cache")] };
     let breaks = |room| demand.breaks_off(room).map(|b| (b.mutex, b.detached));

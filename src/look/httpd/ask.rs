@@ -2,7 +2,6 @@
 //! size. Touches the control program; understands nothing of what it prints.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -17,11 +16,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::facts::heard::{MOST_SAID, NoAnswer};
 use crate::facts::printable::printable;
 use crate::look::clock;
-
-/// The most that httpd may print: a thousand virtual hosts take some megabytes.
-const MOST_BYTES: usize = 32 << 20;
 
 /// How long a killed child may take to die.
 const GRACE: Duration = Duration::from_secs(2);
@@ -45,58 +42,6 @@ impl Question {
     pub fn new(httpd: Option<PathBuf>, args: Vec<OsString>, patience: Duration) -> Question {
         Question { httpd, args, patience, deadline: Instant::now() + patience }
     }
-}
-
-/// Why httpd gave no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// None of the usual control programs is here.
-    NotFound,
-    /// The control program is not an absolute path.
-    NotAbsolute(PathBuf),
-    /// The control program cannot be run.
-    NotRun(PathBuf, String),
-    /// It took longer than it may.
-    TimedOut(PathBuf, Duration),
-    /// It printed more than it may.
-    TooMuch(PathBuf),
-    /// It ended badly, and said this.
-    Refused(PathBuf, String),
-    /// It answered with something that is not the answer.
-    Garbage(PathBuf),
-}
-
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NoAnswer::NotFound => f.write_str("no httpd was found to ask (see --httpd)"),
-            NoAnswer::NotAbsolute(p) => write!(f, "--httpd {} is not an absolute path", show(p)),
-            NoAnswer::NotRun(p, e) => write!(f, "{} cannot be run: {e}", show(p)),
-            NoAnswer::TimedOut(p, t) => {
-                write!(f, "{} did not answer within {} s", show(p), t.as_secs())
-            }
-            NoAnswer::TooMuch(p) => {
-                write!(f, "{} printed more than {} MiB", show(p), MOST_BYTES >> 20)
-            }
-            NoAnswer::Refused(p, said) => write!(f, "{} says: {said}", show(p)),
-            NoAnswer::Garbage(p) => write!(f, "{} does not answer as httpd does", show(p)),
-        }
-    }
-}
-
-impl NoAnswer {
-    /// The argument of a `Mutex` directive whose directory httpd refuses (server/util_mutex.c):
-    /// the one complaint about a configuration that is about a lock.
-    #[must_use]
-    pub fn mutex_directory(&self) -> Option<String> {
-        let NoAnswer::Refused(_, said) = self else { return None };
-        let (_, rest) = said.split_once("Invalid Mutex directory in argument ")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    }
-}
-
-fn show(path: &Path) -> String {
-    printable(&path.to_string_lossy())
 }
 
 /// The control program to ask: the one named; else Debian's, which reads envvars; else httpd
@@ -276,7 +221,7 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
             heard.said.err.extend_from_slice(&buffer[..n]);
             (err_open, idle) = (n > 0, false);
         }
-        if heard.said.out.len() + heard.said.err.len() > MOST_BYTES {
+        if heard.said.out.len() + heard.said.err.len() > MOST_SAID {
             heard.too_much = true;
             return Ok(heard);
         }

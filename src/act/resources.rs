@@ -15,9 +15,9 @@ use nix::libc;
 use nix::unistd::{Gid, getgrouplist};
 
 use crate::act::signals;
+use crate::facts::mutex::{Demand, Mechanism, Row};
+use crate::facts::shortage::Shortage;
 use crate::facts::users::Guarded;
-use crate::httpd::demand::{Demand, Row};
-use crate::httpd::dump::Mechanism;
 
 /// The most mutexes of one kind that are tried at once; nobody has more.
 const MOST_TRIED: u32 = 256;
@@ -30,25 +30,6 @@ const LEARN_NOTHING: [Errno; 4] = [Errno::EMFILE, Errno::ENFILE, Errno::EINTR, E
 
 /// Where POSIX semaphores live (sem_overview(7)).
 const SHM: &str = "/dev/shm";
-
-/// A mutex that cannot be made for want of something other than a semaphore set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortage {
-    /// The mutex type that will meet it first.
-    pub mutex: String,
-    /// How it would be made.
-    pub mechanism: Mechanism,
-    /// The directory or device that fails.
-    pub path: PathBuf,
-    /// The error that httpd will get.
-    pub errno: Errno,
-    /// How many of them could be made.
-    pub made: u32,
-    /// How many are needed.
-    pub needed: u32,
-    /// Whether httpd surely needs so many.
-    pub certain: bool,
-}
 
 /// Tries what the demand needs beside semaphore sets, for a httpd whose workers run as `user`. The
 /// first shortage that is certain, else the first one.
@@ -71,6 +52,7 @@ fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
     let row = demand.rows.iter().filter(flock).find(|row| !may_enter(Path::new(&row.dir), user))?;
     Some(Shortage {
         mutex: row.mutex.clone(),
+        line: row.line(),
         mechanism: Mechanism::Flock,
         path: PathBuf::from(&row.dir),
         errno: Errno::EACCES,
@@ -163,6 +145,7 @@ fn try_group(
     })?;
     Some(Shortage {
         mutex: first.mutex.clone(),
+        line: first.line(),
         mechanism,
         path: place.to_owned(),
         errno: Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
@@ -222,6 +205,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::facts::mutex::{Passes, Words};
 
     fn row(mechanism: Mechanism, dir: &str, least: u32, most: u32) -> Row {
         Row {
@@ -231,6 +215,8 @@ mod tests {
             least,
             most,
             cause: String::new(),
+            passes: Passes::Second,
+            words: Words::Ah00023,
         }
     }
 

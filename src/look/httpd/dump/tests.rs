@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::facts::dump::words;
 
 /// A recorded dump; bytes that are not UTF-8 come through httpd as they are.
 pub(crate) fn recorded(name: &str) -> String {
@@ -113,7 +114,7 @@ fn quoted_arguments_are_one_word() {
 #[test]
 fn the_build_tells_default_mechanism_version_and_single_listen() {
     let build = build(&recorded("build"));
-    assert_eq!(build.version, Some((2, 4, 71)));
+    assert_eq!(build.version, Some(Version(2, 4, 71)));
     assert_eq!(build.default, Some(Mechanism::Pthread));
     assert!(build.unserialized_single_listen && !build.splits_wildcard);
     assert_eq!(build.root.as_deref(), Some("/etc/apache2"));
@@ -122,7 +123,7 @@ fn the_build_tells_default_mechanism_version_and_single_listen() {
         "Server version: Apache/2.2.15 (Unix)\n -D APR_HAVE_IPV6 (IPv4-mapped addresses disabled)\n \
          -D APR_USE_SYSVSEM_SERIALIZE\n -D APR_USE_PTHREAD_SERIALIZE\n",
     );
-    assert_eq!(old.version, Some((2, 2, 15)));
+    assert_eq!(old.version, Some(Version(2, 2, 15)));
     assert_eq!(old.default, Some(Mechanism::SysVSem));
     assert!(!old.unserialized_single_listen && old.splits_wildcard);
 }

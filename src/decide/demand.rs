@@ -1,0 +1,213 @@
+//! Which cross-process mutexes httpd will make, how many and by which mechanism: what it says of
+//! itself against the table of kinds. Pure. The peak during a start is the final number, because the
+//! first pass frees its mutexes before the second makes its own.
+
+use super::counts::count;
+use super::demand22;
+use super::foreign;
+use super::hooks;
+use crate::facts::build::{Build, Version};
+use crate::facts::dump::{Dump, Host, Setting};
+use crate::facts::heard::{Answer, Told};
+use crate::facts::kinds::{self, Kind};
+use crate::facts::mutex::{Demand, Mechanism, Moment, Passes, Row, Words};
+
+/// All that a count is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) dump: &'a Dump,
+    pub(super) build: Option<&'a Build>,
+    pub(super) host: &'a Host,
+}
+
+impl Case<'_> {
+    /// httpd's version.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.build.and_then(|b| b.version)
+    }
+}
+
+/// How many of one type, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Count {
+    pub(super) least: u32,
+    pub(super) most: u32,
+    pub(super) cause: String,
+}
+
+pub(super) fn exactly(n: u32, cause: impl Into<String>) -> Count {
+    Count { least: n, most: n, cause: cause.into() }
+}
+
+pub(super) fn up_to(n: u32, cause: impl Into<String>) -> Count {
+    Count { least: 0, most: n, cause: cause.into() }
+}
+
+/// What an httpd's words come to.
+#[must_use]
+pub fn answer(told: Told) -> Answer {
+    let Told { control, dump, build, host } = told;
+    let demand = demand(&dump, build.as_ref(), &host);
+    Answer {
+        demand,
+        further_users: further_users(&dump),
+        pid_file: dump.pid_file(),
+        user: dump.user,
+        has_config: dump.has_config,
+        control,
+    }
+}
+
+/// The mutexes that httpd will make.
+#[must_use]
+pub fn demand(dump: &Dump, build: Option<&Build>, host: &Host) -> Demand {
+    let case = Case { dump, build, host };
+    let order = hooks::order(&dump.modules, case.version());
+    let mut rows = match case.version() {
+        Some(version) if version.is_22() => demand22::rows(&case),
+        _ => registered(&case),
+    };
+    rows.sort_by_key(|(place, _)| place.of(&order));
+    let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    rows.extend(foreign::rows(&case));
+    rows.retain(|r| r.most > 0 && r.mechanism != Some(Mechanism::None));
+    Demand { rows }
+}
+
+/// Whether the answer depends on how httpd was built (`-V`).
+#[must_use]
+pub fn depends_on_build(dump: &Dump, host: &Host) -> bool {
+    let unknown = demand(dump, None, host);
+    // Their order, too, which decides at which of them a start breaks off.
+    let sets = unknown.by(Mechanism::SysVSem).count();
+    sets > 1 || unknown.rows.iter().any(|r| r.mechanism.is_none() || r.least != r.most)
+}
+
+/// When a mutex is made, in which module and in which place of it.
+pub(super) struct Place {
+    moment: Moment,
+    module: &'static str,
+    within: usize,
+}
+
+impl Place {
+    pub(super) fn new(kind: &Kind, module: &'static str) -> Place {
+        let within = kinds::KINDS.iter().position(|k| k.mutex == kind.mutex).unwrap_or(0);
+        Place { moment: kind.moment, module, within }
+    }
+
+    fn of(&self, order: &[&str]) -> (Moment, usize, usize) {
+        let hook = order.iter().position(|m| *m == self.module).unwrap_or(usize::MAX);
+        (self.moment, hook, self.within)
+    }
+}
+
+/// The mutex types that modules register (server/util_mutex.c, `ap_mutex_register`).
+fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
+    let dump = case.dump;
+    let default = setting(dump, "default");
+    let mut types: Vec<&str> = dump.mutexes.iter().map(|m| m.name.as_str()).collect();
+    types.retain(|t| *t != "default");
+    // As they are printed they come from a hash.
+    types.sort_unstable();
+    let row = |name: &str| {
+        let (mechanism, dir) = resolve(setting(dump, name), default, compiled(case));
+        let kinds = kinds::named(name, case.version());
+        let (passes, place) = match kinds.last() {
+            Some(kind) => (kind.passes, Place::new(kind, module(dump, kind))),
+            None => (
+                Passes::Second,
+                Place { moment: Moment::PostConfig, module: "", within: usize::MAX },
+            ),
+        };
+        let count = widest(kinds.iter().map(|kind| counted(kind, case)))
+            .unwrap_or_else(|| up_to(1, format!("the mutex type {name}, which is not known here")));
+        let row = Row {
+            mutex: name.to_owned(),
+            mechanism,
+            dir,
+            least: count.least,
+            most: count.most,
+            cause: count.cause,
+            passes,
+            words: Words::Ah00023,
+        };
+        (place, row)
+    };
+    types.into_iter().map(row).collect()
+}
+
+/// The module, of those that make this kind, that is loaded.
+fn module(dump: &Dump, kind: &Kind) -> &'static str {
+    kind.modules.iter().copied().find(|m| dump.has_module(m)).unwrap_or_default()
+}
+
+/// How many of a kind. An MPM that is not known may, as those that are, make none or some.
+fn counted(kind: &Kind, case: &Case<'_>) -> Count {
+    let found = module(case.dump, kind);
+    if !found.is_empty() || kind.modules.iter().all(|m| !m.starts_with("mpm_")) {
+        return count(kind.rule, if found.is_empty() { kind.modules[0] } else { found }, case);
+    }
+    match case.dump.modules.iter().find(|m| m.starts_with("mpm_") && !m.ends_with("itk")) {
+        Some(mpm) if mpm == "mpm_event" => exactly(0, mpm.as_str()),
+        mpm => {
+            let mpm = mpm.map_or("an unknown MPM", String::as_str);
+            let known = count(kind.rule, mpm, case);
+            up_to(known.most.max(1), mpm)
+        }
+    }
+}
+
+/// What holds for all of them.
+fn widest(counts: impl Iterator<Item = Count>) -> Option<Count> {
+    counts.reduce(|a, b| Count {
+        least: a.least.min(b.least),
+        most: a.most.max(b.most),
+        cause: if b.most >= a.most { b.cause } else { a.cause },
+    })
+}
+
+/// The mechanism that APR was built to use by default.
+pub(super) fn compiled(case: &Case<'_>) -> Option<Mechanism> {
+    case.build.and_then(|b| b.default)
+}
+
+fn setting<'d>(dump: &'d Dump, name: &str) -> Option<&'d Setting> {
+    dump.mutexes.iter().find(|m| m.name == name).map(|m| &m.setting)
+}
+
+/// A type's own line wins over `Mutex default`, which wins over what was compiled in.
+fn resolve(
+    own: Option<&Setting>,
+    default: Option<&Setting>,
+    compiled: Option<Mechanism>,
+) -> (Option<Mechanism>, String) {
+    let effective = match own {
+        Some(Setting::UsingDefaults) | None => default,
+        own => own,
+    };
+    match effective {
+        Some(Setting::Set { mechanism, dir }) => (*mechanism, dir.clone()),
+        Some(Setting::Default { dir }) => (compiled, dir.clone()),
+        Some(Setting::UsingDefaults) | None => (compiled, String::new()),
+    }
+}
+
+/// The users, beside the one that it says workers run as, to whom httpd gives mutexes: of mod_wsgi's
+/// daemon groups and of mpm-itk. Names, or "#" and a number.
+#[must_use]
+pub fn further_users(dump: &Dump) -> Vec<String> {
+    let wsgi = dump.all("WSGIDaemonProcess").flat_map(|(_, d)| {
+        let words = d.words();
+        words.iter().filter_map(|w| w.strip_prefix("user=").map(str::to_owned)).collect::<Vec<_>>()
+    });
+    let itk = dump.all("AssignUserID").filter_map(|(_, d)| d.words().into_iter().next());
+    // httpd 2.2 does not say who its user is in the end.
+    let own = dump.last_global("User").filter(|_| dump.user.is_none());
+    // A variable of the control program's own environment is not known here.
+    let own = own.and_then(|d| d.words().into_iter().next()).filter(|u| !u.contains("${"));
+    own.into_iter().chain(wsgi).chain(itk).collect()
+}
+
+#[cfg(test)]
+mod tests;

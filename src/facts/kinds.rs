@@ -1,0 +1,166 @@
+//! The one table of mutex kinds: which module makes which mutex, from and up to which httpd, how
+//! many, and when. Read in httpd's own sources at the tags of its releases, and held against recorded
+//! starts (tests/recorded.rs). docs/mutexes.md is made from it.
+
+use super::build::Version;
+use super::mutex::{Moment, Passes};
+
+/// How many mutexes of a kind there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// So many, as soon as the module is loaded.
+    Loaded(u32),
+    /// One per listen bucket, where there is more than one listener (server/listen.c).
+    Listeners,
+    /// One for any SSLSessionCache that is not safe by itself.
+    SessionCache,
+    /// One for SSLUseStapling on a server that speaks TLS, around any cache.
+    Stapling,
+    /// The same, around a cache that is not safe by itself.
+    StaplingCache,
+    /// One for a RewriteMap that a program answers.
+    RewriteProgram,
+    /// One per balancer. A virtual host with a proxy configuration of its own has the main
+    /// server's again: each beside one of its own of the same name (`merged`: only once), unless
+    /// it inherits nothing (`inherit`: the directives for that exist).
+    Balancers {
+        /// BalancerInherit and ProxyPassInherit exist.
+        inherit: bool,
+        /// A balancer of the same name is one.
+        merged: bool,
+    },
+    /// One per singleton watchdog that is in use.
+    Watchdogs,
+    /// One for AuthnCacheEnable or AuthnCacheProvideFor.
+    AuthnCache,
+    /// One for any CacheSocache that is not safe by itself.
+    CacheSocache,
+    /// One for any TLSSessionCache that is not safe by itself.
+    TlsCache,
+    /// One, unless LDAPSharedCacheSize is 0 (httpd 2.2).
+    LdapCache,
+    /// One, unless SSLMutex says none (httpd 2.2).
+    SslMutex,
+    /// One for RewriteLock (httpd 2.2).
+    RewriteLock,
+}
+
+/// One kind, in the versions that have it so.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name, as `Mutex` and AH00023 have it; for 2.2, the directive that sets it.
+    pub mutex: &'static str,
+    /// The modules any of which makes it, as DUMP_MODULES has them, without "_module".
+    pub modules: &'static [&'static str],
+    /// From this version on.
+    pub from: Version,
+    /// Up to and with this one; none: to the newest that is known.
+    pub until: Option<Version>,
+    /// In which of the two passes.
+    pub passes: Passes,
+    /// At what moment of it.
+    pub moment: Moment,
+    /// How many.
+    pub rule: Rule,
+}
+
+impl Kind {
+    /// Whether this version has it so.
+    #[must_use]
+    pub fn is_of(&self, version: Version) -> bool {
+        self.from <= version && self.until.is_none_or(|until| version <= until)
+    }
+}
+
+/// The kinds with this name in this version; all of them where the version is not known, or is
+/// one that should not have it.
+#[must_use]
+pub fn named(mutex: &str, version: Option<Version>) -> Vec<&'static Kind> {
+    let all: Vec<&Kind> = KINDS.iter().filter(|k| k.mutex == mutex).collect();
+    let exact: Vec<&Kind> =
+        all.iter().copied().filter(|k| version.is_some_and(|v| k.is_of(v))).collect();
+    if exact.is_empty() { all } else { exact }
+}
+
+/// The lock around accept() of httpd 2.2, by the directive that sets it.
+pub const ACCEPT_LOCK: &str = "AcceptMutex";
+
+const V22: Version = Version(2, 2, 0);
+const V22_LAST: Option<Version> = Some(Version(2, 2, u32::MAX));
+const V24: Version = Version(2, 4, 0);
+
+const fn until(patch: u32) -> Option<Version> {
+    Some(Version(2, 4, patch))
+}
+
+const fn since(patch: u32) -> Version {
+    Version(2, 4, patch)
+}
+
+const fn kind(
+    mutex: &'static str,
+    modules: &'static [&'static str],
+    (from, until): (Version, Option<Version>),
+    passes: Passes,
+    moment: Moment,
+    rule: Rule,
+) -> Kind {
+    Kind { mutex, modules, from, until, passes, moment, rule }
+}
+
+const BALANCERS: [&str; 1] = ["proxy_balancer"];
+
+use Moment::{OpenLogs, PostConfig, Run};
+use Passes::{Both, Kept, Second};
+
+/// Every kind that is known. The order within one module is that in which it makes them.
+#[rustfmt::skip]
+pub const KINDS: &[Kind] = &[
+    // server/mpm/prefork/prefork.c, server/mpm/worker/worker.c
+    kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (V24, until(16)), Second, Run, Rule::Loaded(1)),
+    kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (since(17), None), Both, OpenLogs, Rule::Listeners),
+    // modules/aaa/mod_auth_digest.c
+    kind("authdigest-client", &["auth_digest"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
+    kind("authdigest-opaque", &["auth_digest"], (V24, until(70)), Second, PostConfig, Rule::Loaded(1)),
+    // modules/ssl/ssl_engine_mutex.c, ssl_util_stapling.c
+    kind("ssl-cache", &["ssl"], (V24, None), Kept, PostConfig, Rule::SessionCache),
+    kind("ssl-stapling", &["ssl"], (V24, until(15)), Kept, PostConfig, Rule::Stapling),
+    kind("ssl-stapling", &["ssl"], (since(16), None), Kept, PostConfig, Rule::StaplingCache),
+    kind("ssl-stapling-refresh", &["ssl"], (since(16), None), Kept, PostConfig, Rule::Stapling),
+    // modules/mappers/mod_rewrite.c
+    kind("rewrite-map", &["rewrite"], (V24, until(37)), Both, PostConfig, Rule::Loaded(1)),
+    kind("rewrite-map", &["rewrite"], (since(38), None), Both, PostConfig, Rule::RewriteProgram),
+    // modules/proxy/mod_proxy.c, mod_proxy_balancer.c
+    kind("proxy", &["proxy"], (since(5), None), Both, PostConfig, Rule::Loaded(1)),
+    kind("proxy-balancer-shm", &BALANCERS, (V24, until(4)), Second, PostConfig,
+        Rule::Balancers { inherit: false, merged: false }),
+    kind("proxy-balancer-shm", &BALANCERS, (since(5), until(29)), Second, PostConfig,
+        Rule::Balancers { inherit: true, merged: false }),
+    kind("proxy-balancer-shm", &BALANCERS, (since(30), None), Second, PostConfig,
+        Rule::Balancers { inherit: true, merged: true }),
+    // modules/core/mod_watchdog.c
+    kind("watchdog-callback", &["watchdog"], (V24, None), Second, PostConfig, Rule::Watchdogs),
+    // modules/ldap/util_ldap.c
+    kind("ldap-cache", &["ldap"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
+    // modules/lua/mod_lua.c
+    kind("lua-ivm-shm", &["lua"], (since(10), None), Second, PostConfig, Rule::Loaded(1)),
+    // modules/aaa/mod_authn_socache.c
+    kind("authn-socache", &["authn_socache"], (V24, None), Both, PostConfig, Rule::AuthnCache),
+    // modules/cache/mod_cache_socache.c
+    kind("cache-socache", &["cache_socache"], (since(5), None), Both, PostConfig, Rule::CacheSocache),
+    // modules/tls/tls_cache.c
+    kind("tls-session-cache", &["tls"], (since(52), until(62)), Both, PostConfig, Rule::TlsCache),
+    // modules/examples/mod_example_ipc.c
+    kind("example-ipc-shm", &["example_ipc"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
+    // mod_fcgid, modules/fcgid/fcgid_mutex_unix.c
+    kind("fcgid-pipe", &["fcgid"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
+    kind("fcgid-proctbl", &["fcgid"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
+    // httpd 2.2: server/mpm/prefork/prefork.c, server/mpm/worker/worker.c
+    kind(ACCEPT_LOCK, &["mpm_prefork", "mpm_worker", "mpm_itk"], (V22, V22_LAST), Second, Run, Rule::Loaded(1)),
+    // modules/ssl/ssl_engine_mutex.c
+    kind("SSLMutex", &["ssl"], (V22, V22_LAST), Kept, PostConfig, Rule::SslMutex),
+    // modules/mappers/mod_rewrite.c
+    kind("RewriteLock", &["rewrite"], (V22, V22_LAST), Both, PostConfig, Rule::RewriteLock),
+    // modules/ldap/util_ldap.c
+    kind("LDAPSharedCacheSize", &["ldap"], (V22, V22_LAST), Second, PostConfig, Rule::LdapCache),
+];

@@ -1,0 +1,217 @@
+//! The cross-process mutexes that httpd makes: by which mechanism, how many, when.
+
+use super::printable::printable;
+
+/// How a cross-process mutex is made (apr apr_lock.h, `apr_lockmech_e`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// System V semaphore set.
+    SysVSem,
+    /// POSIX semaphore, a file in /dev/shm.
+    PosixSem,
+    /// Process-shared pthread mutex.
+    Pthread,
+    /// fcntl(2) lock on a file.
+    Fcntl,
+    /// flock(2) lock on a file.
+    Flock,
+    /// No mutex at all.
+    None,
+}
+
+impl Mechanism {
+    /// The name that the `Mutex` directive has for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::SysVSem => "sysvsem",
+            Mechanism::PosixSem => "posixsem",
+            Mechanism::Pthread => "pthread",
+            Mechanism::Fcntl => "fcntl",
+            Mechanism::Flock => "flock",
+            Mechanism::None => "none",
+        }
+    }
+
+    /// The mechanism with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Mechanism> {
+        [
+            Mechanism::SysVSem,
+            Mechanism::PosixSem,
+            Mechanism::Pthread,
+            Mechanism::Fcntl,
+            Mechanism::Flock,
+            Mechanism::None,
+        ]
+        .into_iter()
+        .find(|m| m.name() == name)
+    }
+}
+
+/// In which of httpd's two passes over its configuration a mutex is made. The first is that of the
+/// launcher; httpd detaches at the beginning of the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Passes {
+    /// In both: the first makes it on trial and frees it.
+    Both,
+    /// In the first, and kept for ever (the process pool).
+    Kept,
+    /// In the second alone.
+    Second,
+}
+
+/// At what moment of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// When the logs and the listeners are opened.
+    OpenLogs,
+    /// When the modules have their say, in the order of their hooks.
+    PostConfig,
+    /// When the MPM begins its run: after everything else.
+    Run,
+}
+
+/// What httpd logs when it cannot make a mutex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// As 2.4 has it for every type (server/util_mutex.c, AH00023).
+    Ah00023,
+    /// As 2.2's prefork has it: the file, whatever the mechanism, and the number of the mechanism.
+    AcceptLock {
+        /// The file, without the process id that it ends in; worker names none.
+        file: Option<String>,
+        /// `apr_lockmech_e`.
+        mechanism: u32,
+    },
+    /// As 2.2's mod_ssl has it.
+    SslMutex {
+        /// The file, if it was given one.
+        file: Option<String>,
+    },
+    /// As 2.2's mod_rewrite has it.
+    RewriteLock {
+        /// The file.
+        file: String,
+    },
+    /// No word of the mutex (2.2's mod_ldap): "Configuration Failed" is all.
+    ConfigurationFailed,
+}
+
+/// The mutexes of one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The type's name, as `Mutex` and AH00023 have it.
+    pub mutex: String,
+    /// How they are made; none: that cannot be told.
+    pub mechanism: Option<Mechanism>,
+    /// The directory for mechanisms that lock files.
+    pub dir: String,
+    /// At least so many are made, and httpd dies without them.
+    pub least: u32,
+    /// At most so many.
+    pub most: u32,
+    /// The directive or module that causes them.
+    pub cause: String,
+    /// In which pass.
+    pub passes: Passes,
+    /// What httpd logs without them.
+    pub words: Words,
+}
+
+impl Row {
+    /// httpd's own line for the failure, behind the error and its words.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let line = line(&self.words, &self.mutex);
+        match (&self.words, self.mechanism) {
+            (Words::Ah00023, Some(Mechanism::Fcntl | Mechanism::Flock)) => {
+                let dir = printable(&self.dir);
+                format!("{line} (file {}/{}.PID)", dir.trim_end_matches('/'), self.mutex)
+            }
+            _ => line,
+        }
+    }
+}
+
+fn line(words: &Words, mutex: &str) -> String {
+    match words {
+        Words::Ah00023 => format!("AH00023: Couldn't create the {mutex} mutex"),
+        Words::AcceptLock { file: Some(file), mechanism } => {
+            format!("Couldn't create accept lock ({file}.PID) ({mechanism})")
+        }
+        Words::AcceptLock { file: None, .. } => "Couldn't create accept lock".into(),
+        Words::SslMutex { file: Some(file) } => {
+            format!("Cannot create SSLMutex with file `{file}'")
+        }
+        Words::SslMutex { file: None } => "Cannot create SSLMutex".into(),
+        Words::RewriteLock { file } => {
+            format!("mod_rewrite: Parent could not create RewriteLock file {file}")
+        }
+        Words::ConfigurationFailed => "Configuration Failed".into(),
+    }
+}
+
+/// Every mutex that httpd will make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// A row per type that makes any, in the order in which httpd makes them.
+    pub rows: Vec<Row>,
+}
+
+/// Where a start would break off for want of room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// The mutex type that would fail.
+    pub mutex: String,
+    /// What httpd logs then, behind the error and its words.
+    pub line: String,
+    /// It is the second pass: httpd has detached, and its launcher has exited with success.
+    pub detached: bool,
+}
+
+impl Break {
+    /// What is assumed of an httpd that did not say: a 2.4 without its accept mutex.
+    #[must_use]
+    pub fn of_2_4s_accept_mutex() -> Break {
+        let mutex = "mpm-accept".to_owned();
+        Break { line: line(&Words::Ah00023, &mutex), mutex, detached: false }
+    }
+}
+
+impl Demand {
+    /// Rows that are, or may be, made by `mechanism`.
+    pub fn by(&self, mechanism: Mechanism) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |r| r.mechanism.is_none_or(|m| m == mechanism))
+    }
+
+    /// System V semaphore sets: at least and at most so many.
+    #[must_use]
+    pub fn sets(&self) -> (i64, i64) {
+        let sure = self.rows.iter().filter(|r| r.mechanism == Some(Mechanism::SysVSem));
+        let least = sure.map(|r| i64::from(r.least)).sum();
+        let most = self.by(Mechanism::SysVSem).map(|r| i64::from(r.most)).sum();
+        (least, most)
+    }
+
+    /// The semaphore set at which a start breaks off that has room for `room` of them.
+    #[must_use]
+    pub fn breaks_off(&self, room: i64) -> Option<Break> {
+        let walk = |mut sum: i64, detached: bool, passes: [Passes; 2]| {
+            self.by(Mechanism::SysVSem).filter(|r| passes.contains(&r.passes)).find_map(|row| {
+                sum += i64::from(row.most);
+                let broken = || Break { mutex: row.mutex.clone(), line: row.line(), detached };
+                (sum > room).then(broken)
+            })
+        };
+        let kept = self.by(Mechanism::SysVSem).filter(|r| r.passes == Passes::Kept);
+        let kept = kept.map(|r| i64::from(r.most)).sum();
+        walk(0, false, [Passes::Both, Passes::Kept])
+            .or_else(|| walk(kept, true, [Passes::Both, Passes::Second]))
+    }
+
+    /// The rows that are in doubt: more may be made than surely are.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &Row> {
+        self.by(Mechanism::SysVSem).filter(|r| r.mechanism.is_none() || r.least < r.most)
+    }
+}

@@ -1,0 +1,79 @@
+//! How many semaphore sets httpd needs, and how that is known.
+
+use std::fmt;
+
+use super::mutex::Demand;
+
+/// How many semaphore sets httpd will make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// At least so many.
+    pub at_least: i64,
+    /// At most so many.
+    pub at_most: i64,
+    /// Where the figures come from.
+    pub source: NeedSource,
+}
+
+/// Where a need comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeedSource {
+    /// httpd was not to be asked: one accept lock by System V semaphore.
+    Assumed,
+    /// httpd was asked and gave no answer: the same, but not surely.
+    Unheard,
+    /// `--need`.
+    Given,
+    /// httpd's own configuration.
+    Asked,
+}
+
+impl Need {
+    /// What is assumed where httpd gave no answer: that it may need an accept lock. Nothing is
+    /// proved then, so this alone never fails a start.
+    #[must_use]
+    pub fn unheard() -> Need {
+        Need { at_least: 0, at_most: 1, source: NeedSource::Unheard }
+    }
+
+    /// What is assumed where httpd is not to be asked: the accept lock.
+    #[must_use]
+    pub fn assumed() -> Need {
+        Need { at_least: 1, at_most: 1, source: NeedSource::Assumed }
+    }
+
+    /// What httpd's own configuration asks for.
+    #[must_use]
+    pub fn asked(demand: &Demand) -> Need {
+        let (at_least, at_most) = demand.sets();
+        Need { at_least, at_most, source: NeedSource::Asked }
+    }
+
+    /// The administrator's figure.
+    #[must_use]
+    pub fn given(sets: u32) -> Need {
+        Need { at_least: sets.into(), at_most: sets.into(), source: NeedSource::Given }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.at_least == self.at_most {
+            f.write_str(&sets(self.at_least))?;
+        } else {
+            write!(f, "{} to {}", self.at_least, sets(self.at_most))?;
+        }
+        f.write_str(match self.source {
+            NeedSource::Assumed => " (assumed: the accept lock)",
+            NeedSource::Unheard => " (assumed: at most the accept lock)",
+            NeedSource::Given => " (--need)",
+            NeedSource::Asked => "",
+        })
+    }
+}
+
+/// "1 set", "2 sets".
+#[must_use]
+pub fn sets(count: i64) -> String {
+    format!("{count} semaphore set{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,28 @@
+//! What is missing for a mutex that is no semaphore set.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::mutex::Mechanism;
+
+/// A mutex that cannot be made for want of something other than a semaphore set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The mutex type that will meet it first.
+    pub mutex: String,
+    /// What httpd logs then, behind the error and its words.
+    pub line: String,
+    /// How it would be made.
+    pub mechanism: Mechanism,
+    /// The directory or device that fails.
+    pub path: PathBuf,
+    /// The error that httpd will get.
+    pub errno: Errno,
+    /// How many of them could be made.
+    pub made: u32,
+    /// How many are needed.
+    pub needed: u32,
+    /// Whether httpd surely needs so many.
+    pub certain: bool,
+}

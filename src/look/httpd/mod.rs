@@ -1,0 +1,86 @@
+//! What httpd itself says of its configuration. Touches the control program (by `ask`), httpd 2.2's
+//! files and the resolver; what it comes to, `decide` knows.
+
+pub mod ask;
+pub mod dump;
+pub mod httpd22;
+
+use std::net::{Ipv4Addr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use nix::ifaddrs::getifaddrs;
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::facts::dump::{Dump, Host};
+use crate::facts::heard::{NoAnswer, Told};
+use ask::Question;
+
+/// Asks httpd for its configuration, and, where `needs_build` finds that its answer depends on it, how it
+/// was built.
+///
+/// # Errors
+/// [`NoAnswer`]: then the need has to be assumed.
+pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result<Told, NoAnswer> {
+    let control = ask::control_program(question.httpd.as_deref())?;
+    let said = ask::configuration(question, &control)?;
+    let text = String::from_utf8_lossy(&said.out);
+    let dump = dump::parse(&text);
+    if !dump.is_answer() {
+        return ask22(question, control, &text);
+    }
+    let host = host(&dump);
+    // No answer to a second call is an answer, too.
+    let build = if needs_build(&dump, &host) {
+        ask::build(question, &control).ok().map(|s| dump::build(&String::from_utf8_lossy(&s.out)))
+    } else {
+        None
+    };
+    Ok(Told { control, dump, build, host })
+}
+
+/// What an httpd says that does not know the dumps, but for its modules: 2.2, or no httpd at all.
+fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, NoAnswer> {
+    let said = ask::build(question, &control)?;
+    let build = dump::build(&String::from_utf8_lossy(&said.out));
+    if !build.version.is_some_and(|v| v.is_22()) {
+        return Err(NoAnswer::Garbage(control));
+    }
+    let (modules, compiled_in) = dump::modules(listed);
+    let dump = httpd22::read(&httpd22::Real, &build, &question.args, &modules, compiled_in);
+    let host = host(&dump);
+    Ok(Told { control, dump, build: Some(build), host })
+}
+
+fn host(dump: &Dump) -> Host {
+    let cores = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().unwrap_or(1);
+    let families = families();
+    let addresses = dump
+        .listen_names()
+        .into_iter()
+        .filter_map(|name| {
+            let mut found: Vec<_> =
+                (name.as_str(), 0).to_socket_addrs().ok()?.map(|a| a.ip()).collect();
+            found.retain(|address| match families {
+                (true, false) => address.is_ipv4(),
+                (false, true) => address.is_ipv6(),
+                _ => true,
+            });
+            found.sort_unstable();
+            found.dedup();
+            Some((name, found))
+        })
+        .collect();
+    Host { cores: u32::try_from(cores).unwrap_or(1), addresses }
+}
+
+/// Whether there are addresses of IPv4 and of IPv6 beside loopback: APR asks for names with
+/// AI_ADDRCONFIG, and where there is only one family, gets only its addresses (glibc
+/// sysdeps/posix/getaddrinfo.c, sysdeps/unix/sysv/linux/check_pf.c).
+fn families() -> (bool, bool) {
+    let Ok(interfaces) = getifaddrs() else { return (true, true) };
+    interfaces.filter_map(|i| i.address).fold((false, false), |(v4, v6), address| {
+        let is_v4 = address.as_sockaddr_in().is_some_and(|a| a.ip() != Ipv4Addr::LOCALHOST);
+        let is_v6 = address.as_sockaddr_in6().is_some_and(|a| !a.ip().is_loopback());
+        (v4 || is_v4, v6 || is_v6)
+    })
+}
