@@ -8,6 +8,7 @@ use httpd_semguard::act::output;
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::{Error, Exit};
 use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::look::memory;
 use httpd_semguard::tell::nagios::Status;
 use httpd_semguard::tell::report::Report;
 use httpd_semguard::tell::screen::Screen;
@@ -16,6 +17,9 @@ use httpd_semguard::{cli, guard};
 use log::{Level, LevelFilter, error, log_enabled, warn};
 
 fn main() -> ExitCode {
+    if let Some(code) = memory::serve_if_asked(std::env::args_os()) {
+        return code;
+    }
     std::panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "httpd-semguard: a bug in httpd-semguard: {panic}");
         let args: Vec<_> = std::env::args_os().collect();

@@ -7,6 +7,7 @@ pub mod error;
 pub mod evidence;
 pub mod heard;
 pub mod kinds;
+pub mod memory;
 pub mod mutex;
 pub mod need;
 pub mod printable;

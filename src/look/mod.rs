@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod httpd;
+pub mod memory;
 pub mod processes;
 pub mod survey;
 pub mod sysv;

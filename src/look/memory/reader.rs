@@ -1,0 +1,303 @@
+//! The process that reads: one suspect after the other, until the budget is spent. Touches /proc;
+//! what it reads leaves it as "holds this set" only.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{SysconfVar, sysconf};
+use zeroize::Zeroizing;
+
+use super::covered::Covered;
+use super::frames::Frames;
+use super::parse::Object;
+use super::scan::{Hit, Index, Needles};
+use super::view::View;
+use super::wire::{self, Answer};
+use crate::facts::memory::{Doubt, Extent, Gap, Request, Words};
+use crate::facts::set::SemId;
+
+/// What is read at once.
+const BUFFER: usize = 256 << 10;
+
+/// The entries of pagemap that are read at once.
+const ENTRIES: usize = 1 << 13;
+
+/// How often the mappings of a process are looked at again for what is new.
+const ROUNDS: u32 = 20;
+
+/// How often pages that cannot be read are tried again, when nothing else is left.
+const TRIES: u32 = 3;
+
+/// How often the reader says that it is at work.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// Reads a request from standard input and answers on standard output.
+///
+/// It starts as a program that may be traced, as any does after execve(2): so nothing is read before
+/// that is changed.
+pub(super) fn serve() -> ExitCode {
+    // What panics here has seen others' memory, and says nothing.
+    std::panic::set_hook(Box::new(|_| {}));
+    let sealed = prctl::set_dumpable(false)
+        .and_then(|()| setrlimit(Resource::RLIMIT_CORE, 0, 0))
+        .and_then(|()| prctl::set_pdeathsig(Signal::SIGKILL));
+    let mut text = String::new();
+    let read = io::stdin().take(1 << 28).read_to_string(&mut text);
+    let request = wire::parse_request(&text).filter(|_| sealed.is_ok() && read.is_ok());
+    let Some(request) = request else { return ExitCode::FAILURE };
+    let mut reader = Reader::new(&request, io::stdout().lock());
+    match reader.all() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Why the reading of a process ends early.
+pub(super) enum Halt {
+    /// With this.
+    With(Extent),
+    /// Its memory is nobody's any more: look again at what the process is now.
+    Over,
+    /// Nobody listens.
+    Unheard(io::Error),
+}
+
+/// The state of the reading.
+pub(super) struct Reader<'a, W> {
+    request: &'a Request,
+    /// All sets in doubt, in order: their place here is their [`Index`].
+    sets: Vec<SemId>,
+    pub(super) plain: Needles,
+    pub(super) any_language: Needles,
+    /// Sets known to a process that was asked for them.
+    settled: Vec<bool>,
+    pub(super) page: u64,
+    /// Others' memory; wiped when it is dropped.
+    pub(super) buffer: Zeroizing<Vec<u8>>,
+    pub(super) entries: Vec<u8>,
+    pub(super) frames: Frames,
+    /// What stands in shared memory that was read: what is mapped from where on, up to which offset,
+    /// in which words, in the second pass.
+    pub(super) objects: HashMap<(Object, u64, Words, bool), Vec<Hit>>,
+    known: HashSet<Object>,
+    deadline: Instant,
+    bytes: u64,
+    out: W,
+    spoke: Instant,
+}
+
+/// The process that is being read.
+pub(super) struct Job {
+    /// Which of the suspects.
+    suspect: usize,
+    /// What is asked of it, by index.
+    asked: HashMap<Index, Words>,
+    /// The most that is asked of it.
+    pub(super) words: Words,
+    /// How much of that no process is known to hold.
+    open: usize,
+    holds: HashSet<Index>,
+    /// The second pass.
+    pub(super) second: bool,
+    /// Its number among those whose pages are remembered.
+    pub(super) owner: Option<u16>,
+    /// It has shared memory that could not be seen.
+    pub(super) unseen: bool,
+    /// The last failure to read a page, in this round.
+    pub(super) failed: Option<Errno>,
+    /// How often its mappings were looked at before.
+    pub(super) round: u32,
+}
+
+impl<'a, W: Write> Reader<'a, W> {
+    pub(super) fn new(request: &'a Request, out: W) -> Reader<'a, W> {
+        let mut sets: Vec<SemId> =
+            request.doubts.iter().flat_map(|d| d.sets.iter().copied()).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let mut deepest = vec![Words::Plain; sets.len()];
+        let asks = request.suspects.iter().flat_map(|s| &s.asks);
+        let widely: HashSet<usize> =
+            asks.filter(|a| a.words == Words::AnyLanguage).map(|a| a.doubt).collect();
+        for set in widely.iter().flat_map(|d| &request.doubts[*d].sets) {
+            if let Ok(index) = sets.binary_search(set) {
+                deepest[index] = Words::AnyLanguage;
+            }
+        }
+        let each = || (0..).zip(&sets).zip(&deepest).map(|((i, set), words)| (i, set.0, *words));
+        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+        let now = Instant::now();
+        Reader {
+            request,
+            plain: Needles::new(each().map(|(i, n, _)| (i, n, Words::Plain))),
+            any_language: Needles::new(each()),
+            settled: vec![false; sets.len()],
+            page: page.and_then(|p| u64::try_from(p).ok()).unwrap_or(4096),
+            buffer: Zeroizing::new(vec![0; BUFFER]),
+            entries: vec![0; ENTRIES * 8],
+            frames: Frames::default(),
+            objects: HashMap::new(),
+            known: HashSet::new(),
+            deadline: now + request.budget.time,
+            bytes: 0,
+            out,
+            spoke: now,
+            sets,
+        }
+    }
+
+    /// Reads all suspects.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub(super) fn all(&mut self) -> io::Result<()> {
+        for suspect in 0..self.request.suspects.len() {
+            self.say(Answer::Begins(suspect))?;
+            let extent = match self.process(suspect) {
+                Ok(()) => Extent::Full,
+                Err(Halt::With(extent)) => extent,
+                Err(Halt::Over) => Extent::Part(Gap::Restless),
+                Err(Halt::Unheard(e)) => return Err(e),
+            };
+            self.say(Answer::Alive(self.bytes))?;
+            self.say(Answer::Done(suspect, extent))?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, answer: Answer) -> io::Result<()> {
+        self.spoke = Instant::now();
+        self.out.write_all(wire::answer(&answer).as_bytes())?;
+        self.out.flush()
+    }
+
+    /// To be called before a piece of this size is read.
+    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), Halt> {
+        let now = Instant::now();
+        self.bytes += bytes;
+        if now >= self.deadline || self.bytes > self.request.budget.bytes {
+            return Err(Halt::With(Extent::Part(Gap::Budget)));
+        }
+        if now - self.spoke > HEARTBEAT {
+            self.say(Answer::Alive(self.bytes)).map_err(Halt::Unheard)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was found in the memory of the process.
+    pub(super) fn found(&mut self, job: &mut Job, hit: Hit) -> Result<(), Halt> {
+        if job.asked.get(&hit.index).is_none_or(|asked| hit.words > *asked)
+            || !job.holds.insert(hit.index)
+        {
+            return Ok(());
+        }
+        let place = hit.index as usize;
+        self.say(Answer::Holds(job.suspect, self.sets[place])).map_err(Halt::Unheard)?;
+        job.open -= usize::from(!std::mem::replace(&mut self.settled[place], true));
+        self.enough(job)
+    }
+
+    fn enough(&self, job: &Job) -> Result<(), Halt> {
+        let enough = job.open == 0 && (job.asked.is_empty() || !self.request.thorough);
+        if enough { Err(Halt::With(Extent::Enough)) } else { Ok(()) }
+    }
+
+    fn process(&mut self, suspect: usize) -> Result<(), Halt> {
+        let mut asked = HashMap::new();
+        let mut twice = false;
+        for ask in &self.request.suspects[suspect].asks {
+            let Doubt { sets, made_by_owner } = &self.request.doubts[ask.doubt];
+            twice |= *made_by_owner && !sets.is_empty();
+            for set in sets {
+                let Ok(index) = self.sets.binary_search(set) else { continue };
+                let deepest = asked.entry(index as Index).or_insert(ask.words);
+                *deepest = ask.words.max(*deepest);
+            }
+        }
+        let open = asked.keys().filter(|i| !self.settled[**i as usize]).count();
+        let mut job = Job {
+            suspect,
+            words: asked.values().copied().max().unwrap_or(Words::Plain),
+            asked,
+            open,
+            holds: HashSet::new(),
+            second: false,
+            owner: None,
+            unseen: false,
+            failed: None,
+            round: 0,
+        };
+        self.enough(&job)?;
+        self.pass(&mut job)?;
+        if twice {
+            job.second = true;
+            self.pass(&mut job)?;
+        }
+        let unseen = Halt::With(Extent::Part(Gap::SharedUnseen));
+        if job.unseen { Err(unseen) } else { Ok(()) }
+    }
+
+    /// Reads all mappings, and those that are new meanwhile, until none is new.
+    fn pass(&mut self, job: &mut Job) -> Result<(), Halt> {
+        let pid = self.request.suspects[job.suspect].pid;
+        let mut covered = Covered::default();
+        // What was opened first of the memory that is covered.
+        let mut first: Option<View> = None;
+        let mut tries = 0;
+        for round in 0..ROUNDS {
+            // Those who move their memory about do it in some rhythm.
+            sleep(Duration::from_millis(u64::from(round.saturating_sub(2))));
+            let mut view = View::open(pid, &mut self.known).map_err(Halt::With)?;
+            if let Some(old) = &first {
+                if old.stat.start != view.stat.start {
+                    return Err(Halt::With(Extent::Gone));
+                }
+                // Another program by now: its old memory is over, or was its parent's (vfork(2)).
+                if old.is_over() || old.stat.forked_only != view.stat.forked_only {
+                    (covered, first, tries) = (Covered::default(), None, 0);
+                }
+            }
+            let relevant = view.mappings.iter().filter(|m| !m.special && !m.device_memory);
+            let mut todo: Vec<_> = relevant
+                .flat_map(|m| covered.missing(m).into_iter().map(|range| (m.clone(), range)))
+                .collect();
+            if todo.is_empty() {
+                return Ok(());
+            }
+            if job.second {
+                todo.reverse();
+            }
+            if first.is_none() {
+                job.owner = self.frames.owner(&view.pagemap);
+            }
+            view.mappings = Vec::new();
+            (job.failed, job.round) = (None, round);
+            let mut progress = false;
+            for (mapping, range) in todo {
+                match self.mapping(&view, &mapping, range, job, &mut covered) {
+                    Ok(()) => progress |= covered.missing(&mapping).is_empty(),
+                    Err(Halt::Over) => break,
+                    Err(halt) => return Err(halt),
+                }
+            }
+            first.get_or_insert(view);
+            match job.failed {
+                Some(errno) if !progress => {
+                    tries += 1;
+                    if tries == TRIES {
+                        return Err(Halt::With(Extent::Part(Gap::Unreadable(errno))));
+                    }
+                }
+                _ => tries = 0,
+            }
+        }
+        Err(Halt::With(Extent::Part(job.failed.map_or(Gap::Restless, Gap::Unreadable))))
+    }
+}

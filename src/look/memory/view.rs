@@ -1,0 +1,152 @@
+//! Opens the memory of a process, by whichever of its threads still shows it. Touches /proc.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use super::parse::{self, Mapping, Object, Stat};
+use crate::facts::memory::{Extent, Gap, ProcFile};
+
+/// How often a process that lives and shows no memory is looked at again, a millisecond apart: it
+/// is in the middle of an execve(2) or of its end.
+const ATTEMPTS: u32 = 50;
+
+/// The memory of a process as it was when this was opened. All files are of the memory that it had
+/// then: where it becomes another program, they go on to speak of the old one.
+pub(super) struct View {
+    /// What a number is read from, at its address.
+    pub mem: File,
+    /// Which pages there are.
+    pub pagemap: File,
+    /// Its mappings.
+    pub mappings: Vec<Mapping>,
+    /// What /proc/PID/stat said just before.
+    pub stat: Stat,
+    /// The directory of the mapped files; none if it was opened by a thread, which has no such one.
+    pub map_files: Option<PathBuf>,
+}
+
+/// The errno of a failure; one of this program's own is a form that nobody knows.
+pub(super) fn errno(e: &io::Error) -> Errno {
+    e.raw_os_error().map_or(Errno::EBADMSG, Errno::from_raw)
+}
+
+impl View {
+    /// Opens the memory of a process.
+    ///
+    /// # Errors
+    /// [`Extent::Gone`], or [`Extent::Full`] of a thread of the kernel's, which has no memory; else
+    /// why it cannot be read.
+    pub(super) fn open(pid: Pid, known: &mut HashSet<Object>) -> Result<View, Extent> {
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(Duration::from_millis(1));
+            }
+            let stat = life(pid)?;
+            let process = PathBuf::from(format!("/proc/{pid}"));
+            let mut refused = None;
+            let threads = threads(pid).unwrap_or_default();
+            for (at, base) in [process].into_iter().chain(threads).enumerate() {
+                match View::of(&base, stat, known) {
+                    Ok(Some(view)) if at == 0 => {
+                        return Ok(View { map_files: Some(base.join("map_files")), ..view });
+                    }
+                    Ok(Some(view)) => return Ok(view),
+                    Ok(None) => {}
+                    Err(gap) => {
+                        refused = Some(gap);
+                        break;
+                    }
+                }
+            }
+            if let Some(gap) = refused {
+                life(pid)?;
+                return Err(Extent::Part(gap));
+            }
+        }
+        life(pid)?;
+        Err(Extent::Part(Gap::NoMemory))
+    }
+
+    /// By one thread; none if it shows no memory.
+    fn of(base: &Path, stat: Stat, known: &mut HashSet<Object>) -> Result<Option<View>, Gap> {
+        let gone = |e: &io::Error| matches!(errno(e), Errno::ENOENT | Errno::ESRCH);
+        let open = |file: ProcFile| match File::open(base.join(file.to_string())) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(e) if gone(&e) => Ok(None),
+            Err(e) => Err(Gap::Refused(file, errno(&e))),
+        };
+        let list = |file: File| match parse::mappings(BufReader::with_capacity(1 << 16, file)) {
+            Ok(Some(mappings)) => Ok(mappings),
+            Ok(None) => Err(Gap::Refused(ProcFile::Maps, Errno::EBADMSG)),
+            Err(e) if gone(&e) => Ok(Vec::new()),
+            Err(e) => Err(Gap::Refused(ProcFile::Maps, errno(&e))),
+        };
+        let Some(mem) = open(ProcFile::Mem)? else { return Ok(None) };
+        let Some(maps) = open(ProcFile::Maps)? else { return Ok(None) };
+        let mut mappings = list(maps)?;
+        if parse::needs_smaps(&mappings, known) {
+            match File::open(base.join("smaps")) {
+                Ok(smaps) => mappings = list(smaps)?,
+                Err(e) if gone(&e) => return Ok(None),
+                Err(e) => return Err(Gap::Refused(ProcFile::Maps, errno(&e))),
+            }
+            let memory = mappings.iter().filter(|m| !m.device_memory && m.object.inode != 0);
+            known.extend(memory.map(|m| parse::place(&m.object, &m.range)));
+        }
+        let Some(pagemap) = open(ProcFile::Pagemap)? else { return Ok(None) };
+        let view = View { mem, pagemap, mappings, stat, map_files: None };
+        let shows = !view.mappings.is_empty() && !view.is_over();
+        Ok(shows.then_some(view))
+    }
+
+    /// Whether nobody has this memory any more: the process has ended, or become another program.
+    /// Such memory reads as 0 bytes, at whatever address (fs/proc/base.c, `mem_rw`).
+    pub(super) fn is_over(&self) -> bool {
+        loop {
+            match self.mem.read_at(&mut [0], 0) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => return matches!(read, Ok(0)),
+            }
+        }
+    }
+}
+
+/// The state of a process that lives.
+///
+/// # Errors
+/// As [`View::open`].
+fn life(pid: Pid) -> Result<Stat, Extent> {
+    let stat = |path: &Path| fs::read(path.join("stat"));
+    match stat(Path::new(&format!("/proc/{pid}"))) {
+        Ok(line) => match parse::stat(&line) {
+            Some(stat) if stat.kernel_thread => Err(Extent::Full),
+            Some(first) if first.ended => {
+                let others = threads(pid).unwrap_or_default();
+                let lives = |path: &PathBuf| {
+                    stat(path).is_ok_and(|l| parse::stat(&l).is_none_or(|s| !s.ended))
+                };
+                if others.iter().any(lives) { Ok(first) } else { Err(Extent::Gone) }
+            }
+            Some(stat) => Ok(stat),
+            None => Err(Extent::Part(Gap::Refused(ProcFile::Maps, Errno::EBADMSG))),
+        },
+        // Under hidepid it may be there all the same; only ESRCH means that none is (kill(2)).
+        Err(e) => match nix::sys::signal::kill(pid, None) {
+            Err(Errno::ESRCH) => Err(Extent::Gone),
+            _ => Err(Extent::Part(Gap::Refused(ProcFile::Maps, errno(&e)))),
+        },
+    }
+}
+
+/// The directories of a process's threads.
+fn threads(pid: Pid) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(format!("/proc/{pid}/task"))?.map(|entry| entry.map(|e| e.path())).collect()
+}

@@ -1,0 +1,143 @@
+//! Processes that change while they are read.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use httpd_semguard::facts::memory::{Extent, Gap, Words};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::common::wait_until;
+use crate::holder::{Holder, held, one, one_under, read, request};
+use crate::require;
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_read_by_another() {
+    require!();
+    let holder = Holder::new("thread");
+    wait_until("its first thread has ended", || holder.proc("stat").contains(") Z "));
+    assert_eq!(holder.proc("maps"), "");
+    assert!(holder.is_read());
+}
+
+#[test]
+fn shared_memory_of_a_process_whose_first_thread_has_ended_is_read_as_far_as_it_is_mapped() {
+    require!();
+    let holder = Holder::new("thread-shared");
+    wait_until("its first thread has ended", || holder.proc("stat").contains(") Z "));
+    let reading = one(holder.pid, Words::Plain);
+    assert!(held(&reading), "{reading:?}");
+    assert_eq!(reading.extent, Extent::Part(Gap::SharedUnseen));
+}
+
+#[test]
+fn what_a_process_becomes_while_it_is_read_is_read() {
+    require!();
+    let holder = Holder::new("exec");
+    for _ in 0..20 {
+        let reading = one(holder.pid, Words::AnyLanguage);
+        let restless = reading.extent == Extent::Part(Gap::Restless);
+        assert!(held(&reading) && reading.extent == Extent::Full || restless, "{reading:?}");
+    }
+}
+
+#[test]
+fn memory_that_moves_is_found_where_it_went() {
+    require!();
+    let holder = Holder::new("move");
+    for _ in 0..20 {
+        assert!(held(&one(holder.pid, Words::AnyLanguage)));
+    }
+}
+
+#[test]
+fn an_object_that_is_copied_to_and_fro_is_found() {
+    require!();
+    let holder = Holder::new("copy");
+    for _ in 0..20 {
+        assert!(held(&one(holder.pid, Words::AnyLanguage)));
+    }
+}
+
+#[test]
+fn mappings_without_end_are_a_doubt() {
+    require!("strace");
+    let holder = Holder::new("restless");
+    // So that it has its turn between two looks, however busy the machine is.
+    let pagemap = format!("/proc/{}/pagemap", holder.pid);
+    let slowly = "inject=pread64:delay_exit=5ms";
+    let wrapper = format!("strace -qq -o /dev/null -P {pagemap} -e {slowly}");
+    let reading = one_under(&wrapper, holder.pid, Words::Plain);
+    assert_eq!(reading.extent, Extent::Part(Gap::Restless), "{reading:?}");
+}
+
+/// As the caller does: asks, lists again, and asks for those that are new.
+#[test]
+fn a_process_that_goes_on_as_its_child_is_found_by_listing_again() {
+    require!();
+    let holder = Holder::new("hop");
+    let group = || -> BTreeSet<i32> {
+        let mut pids = BTreeSet::new();
+        for entry in fs::read_dir("/proc").expect("a listing").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let name = fs::read_link(entry.path().join("exe")).unwrap_or_default();
+            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            if name == crate::holder::program() && line.contains("\0hop\0") {
+                pids.insert(pid);
+            }
+        }
+        pids
+    };
+    let mut seen = BTreeSet::new();
+    let found = (0..50).any(|_| {
+        let new: Vec<i32> = group().difference(&seen).copied().collect();
+        seen.extend(&new);
+        let readings = read(&request(&new, Words::AnyLanguage));
+        for reading in &readings {
+            let known = held(reading) || reading.extent == Extent::Gone;
+            assert!(known || matches!(reading.extent, Extent::Part(_)), "{reading:?}");
+        }
+        readings.iter().any(held)
+    });
+    // It has no parent of ours to end with.
+    wait_until("it is killed", || {
+        for pid in group() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        group().is_empty()
+    });
+    assert!(found);
+    drop(holder);
+}
+
+#[test]
+fn a_dead_process_is_gone_and_a_zombie_too() {
+    require!();
+    let mut child = std::process::Command::new("true").spawn().expect("it runs");
+    let pid = i32::try_from(child.id()).expect("a pid");
+    wait_until("it is a zombie", || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(") Z "))
+    });
+    assert_eq!(one(pid, Words::Plain).extent, Extent::Gone);
+    child.wait().expect("waited");
+    assert_eq!(one(pid, Words::Plain).extent, Extent::Gone);
+}
+
+#[test]
+fn a_thread_of_the_kernels_has_no_memory() {
+    require!();
+    let kernel_thread = fs::read_dir("/proc").expect("a listing").flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let flags: u64 = stat.rsplit(')').next()?.split_whitespace().nth(6)?.parse().ok()?;
+        (flags & 0x0020_0000 != 0).then_some(pid)
+    });
+    let Some(pid) = kernel_thread else {
+        crate::common::skip("no thread of the kernel's is to be seen from here");
+        return;
+    };
+    let reading = one(pid, Words::Plain);
+    assert!(reading.extent == Extent::Full && reading.holds.is_empty(), "{reading:?}");
+}
