@@ -6,11 +6,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -82,6 +85,14 @@ static int file(const char *path)
 	if (fd < 0)
 		die(path);
 	return fd;
+}
+
+static volatile sig_atomic_t awake;
+
+static void wake(int unused)
+{
+	(void)unused;
+	awake = 1;
 }
 
 static int is(const char *a, const char *b)
@@ -191,23 +202,28 @@ int main(int argc, char **argv)
 			if (at == MAP_FAILED)
 				die("mremap");
 		}
-	} else if (is(place, "copy")) {
-		/* Copies it from one page to the other and back, as a collector moves an object. */
-		char *other;
-		at = page();
-		other = page();
-		memset(at, 0, 4096);
-		memset(other, 0, 4096);
-		put(at);
+	} else if (is(place, "shift")) {
+		/* At the signal it goes from the end of a large object to its beginning. */
+		at = map(64 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		memset(at, 7, 64 * MIB);
+		put(at + 64 * MIB - 4096);
+		signal(SIGUSR1, wake);
 		ready();
-		for (;;) {
-			nap();
-			put(other);
-			memset(at, 0, 4096);
-			nap();
-			put(at);
-			memset(other, 0, 4096);
-		}
+		while (!awake)
+			usleep(1000);
+		put(at);
+		memset(at + 64 * MIB - 4096, 7, 4096);
+	} else if (is(place, "unfilled")) {
+		/* Pages that block whoever is the first to touch them. */
+		struct uffdio_api api = {.api = UFFD_API};
+		struct uffdio_register all = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+		int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+		at = map(8 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		put(at + 4 * MIB);
+		all.range.start = (unsigned long)at;
+		all.range.len = 8 * MIB;
+		if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &all))
+			die("userfaultfd");
 	} else if (is(place, "restless")) {
 		/* New mappings without end, each at an address of its own. */
 		ready();

@@ -126,6 +126,16 @@ fn a_guard_region_is_no_page() {
     assert!(holder.is_read());
 }
 
+#[test]
+fn pages_that_block_whoever_touches_them_first_are_not_touched() {
+    require!();
+    let Some(holder) = Holder::try_with("unfilled", &[]) else {
+        skip("this kernel has no userfaultfd(2)");
+        return;
+    };
+    assert!(holder.is_read());
+}
+
 /// Words as other languages keep numbers, at one place of a C program.
 fn kept_as(word: u64) -> Holder {
     Holder::with("words", &[&masked(word)])

@@ -103,3 +103,53 @@ impl Frames {
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry> + '_ {
     bytes.chunks_exact(8).map(|b| Entry(b.try_into().map_or(0, u64::from_ne_bytes)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PRESENT: u64 = 1 << 63;
+
+    /// A file with these entries, as pagemap has them.
+    fn pagemap(name: &str, entries: &[u64]) -> File {
+        let path = std::env::temp_dir().join(format!("semguard-{name}-{}", std::process::id()));
+        let bytes: Vec<u8> = entries.iter().flat_map(|e| e.to_ne_bytes()).collect();
+        fs::write(&path, bytes).expect("written");
+        let file = File::open(&path).expect("opened");
+        fs::remove_file(path).expect("removed");
+        file
+    }
+
+    #[test]
+    fn a_frame_counts_as_read_only_where_its_first_reader_shows_it_still() {
+        let mut frames = Frames::default();
+        let shown = [PRESENT | 70, PRESENT | 71, PRESENT | 99, 0, 1 << 62 | 74];
+        let first = frames.owner(&pagemap("first", &shown)).expect("a number");
+        let other = frames.owner(&pagemap("other", &[])).expect("a number");
+        let place = |owner, page| Place { owner, second: false, words: Words::Plain, page };
+        for page in 0..6 {
+            frames.enter(70 + page, place(first, page), &[]);
+        }
+        let me = place(other, 0);
+        let places: Vec<(u64, Place)> =
+            (70..76).map(|f| (f, frames.place(f, &me).expect("it was read"))).collect();
+        assert_eq!(frames.still_there(&places), [true, true, false, false, false, false]);
+        let gone = [(80, place(other, 3)), (70, place(first, 0)), (71, place(7, 1))];
+        assert_eq!(frames.still_there(&gone), [false, true, false]);
+    }
+
+    #[test]
+    fn a_frame_counts_as_read_only_for_others_and_for_no_closer_a_look() {
+        let mut frames = Frames::default();
+        let read = Place { owner: 0, second: false, words: Words::Plain, page: 5 };
+        frames.enter(70, read, &[]);
+        let other = Place { owner: 1, ..read };
+        assert_eq!(frames.place(70, &other), Some(read));
+        assert_eq!(frames.place(70, &read), None, "its own pages may have changed");
+        assert_eq!(frames.place(70, &Place { second: true, ..other }), None);
+        assert_eq!(frames.place(70, &Place { words: Words::AnyLanguage, ..other }), None);
+        assert_eq!(frames.place(71, &other), None);
+    }
+}

@@ -34,7 +34,7 @@ pub(super) struct Needles {
     needles: Vec<Needle>,
     /// First word and length of each range that they lie in.
     ranges: Vec<(u32, u32)>,
-    bits: Vec<u64>,
+    bits: Box<[u64; 1 << (BITS - 6)]>,
 }
 
 /// The bytes that are compared at once.
@@ -79,7 +79,7 @@ impl Needles {
         }
         needles.sort_unstable();
         needles.dedup();
-        let mut bits = vec![0; 1 << (BITS - 6)];
+        let mut bits = Box::new([0; 1 << (BITS - 6)]);
         for needle in &needles {
             let (at, shift) = bit(needle.word);
             bits[at] |= 1 << shift;
@@ -102,20 +102,23 @@ impl Needles {
     }
 
     fn scan_block(&self, bytes: &[u8], block: Range<usize>, found: &mut impl FnMut(Hit)) {
-        let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        for at in block.step_by(4) {
-            let Some(this) = word(at) else { return };
-            let (place, shift) = bit(this);
-            if self.bits[place] >> shift & 1 == 0 {
-                continue;
+        for (at, word) in block.clone().step_by(4).zip(bytes[block].chunks_exact(4)) {
+            let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+            let (place, shift) = bit(word);
+            if self.bits[place] >> shift & 1 == 1 {
+                self.look_up(word, bytes, at, found);
             }
-            let other =
-                if cfg!(target_endian = "little") { at.checked_sub(4) } else { Some(at + 4) };
-            let start = self.needles.partition_point(|n| n.word < this);
-            for needle in self.needles[start..].iter().take_while(|n| n.word == this) {
-                if needle.other_half.is_none_or(|half| other.and_then(word) == Some(half)) {
-                    found(needle.hit);
-                }
+        }
+    }
+
+    /// Reports whose word this is, which stands at this place.
+    fn look_up(&self, this: u32, bytes: &[u8], at: usize, found: &mut impl FnMut(Hit)) {
+        let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let other = if cfg!(target_endian = "little") { at.checked_sub(4) } else { Some(at + 4) };
+        let start = self.needles.partition_point(|n| n.word < this);
+        for needle in self.needles[start..].iter().take_while(|n| n.word == this) {
+            if needle.other_half.is_none_or(|half| other.and_then(word) == Some(half)) {
+                found(needle.hit);
             }
         }
     }
