@@ -52,7 +52,7 @@ fn make(count: usize, uid: u32) -> Result<()> {
     for _ in 0..count {
         let id = act::sysv::create(0)?;
         act::sysv::set_value(id, 1)?;
-        act::sysv::give(id, Uid::from_raw(uid), Gid::from_raw(uid))?;
+        act::sysv::chown(id, Uid::from_raw(uid), Gid::from_raw(uid))?;
     }
     Ok(())
 }

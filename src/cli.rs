@@ -90,6 +90,20 @@ pub struct Options {
     )]
     pub ask_timeout: u32,
 
+    /// Do not look into the memory of living processes: what only that could decide stays
+    #[arg(long, env = "HTTPD_SEMGUARD_NO_MEMORY", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub no_memory: bool,
+
+    /// How long the memory of living processes may be read; what is unread keeps its sets
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "HTTPD_SEMGUARD_MEMORY_TIMEOUT",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    pub memory_timeout: u32,
+
     /// What the report is written for
     #[arg(
         long,
@@ -137,6 +151,14 @@ pub struct Options {
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
     #[arg(last = true, value_name = "ARGS")]
     pub httpd_args: Vec<OsString>,
+}
+
+impl Options {
+    /// Whether the run may remove sets.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.command == Command::Guard && !self.dry_run
+    }
 }
 
 /// Options for a person who looks; no environment variable stands for them.

@@ -8,13 +8,15 @@ use httpd_semguard::act::output;
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::{Error, Exit};
 use httpd_semguard::facts::request::{Command, Format};
-use httpd_semguard::look::memory;
+use httpd_semguard::facts::time::WallTime;
+use httpd_semguard::look::{clock, memory};
+use httpd_semguard::tell::log::{Entry, entries as entries_of};
 use httpd_semguard::tell::nagios::Status;
 use httpd_semguard::tell::report::Report;
 use httpd_semguard::tell::screen::Screen;
-use httpd_semguard::tell::{self, logging, nagios, report};
+use httpd_semguard::tell::{logging, nagios, report};
 use httpd_semguard::{cli, guard};
-use log::{Level, LevelFilter, error, log_enabled, warn};
+use log::{Level, LevelFilter};
 
 fn main() -> ExitCode {
     if let Some(code) = memory::serve_if_asked(std::env::args_os()) {
@@ -58,15 +60,10 @@ fn run(options: &Options) -> ExitCode {
         (_, true) => LevelFilter::Debug,
         _ => LevelFilter::Info,
     };
-    logging::start(options.log, level);
+    let log = logging::start(options.log, level);
     let outcome = guard::run(options);
-    match &outcome {
-        Ok(report) => {
-            for (level, line) in tell::log::lines(report, log_enabled!(Level::Debug)) {
-                log::log!(level, "{line}");
-            }
-        }
-        Err(e) => error!("{}", e.in_full()),
+    for (level, entry) in entries(&outcome, level == LevelFilter::Debug) {
+        log.tell(level, &entry);
     }
     let written = match &options.output {
         Some(file) => to_file(options, file, &outcome),
@@ -80,9 +77,9 @@ fn run(options: &Options) -> ExitCode {
     if let Err(e) = written {
         // A report that nobody gets is no reason to stop a httpd.
         if options.command == Command::Guard {
-            warn!("{e}");
+            log.tell(Level::Warn, &Entry::Line(e.to_string()));
         } else {
-            error!("{}", e.in_full());
+            log.tell(Level::Error, &Entry::Message(e.message()));
             if options.format == Format::Nagios {
                 output::to_stdout(|out| nagios::write_error(&e, out));
             }
@@ -91,6 +88,14 @@ fn run(options: &Options) -> ExitCode {
         }
     }
     if options.format == Format::Nagios { status.into() } else { exit.into() }
+}
+
+/// What the log gets.
+fn entries(outcome: &Result<Report, Error>, verbose: bool) -> Vec<(Level, Entry)> {
+    match outcome {
+        Ok(report) => entries_of(report, verbose),
+        Err(e) => vec![(Level::Error, Entry::Message(e.message()))],
+    }
 }
 
 fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
@@ -103,14 +108,10 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
 /// A file has no log beside it, so words for people come with what the log got.
 fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> Result<(), Error> {
     let with_log = |out: &mut dyn Write| {
-        match outcome {
-            _ if options.format != Format::Text => {}
-            Ok(report) => {
-                for (_, line) in tell::log::lines(report, false) {
-                    writeln!(out, "{line}")?;
-                }
+        if options.format == Format::Text {
+            for line in entries(outcome, false).iter().flat_map(|(_, entry)| entry.lines()) {
+                writeln!(out, "{line}")?;
             }
-            Err(e) => writeln!(out, "{}", e.in_full())?,
         }
         write(options, &Screen::default(), outcome, out)
     };
@@ -125,6 +126,9 @@ fn write(
 ) -> io::Result<()> {
     match outcome {
         Ok(report) => report.write(options.format, screen, out),
-        Err(e) => report::write_error(e, options.command, options.format, out),
+        Err(e) => {
+            let time = clock::now().map_or(WallTime(0), |clock| clock.now);
+            report::write_error(e, options.command, time, options.format, out)
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use checks::judge::Case;
-use httpd_semguard::facts::evidence::LastPid;
+use httpd_semguard::facts::evidence::Who;
 use httpd_semguard::facts::verdict::{Reason, Verdict};
 use httpd_semguard::look::httpd::dump;
 
@@ -194,24 +194,28 @@ fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
     for _ in 0..80_000 {
         let case = Case::new(&random.bytes(300));
         let row = match case.verdict() {
-            Verdict::Orphan => match &case.evidence.last_pid {
-                _ if case.processes.is_empty() => "orphan, nobody alive",
-                LastPid::Living(_) => "orphan, its last pid a recycled number",
+            Verdict::Ask => "memory is asked for",
+            Verdict::Orphan if case.processes.is_empty() => "orphan, nobody alive",
+            Verdict::Orphan => match case.evidence.last().map(|last| &last.who) {
+                Some(Who::Living(_)) => "orphan, its last pid a recycled number",
                 _ if case.set.cuid.is_root() => "orphan beside the living",
-                _ => "orphan beside living strangers",
+                _ => "orphan of its owner's beside the living",
             },
-            Verdict::Keep(Reason::NotHttpds(_)) => "not httpd's",
-            Verdict::Keep(Reason::Blind(_)) => "blind",
-            Verdict::Keep(Reason::Waiters { .. }) => "waiters",
-            Verdict::Keep(Reason::Locked { .. }) => "locked",
-            Verdict::Keep(Reason::Unseen) => "unseen",
-            Verdict::Keep(Reason::LastPidLives(_)) => "last pid lives",
-            Verdict::Keep(Reason::MayBelongToHttpd(_)) => "may belong to httpd",
-            Verdict::Keep(Reason::MayBelongTo(_)) => "may belong to another",
+            Verdict::Keep(reason) => match reason {
+                Reason::NotHttpds(_) => "not httpd's",
+                Reason::Blind(_) => "blind",
+                Reason::Waiters { .. } => "waiters",
+                Reason::Locked { .. } => "locked",
+                Reason::Unseen => "unseen",
+                Reason::JustMade(_) => "just made",
+                Reason::LastPidLives(_) => "last pid lives",
+                Reason::KnownTo(_) => "known",
+                Reason::MayBeKnownTo(..) => "may be known",
+            },
         };
         *rows.entry(row).or_default() += 1;
     }
-    assert_eq!(rows.len(), 12, "{rows:?}");
+    assert_eq!(rows.len(), 14, "{rows:?}");
     assert!(rows.values().all(|n| *n > 20), "{rows:?}");
 }
 

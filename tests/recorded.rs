@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use httpd_semguard::decide::demand::demand;
-use httpd_semguard::decide::forecast::{Forecast, Outlook, forecast};
+use httpd_semguard::decide::forecast::{Forecast, Input};
 use httpd_semguard::facts::build::Build;
 use httpd_semguard::facts::capacity::{Capacity, Limits, Usage};
 use httpd_semguard::facts::dump::Host;
@@ -123,14 +123,16 @@ fn forecast_with(room: i64, demand: &Demand) -> Forecast {
         limits: Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni: 100 },
         usage: Usage { sets: 100 - room, semaphores: 100 - room },
     };
-    forecast(&Outlook {
-        capacity: Some(&capacity),
-        need: &Need::asked(demand),
-        returned: (0, 0),
+    let input = Input {
+        capacity: Some(capacity),
+        need: Need::asked(demand),
+        running: None,
         min_free: 0,
         trial: Trial::Passed,
         shortage: None,
-    })
+        refused_directory: None,
+    };
+    input.forecast()
 }
 
 /// The line that a record has, in the form in which the guard says it: a process id is not known

@@ -1,5 +1,6 @@
 //! What changes something: removing a set, trials, the report's file. Imports facts, decide and look.
 
+pub mod lock;
 pub mod output;
 pub mod reap;
 pub mod resources;

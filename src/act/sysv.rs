@@ -47,7 +47,7 @@ pub fn set_value(id: SemId, value: i32) -> nix::Result<()> {
 ///
 /// # Errors
 /// As [`last_pid`]; `EPERM`: neither owner nor creator nor `CAP_SYS_ADMIN`.
-pub fn give(id: SemId, uid: Uid, gid: Gid) -> nix::Result<()> {
+pub fn chown(id: SemId, uid: Uid, gid: Gid) -> nix::Result<()> {
     let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: `semid_ds` is plain integers, for which zero is valid.
     let ds = unsafe { ds.assume_init_mut() };

@@ -5,17 +5,44 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use crate::act::{signals, sysv};
+use crate::facts::capacity::Capacity;
+use crate::facts::need::Need;
 use crate::facts::trial::{KEY, Trial};
 use crate::facts::users::Guarded;
 
-/// Tries to make a set as httpd makes its mutexes (apr locks/unix/proc_mutex.c,
-/// `proc_mutex_sysv_create`), for `user` where the caller is root, and removes it.
+/// Tries a set of the guard's own for the first of the guarded users, where there is room for it and
+/// it can teach something. `found` is the table as it was, `left` as it will be; a run that `removes`
+/// has made it so already.
 #[must_use]
-pub fn run(user: &Guarded) -> Trial {
+pub fn run(
+    users: &[Guarded],
+    need: &Need,
+    found: &Capacity,
+    left: &Capacity,
+    removes: bool,
+) -> Trial {
+    let Some(user) = users.first() else { return Trial::Skipped("nobody is guarded") };
+    if need.at_most == 0 {
+        return Trial::Skipped("httpd makes no semaphore set");
+    }
+    let now = if removes { left.room().sets } else { found.room().sets };
+    if now < 1 || left.room().sets < need.at_least {
+        return Trial::Skipped("there is no room for one");
+    }
+    // Beside a httpd that may be starting at this moment, nobody who only looks takes the last
+    // place.
+    if !removes && now < 2 {
+        return Trial::Skipped("it would take the last place");
+    }
+    if !geteuid().is_root() && !users.iter().any(|u| u.uid == geteuid()) {
+        return Trial::Skipped("neither root nor httpd's user makes it");
+    }
     // So that no signal ends the run while the set exists.
     signals::held(|| make_and_remove(user))
 }
 
+/// Makes a set as httpd makes its mutexes (apr locks/unix/proc_mutex.c, `proc_mutex_sysv_create`), for
+/// `user` where the caller is root, and removes it.
 fn make_and_remove(user: &Guarded) -> Trial {
     let id = match sysv::create(KEY) {
         Ok(id) => id,
@@ -24,7 +51,7 @@ fn make_and_remove(user: &Guarded) -> Trial {
     };
     let used = sysv::set_value(id, 1).map_err(|e| ("semctl(SETVAL)", e)).and_then(|()| {
         if geteuid().is_root() {
-            sysv::give(id, user.uid, user.gid).map_err(|e| ("semctl(IPC_SET)", e))
+            sysv::chown(id, user.uid, user.gid).map_err(|e| ("semctl(IPC_SET)", e))
         } else {
             Ok(())
         }

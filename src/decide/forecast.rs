@@ -2,8 +2,9 @@
 
 use nix::errno::Errno;
 
-use crate::facts::capacity::{Capacity, Limit};
+use crate::facts::capacity::{Capacity, Limit, Room};
 use crate::facts::need::Need;
+use crate::facts::row::Running;
 use crate::facts::shortage::Shortage;
 use crate::facts::trial::Trial;
 
@@ -36,54 +37,97 @@ pub enum Failure {
 }
 
 /// What a forecast is made from.
-#[derive(Clone, Copy, Debug)]
-pub struct Outlook<'a> {
-    /// The table; none on a kernel without System V semaphores.
-    pub capacity: Option<&'a Capacity>,
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The table that it is for; none: it cannot be read, or the kernel has none.
+    pub capacity: Option<Capacity>,
     /// What httpd needs.
-    pub need: &'a Need,
-    /// Sets that httpd, where it runs, surely and perhaps gives back before it starts again.
-    pub returned: (usize, usize),
+    pub need: Need,
+    /// The httpd in question, where it runs: it gives back its sets before it starts again.
+    pub running: Option<Running>,
     /// Sets that must be left afterwards.
     pub min_free: i64,
     /// What the trial set showed.
     pub trial: Trial,
     /// What is missing for mutexes of other mechanisms.
-    pub shortage: Option<&'a Shortage>,
+    pub shortage: Option<Shortage>,
+    /// The argument of a `Mutex` directive whose directory httpd refuses.
+    pub refused_directory: Option<String>,
 }
 
-/// The forecast. Room for what httpd may need at most: it starts. Room for less than it needs at
-/// least: it fails. A trial that was refused says the same of any need; one that taught nothing
-/// says nothing.
-#[must_use]
-pub fn forecast(o: &Outlook<'_>) -> Forecast {
-    let need = o.need;
-    let mut at_risk = false;
-    match o.capacity {
-        None if need.at_least > 0 => return Forecast::Fails(Failure::NoSysvIpc),
-        None => at_risk |= need.at_most > 0,
-        Some(capacity) => {
-            let surely = capacity.without(o.returned.0).room();
-            let perhaps = capacity.without(o.returned.0 + o.returned.1).room();
-            if perhaps.sets < need.at_least {
-                return Forecast::Fails(Failure::NoRoom(perhaps.binding));
-            }
-            if let (Trial::Refused(call, errno), true) = (o.trial, need.at_least > 0) {
-                return Forecast::Fails(Failure::Refused(call, errno));
-            }
-            at_risk |= matches!(o.trial, Trial::Refused(..)) && need.at_most > 0;
-            at_risk |= surely.sets < need.at_most;
-            // Who asks for a reserve asks to be sure of it.
-            if o.min_free > 0 && surely.sets - need.at_most < o.min_free {
-                return Forecast::Fails(Failure::Reserve);
-            }
+impl Input {
+    /// The room once httpd, where it runs, has given back its own sets: surely, and perhaps; none
+    /// without a table.
+    #[must_use]
+    pub fn room(&self) -> Option<(Room, Room)> {
+        let capacity = self.capacity?;
+        let (surely, perhaps) = self.running.as_ref().map_or((0, 0), |r| (r.surely, r.perhaps));
+        Some((capacity.without(surely).room(), capacity.without(surely + perhaps).room()))
+    }
+
+    /// The room without which the start fails, and how many of the sets that httpd gives back count
+    /// towards it. Who asks for a reserve asks to be sure of it.
+    #[must_use]
+    pub fn required(&self) -> (i64, usize) {
+        let (surely, perhaps) = self.running.as_ref().map_or((0, 0), |r| (r.surely, r.perhaps));
+        match self.min_free {
+            0 => (self.need.at_least, surely + perhaps),
+            reserve => (self.need.at_most + reserve, surely),
         }
     }
-    match o.shortage {
-        Some(shortage) if shortage.certain => Forecast::Fails(Failure::Resource(shortage.clone())),
-        Some(_) => Forecast::AtRisk,
-        None if at_risk => Forecast::AtRisk,
-        None => Forecast::Starts,
+
+    /// The forecast. Room for what httpd may need at most: it starts. Room for less than it needs at
+    /// least: it fails. A trial that was refused says the same of any need; one that taught nothing
+    /// says nothing.
+    #[must_use]
+    pub fn forecast(&self) -> Forecast {
+        if let Some(argument) = &self.refused_directory {
+            return Forecast::Fails(Failure::MutexDirectory(argument.clone()));
+        }
+        let need = &self.need;
+        let mut at_risk = false;
+        match (self.capacity, self.room()) {
+            (Some(capacity), Some((surely, perhaps))) => {
+                if perhaps.sets < need.at_least {
+                    return Forecast::Fails(Failure::NoRoom(perhaps.binding));
+                }
+                if let (Trial::Refused(call, errno), true) = (self.trial, need.at_least > 0) {
+                    return Forecast::Fails(Failure::Refused(call, errno));
+                }
+                let (required, returned) = self.required();
+                if capacity.without(returned).room().sets < required {
+                    return Forecast::Fails(Failure::Reserve);
+                }
+                at_risk |= matches!(self.trial, Trial::Refused(..)) && need.at_most > 0;
+                at_risk |= surely.sets < need.at_most;
+            }
+            _ if need.at_least > 0 => return Forecast::Fails(Failure::NoSysvIpc),
+            _ => at_risk |= need.at_most > 0,
+        }
+        match &self.shortage {
+            Some(shortage) if shortage.certain => {
+                Forecast::Fails(Failure::Resource(shortage.clone()))
+            }
+            Some(_) => Forecast::AtRisk,
+            None if at_risk => Forecast::AtRisk,
+            None => Forecast::Starts,
+        }
+    }
+}
+
+impl Forecast {
+    /// The words for the three in reports for programs.
+    pub const NAMES: [&'static str; 3] = ["starts", "at_risk", "fails"];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        let [starts, at_risk, fails] = Forecast::NAMES;
+        match self {
+            Forecast::Starts => starts,
+            Forecast::AtRisk => at_risk,
+            Forecast::Fails(_) => fails,
+        }
     }
 }
 
@@ -98,6 +142,19 @@ impl Failure {
             Failure::NoSysvIpc => Some(Errno::ENOSYS),
             Failure::Resource(shortage) => Some(shortage.errno),
             Failure::Reserve | Failure::MutexDirectory(_) => None,
+        }
+    }
+
+    /// The word for it in reports for programs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Failure::NoRoom(_) => "no_room",
+            Failure::Reserve => "reserve",
+            Failure::Refused(..) => "refused",
+            Failure::NoSysvIpc => "no_sysv_ipc",
+            Failure::Resource(_) => "resource",
+            Failure::MutexDirectory(_) => "mutex_directory",
         }
     }
 }

@@ -2,15 +2,14 @@
 
 use nix::errno::Errno;
 
-use crate::decide::forecast::Failure;
+use crate::decide::forecast::{Failure, Input};
 use crate::decide::kernel_sem;
-use crate::facts::capacity;
-use crate::facts::capacity::{Capacity, Limit};
+use crate::facts::capacity::{self, Limit};
 use crate::facts::error::strerror;
+use crate::facts::message::{Message, Remedy};
 use crate::facts::mutex::{Break, Demand, Mechanism};
-use crate::facts::need::{Need, sets};
+use crate::facts::need::sets;
 use crate::facts::printable::printable;
-use crate::facts::row::Running;
 use crate::facts::shortage::Shortage;
 use crate::facts::trial::Trial;
 
@@ -19,48 +18,13 @@ fn httpds_line(errno: Errno, line: &str) -> String {
     format!("({}){}: {line}", errno as i32, strerror(errno))
 }
 
-/// A message in three parts, complete by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// What would happen, in httpd's own words.
-    pub headline: String,
-    /// Why, with figures and holders.
-    pub why: Vec<String>,
-    /// What to type.
-    pub todo: Vec<String>,
-}
-
-impl Message {
-    /// The lines of the message.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.headline.clone()];
-        for (label, part) in [("why:", &self.why), ("do:", &self.todo)] {
-            for (i, line) in part.iter().enumerate() {
-                lines.push(format!("  {:<5} {line}", if i == 0 { label } else { "" }));
-            }
-        }
-        lines
-    }
-}
-
 /// What the words for a forecast are made of.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
-    /// The table the forecast is for; none on a kernel without semaphores.
-    pub capacity: Option<&'a Capacity>,
-    /// What httpd needs.
-    pub need: &'a Need,
+    /// What the forecast was made from.
+    pub input: &'a Input,
     /// The mutexes behind the need, where httpd was asked.
     pub demand: Option<&'a Demand>,
-    /// The reserve that was asked for.
-    pub min_free: i64,
-    /// What the trial set showed.
-    pub trial: Trial,
-    /// The httpd in question, if it runs.
-    pub running: Option<&'a Running>,
-    /// What is missing for mutexes of other mechanisms.
-    pub shortage: Option<&'a Shortage>,
     /// Who holds the table, in words.
     pub holders: &'a str,
     /// How many sets a `guard` would remove now.
@@ -70,24 +34,17 @@ pub struct Situation<'a> {
 }
 
 impl Situation<'_> {
-    /// The sets that can be made, once httpd, where it runs, has given back its own: at least and
-    /// at most.
-    fn room(&self) -> (i64, i64) {
-        let (surely, perhaps) = Running::returned(self.running);
-        let room = |returned| self.capacity.map_or(0, |c| c.without(returned).room().sets);
-        (room(surely), room(surely + perhaps))
-    }
-
     fn room_in_words(&self) -> String {
-        match self.room() {
-            (least, most) if least == most => format!("{most} can be made"),
-            (least, most) => format!("{least} to {most} can be made"),
+        match self.input.room() {
+            Some((least, most)) if least.sets == most.sets => format!("{} can be made", most.sets),
+            Some((least, most)) => format!("{} to {} can be made", least.sets, most.sets),
+            None => "0 can be made".into(),
         }
     }
 
     /// Where the start breaks off for want of room.
     fn breaks_off(&self) -> Break {
-        let (_, room) = self.room();
+        let room = self.input.room().map_or(0, |(_, most)| most.sets);
         self.demand.and_then(|d| d.breaks_off(room)).unwrap_or_else(Break::of_2_4s_accept_mutex)
     }
 }
@@ -95,40 +52,46 @@ impl Situation<'_> {
 /// The words for a start at risk: what is in doubt.
 #[must_use]
 pub fn at_risk(s: &Situation<'_>) -> Message {
-    if let Some(shortage) = s.shortage {
-        let (mut why, mut todo) = why_shortage(shortage);
+    let input = s.input;
+    if let Some(shortage) = &input.shortage {
+        let (mut why, mut remedies) = why_shortage(shortage);
         if (shortage.mechanism, shortage.errno) == (Mechanism::Flock, Errno::EACCES) {
             let path = printable(&shortage.path.to_string_lossy());
             why.truncate(1);
             why.push(format!("its workers open it again as their user, who may not enter {path}"));
-            todo = vec![format!("chmod o+x {path}      and every directory above it")];
+            remedies =
+                vec![Remedy::command(format!("chmod o+x {path}"), "and every directory above it")];
         } else {
             why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
         }
         let headline = format!("httpd may not start: {}", shortage_line(shortage));
-        return Message { headline, why, todo };
+        return Message { headline, why, remedies };
     }
     let line = s.breaks_off().line;
-    if let Trial::Refused(call, errno) = s.trial {
+    if let Trial::Refused(call, errno) = input.trial {
         let line = httpds_line(errno, &line);
-        let (why, todo) = why_refused(call, errno, s);
+        let (why, remedies) = why_refused(call, errno, input);
         let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
-        return Message { headline, why, todo };
+        return Message { headline, why, remedies };
     }
-    if s.capacity.is_none() {
+    if input.capacity.is_none() {
         let line = httpds_line(Errno::ENOSYS, &line);
-        let (why, todo) = why_no_sysv_ipc();
+        let (why, remedies) = why_no_sysv_ipc();
         let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
-        return Message { headline, why, todo };
+        return Message { headline, why, remedies };
     }
     let mut why = why_no_room(s);
     for row in s.demand.iter().flat_map(|d| d.in_doubt()) {
         why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
     }
     Message {
-        headline: format!("httpd may not start: it needs {}, and {}", s.need, s.room_in_words()),
+        headline: format!(
+            "httpd may not start: it needs {}, and {}",
+            input.need,
+            s.room_in_words()
+        ),
         why,
-        todo: remedies(s),
+        remedies: remedies(s),
     }
 }
 
@@ -145,16 +108,18 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
         }
         (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &line)),
         (_, None) => {
-            format!("httpd would leave less room than asked for (--min-free {})", s.min_free)
+            format!("httpd would leave less room than asked for (--min-free {})", s.input.min_free)
         }
     };
-    let (mut why, todo) = match failure {
+    let (mut why, remedies) = match failure {
         Failure::NoRoom(_) | Failure::Reserve => (why_no_room(s), remedies(s)),
-        Failure::Refused(call, errno) => why_refused(call, *errno, s),
+        Failure::Refused(call, errno) => why_refused(call, *errno, s.input),
         Failure::Resource(shortage) => why_shortage(shortage),
         Failure::MutexDirectory(_) => (
             vec!["the directory is not there, or is no directory".into()],
-            vec!["make it (mkdir), or name another one in httpd's \"Mutex\" directive".into()],
+            vec![Remedy::advice(
+                "make it (mkdir), or name another one in httpd's \"Mutex\" directive",
+            )],
         ),
         Failure::NoSysvIpc => why_no_sysv_ipc(),
     };
@@ -165,7 +130,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
                 .into(),
         );
     }
-    Message { headline, why, todo }
+    Message { headline, why, remedies }
 }
 
 /// httpd's own line for a mutex that is not a semaphore set.
@@ -173,7 +138,7 @@ fn shortage_line(s: &Shortage) -> String {
     httpds_line(s.errno, &s.line)
 }
 
-fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
+fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<Remedy>) {
     let path = printable(&s.path.to_string_lossy());
     let what = match s.mechanism {
         Mechanism::PosixSem => "a POSIX semaphore",
@@ -193,29 +158,37 @@ fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<String>) {
         }
         e => format!("{path} took {} of the {} needed: {e:?} ({})", s.made, s.needed, strerror(e)),
     });
-    let todo = match (s.mechanism, s.errno) {
-        (_, Errno::ENOSPC) => format!("df -h {path}; df -i {path}      and make room there"),
-        (Mechanism::PosixSem, Errno::ENOENT) => "mount -t tmpfs tmpfs /dev/shm".into(),
-        (Mechanism::PosixSem | Mechanism::Pthread, _) => {
-            format!("ls -ld {path}; mount | grep {path}")
+    let remedy = match (s.mechanism, s.errno) {
+        (_, Errno::ENOSPC) => {
+            Remedy::command(format!("df -h {path}; df -i {path}"), "and make room there")
         }
-        (_, Errno::ENOENT) => format!(
-            "mkdir {path}      (or look why it is not there: tmpfiles.d, RuntimeDirectory=)"
+        (Mechanism::PosixSem, Errno::ENOENT) => {
+            Remedy::command("mount -t tmpfs tmpfs /dev/shm", "")
+        }
+        (Mechanism::PosixSem | Mechanism::Pthread, _) => {
+            Remedy::command(format!("ls -ld {path}; mount | grep {path}"), "")
+        }
+        (_, Errno::ENOENT) => Remedy::command(
+            format!("mkdir {path}"),
+            "(or look why it is not there: tmpfiles.d, RuntimeDirectory=)",
         ),
-        _ => format!("ls -ld {path}      it must be a directory that root can write to"),
+        _ => Remedy::command(
+            format!("ls -ld {path}"),
+            "it must be a directory that root can write to",
+        ),
     };
-    (why, vec![todo])
+    (why, vec![remedy])
 }
 
-fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec<String>) {
+fn why_refused(call: &str, errno: Errno, input: &Input) -> (Vec<String>, Vec<Remedy>) {
     let mut why = vec![format!("{call} for a trial set says {errno:?} ({})", strerror(errno))];
-    if let Some(c) = s.capacity {
+    if let Some(c) = input.capacity {
         why.push(format!(
             "the limits leave room for {}, so they are not the cause",
             sets(c.room().sets)
         ));
     }
-    let todo = match errno {
+    let remedy = match errno {
         Errno::ENOMEM => "free memory: the kernel has none for a semaphore set",
         Errno::ENOSPC => "look again: something filled the table at this moment (ipcs -s -u)",
         _ => {
@@ -223,21 +196,21 @@ fn why_refused(call: &str, errno: Errno, s: &Situation<'_>) -> (Vec<String>, Vec
              of a security module (ausearch -m AVC, dmesg)"
         }
     };
-    (why, vec![todo.into()])
+    (why, vec![Remedy::advice(remedy)])
 }
 
-fn why_no_sysv_ipc() -> (Vec<String>, Vec<String>) {
+fn why_no_sysv_ipc() -> (Vec<String>, Vec<Remedy>) {
     let why = "this kernel has no System V semaphores: it was built without CONFIG_SYSVIPC";
-    let todo = [
+    let remedies = [
         "run a kernel with CONFIG_SYSVIPC=y",
         "or, on httpd 2.4, \"Mutex pthread default\" (or \"Mutex fcntl:/run/httpd default\") in its \
          configuration",
     ];
-    (vec![why.into()], todo.map(Into::into).to_vec())
+    (vec![why.into()], remedies.map(Remedy::advice).to_vec())
 }
 
 fn why_no_room(s: &Situation<'_>) -> Vec<String> {
-    let Some(c) = s.capacity else { return Vec::new() };
+    let Some(c) = s.input.capacity else { return Vec::new() };
     let (l, u) = (&c.limits, &c.usage);
     let semmns = format!(
         "SEMMNS, the system-wide number of semaphores, is {} and {} are in use",
@@ -262,10 +235,11 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
     if let Some(odd) = kernel_sem::oddity(l) {
         why.push(format!("kernel.sem is \"{l}\": {odd}"));
     }
-    if s.need.at_most > 1 || c.room().sets > 0 || s.min_free > 0 {
-        why.push(format!("httpd needs {}; {}", s.need, s.room_in_words()));
+    let Input { need, min_free, running, .. } = s.input;
+    if need.at_most > 1 || c.room().sets > 0 || *min_free > 0 {
+        why.push(format!("httpd needs {need}; {}", s.room_in_words()));
     }
-    if let Some(r) = s.running {
+    if let Some(r) = running {
         let perhaps = match r.perhaps {
             0 => String::new(),
             n => format!(", and {n} more if they are its own"),
@@ -282,34 +256,40 @@ fn held(holders: &str) -> String {
     if holders.is_empty() { String::new() } else { format!(": {holders}") }
 }
 
-fn remedies(s: &Situation<'_>) -> Vec<String> {
-    let Some(c) = s.capacity else { return Vec::new() };
-    let mut todo = Vec::new();
-    let missing = s.need.at_most + s.min_free;
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let Some(c) = s.input.capacity else { return Vec::new() };
+    let mut remedies = Vec::new();
+    let missing = s.input.need.at_most + s.input.min_free;
     if s.removable > 0 {
-        todo.push(format!(
-            "httpd-semguard guard      removes {} that a dead httpd left",
-            sets(i64::try_from(s.removable).unwrap_or(i64::MAX))
+        let orphans = sets(i64::try_from(s.removable).unwrap_or(i64::MAX));
+        remedies.push(Remedy::command(
+            "httpd-semguard guard",
+            format!("removes {orphans} that a dead httpd left"),
         ));
     }
-    if let Some((count, who)) = &s.undecided {
-        todo.push(format!(
-            "stop {who}, then httpd-semguard guard: {count} of the sets may be its own, \
-             and cannot be told from orphans while it lives"
-        ));
-    }
-    let better = kernel_sem::better(c, missing);
-    let then = Capacity { limits: better, ..*c };
-    todo.push(if then.room().sets < missing {
-        format!(
+    let better = kernel_sem::better(&c, missing);
+    remedies.push(if c.with_limits(better).room().sets < missing {
+        Remedy::advice(format!(
             "no kernel.sem has room for {missing} more: a kernel has {} sets at most \
              (\"ipcmni_extend\" on its command line raises that)",
             capacity::IPCMNI
-        )
+        ))
     } else {
-        format!("sysctl -w kernel.sem=\"{better}\"      and the same line in /etc/sysctl.d/")
+        Remedy::command(
+            format!("sysctl -w kernel.sem=\"{better}\""),
+            "and the same line in /etc/sysctl.d/",
+        )
     });
-    todo
+    if let Some((count, who)) = &s.undecided {
+        remedies.push(Remedy::command(
+            "httpd-semguard list",
+            format!(
+                "says why the memory of {who} could not be read in full: {count} of the sets may be \
+                 its own, or orphans"
+            ),
+        ));
+    }
+    remedies
 }
 
 #[cfg(test)]

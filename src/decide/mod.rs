@@ -8,4 +8,5 @@ mod foreign;
 pub mod hooks;
 pub mod kernel_sem;
 pub mod message;
+pub mod suspects;
 pub mod verdict;

@@ -62,6 +62,12 @@ impl Capacity {
         }
     }
 
+    /// The same table under other limits.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Capacity {
+        Capacity { limits, ..*self }
+    }
+
     /// The same table without `count` sets of one semaphore each.
     #[must_use]
     pub fn without(&self, count: usize) -> Capacity {

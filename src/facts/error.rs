@@ -6,6 +6,7 @@ use std::{fmt, io};
 
 use nix::errno::Errno;
 
+use crate::facts::message::{Message, Remedy};
 use crate::facts::printable::printable;
 use crate::facts::set::SemId;
 
@@ -95,10 +96,11 @@ impl Error {
         }
     }
 
-    /// What went wrong, and what to do about it, as the log has it.
+    /// What went wrong, and what to do about it.
     #[must_use]
-    pub fn in_full(&self) -> String {
-        format!("{self}\n  do:   {}", self.hint())
+    pub fn message(&self) -> Message {
+        let remedies = vec![Remedy::advice(self.hint())];
+        Message { headline: self.to_string(), why: Vec::new(), remedies }
     }
 
     /// What to do about it, in one line.

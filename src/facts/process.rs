@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use nix::unistd::{Pid, Uid};
 
-use crate::facts::time::WallTime;
+use crate::facts::time::BootTicks;
 
 /// A process as a message names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Kind {
     Httpd,
     /// Something else.
     Other,
-    /// Its executable cannot be read: it might be a httpd.
+    /// What cannot be read, and so might be an httpd.
     Unreadable,
 }
 
@@ -38,32 +38,55 @@ pub enum Kind {
 pub struct Process {
     /// Number and name.
     pub named: Rc<Named>,
-    /// Its parent, if it has one in this PID namespace.
-    pub parent: Option<Pid>,
-    /// Real and effective user; empty where they could not be read.
+    /// The users it can act as: real, effective, saved and file-system user of any of its threads;
+    /// empty where they could not be read.
     pub uids: Vec<Uid>,
     /// What runs in it.
     pub kind: Kind,
-    /// When it was forked.
-    pub start: WallTime,
-    /// It leads its session or its process group. A worker of httpd never does: it inherits both
-    /// (httpd server/mpm/*, no setsid after the fork; the leader calls it in apr_proc_detach).
+    /// When it was forked: told to people, and with the number what makes it this process and no
+    /// other; nothing is judged by it.
+    pub start: BootTicks,
+    /// It leads its session or its process group, as the first process of an httpd does and none of
+    /// its workers (httpd server/mpm/*, no setsid after the fork).
     pub leads: bool,
-    /// This process descends from it: it is systemd, a shell, apachectl.
+    /// The guard descends from it: it is systemd, a shell, apachectl.
     pub called_us: bool,
 }
 
+/// What makes a process this one, though its number may be given again.
+pub type Identity = (Pid, BootTicks);
+
 impl Process {
-    /// Whether it runs as `uid`; a process whose users are unknown might.
+    /// What makes it this process and no other.
     #[must_use]
-    pub fn may_run_as(&self, uid: Uid) -> bool {
+    pub fn identity(&self) -> Identity {
+        (self.named.pid, self.start)
+    }
+
+    /// Whether it can act as `uid`; a process whose users are unknown might.
+    #[must_use]
+    pub fn may_act_as(&self, uid: Uid) -> bool {
         self.uids.is_empty() || self.uids.contains(&uid)
+    }
+
+    /// Whether it is an httpd, or might be one.
+    #[must_use]
+    pub fn may_be_httpd(&self) -> bool {
+        self.kind != Kind::Other
+    }
+
+    /// Whether it is the first process of an httpd.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.kind == Kind::Httpd && self.leads
     }
 }
 
 /// Why a reading of the process table is not the whole truth.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incomplete {
+    /// Nobody read it.
+    NotRead,
     /// The own process is not in it, or not by its own number: /proc is not mounted, or is that
     /// of another PID namespace.
     NoProc,

@@ -18,7 +18,7 @@ impl WallTime {
 }
 
 /// Clock ticks since boot (`starttime` of /proc/PID/stat, proc(5); `CLOCK_BOOTTIME` based).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTicks(pub u64);
 
 /// One reading of the clocks, enough to place process starts and semaphore times on one line.

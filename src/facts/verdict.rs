@@ -1,30 +1,99 @@
-//! What is to become of a set, and why.
+//! What is to become of a set, and why: the rows of the verdict table, whose rules are in
+//! decide/verdict.rs and whose words in tell/words.rs.
 
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Uid;
 
+use crate::facts::memory::Gap;
 use crate::facts::process::{Incomplete, Named};
 
 /// What is to become of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nobody who lives can know it. Where nobody asked whether it is free, that is done before
-    /// it is removed.
+    /// Only the memory of living processes can tell; until it was read, the set stays.
+    Ask,
+    /// Nobody who lives can use it. Whether it is free is asked once more before it is removed.
     Orphan,
     /// It stays.
     Keep(Reason),
 }
 
+/// Why a set stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It does not look like a mutex of httpd's.
+    NotHttpds(Mismatch),
+    /// Not enough could be seen to judge it.
+    Blind(Blind),
+    /// Threads wait for it, or one is inside semop(2) on it.
+    Waiters {
+        /// How many.
+        count: i32,
+        /// One of them, where known.
+        by: Option<Rc<Named>>,
+    },
+    /// It is locked: value 0, which an undo at the holder's death would have raised.
+    Locked {
+        /// The holder, where known.
+        by: Option<Rc<Named>>,
+    },
+    /// Last touched from a PID namespace that cannot be seen from here, or by nobody.
+    Unseen,
+    /// Nobody has set it up yet, and this process may be about to: its number may stand in a register
+    /// alone.
+    JustMade(Rc<Named>),
+    /// The process that touched it last lives, and may touch it.
+    LastPidLives(Rc<Named>),
+    /// Its number stands in the memory of this living process.
+    KnownTo(Rc<Named>),
+    /// This living process may hold its number: its memory could not be read in full.
+    MayBeKnownTo(Rc<Named>, Unread),
+}
+
+/// Why the memory of a process does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Nobody was to read it (`--no-memory`).
+    Off,
+    /// It was not read in full.
+    Part(Gap),
+}
+
+/// The part of the APR fingerprint (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a
+/// set lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It has a key; httpd's are private.
+    Key(i32),
+    /// It has this many semaphores; httpd's have one.
+    Nsems(u64),
+    /// Its mode is this; httpd's is 0600.
+    Mode(u32),
+    /// It was made by this user, neither root nor its owner.
+    Creator(Uid),
+}
+
+/// What could not be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blind {
+    /// The kernel refused to tell the set's last pid, value or waiters.
+    Refused(Errno),
+    /// The process table is not complete.
+    Processes(Incomplete),
+    /// The last pid exists, but /proc does not show it.
+    HiddenPid(i32),
+}
+
 /// What a verdict comes to, in one word: the classes that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Nobody who lives can know it.
+    /// Nobody who lives can use it.
     Orphan,
-    /// Somebody uses it.
+    /// Somebody uses it, or can.
     InUse,
-    /// It stays while one lives who may know it.
+    /// It stays while one lives whose memory could not be read in full.
     Undecided,
     /// It does not look like a mutex of httpd's.
     NotHttpd,
@@ -56,70 +125,23 @@ impl Verdict {
     pub fn state(&self) -> State {
         match self {
             Verdict::Orphan => State::Orphan,
+            Verdict::Ask => State::Undecided,
             Verdict::Keep(reason) => match reason {
-                Reason::Waiters { .. } | Reason::Locked { .. } | Reason::LastPidLives(_) => {
-                    State::InUse
-                }
-                Reason::MayBelongToHttpd(_) | Reason::MayBelongTo(_) => State::Undecided,
+                Reason::Waiters { .. }
+                | Reason::Locked { .. }
+                | Reason::JustMade(_)
+                | Reason::LastPidLives(_)
+                | Reason::KnownTo(_) => State::InUse,
+                Reason::MayBeKnownTo(..) => State::Undecided,
                 Reason::NotHttpds(_) => State::NotHttpd,
                 Reason::Blind(_) | Reason::Unseen => State::Unknown,
             },
         }
     }
-}
 
-/// Why a set stays: the rows of the verdict table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It does not look like a mutex of httpd's.
-    NotHttpds(Mismatch),
-    /// Not enough could be seen to judge it.
-    Blind(Doubt),
-    /// Threads wait for it, or one is inside semop(2) on it.
-    Waiters {
-        /// How many.
-        count: i32,
-        /// One of them, where known.
-        by: Option<Rc<Named>>,
-    },
-    /// It is locked: value 0, which an undo at the holder's death would have raised.
-    Locked {
-        /// The holder, where known.
-        by: Option<Rc<Named>>,
-    },
-    /// Last touched from a PID namespace that cannot be seen from here.
-    Unseen,
-    /// The process that touched it last lives.
-    LastPidLives(Rc<Named>),
-    /// A living httpd may have made or inherited it.
-    MayBelongToHttpd(Rc<Named>),
-    /// A living process of its owner may have made it.
-    MayBelongTo(Rc<Named>),
-}
-
-/// The part of the APR fingerprint (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a
-/// set lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mismatch {
-    /// It has a key; httpd's are private.
-    Key(i32),
-    /// It has this many semaphores; httpd's have one.
-    Nsems(u64),
-    /// Its mode is this; httpd's is 0600.
-    Mode(u32),
-    /// It was made by this user, neither root nor its owner.
-    Creator(Uid),
-}
-
-/// What could not be seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// The kernel refused to tell the set's last pid, value or waiters.
-    Refused(Errno),
-    /// The process table is not complete.
-    Processes(Incomplete),
-    /// The last pid exists, but /proc does not show it.
-    HiddenPid(Pid),
-    /// The executable of this process cannot be read: it might be a httpd.
-    Executable(Rc<Named>),
+    /// The word for it in every report: what happens to the set.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        if *self == Verdict::Orphan { "orphan" } else { "keep" }
+    }
 }

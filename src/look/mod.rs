@@ -3,7 +3,8 @@
 pub mod clock;
 pub mod httpd;
 pub mod memory;
+pub mod pid_file;
 pub mod processes;
-pub mod survey;
 pub mod sysv;
+pub mod table;
 pub mod users;

@@ -1,48 +1,51 @@
-//! Everything that is known of one set, rule by rule as `verdict` asked, and how to remove it by
-//! hand, for those who know better.
+//! Everything that is known of one set, row by row of the verdict table as far as it came, and how to
+//! remove it by hand, for those who know better.
 
 use std::io::{self, Write};
 
-use crate::decide::verdict::{LAUNCH_WINDOW, Standing, is_leader, standings};
-use crate::facts::evidence::LastPid;
+use nix::unistd::Pid;
+
+use crate::decide::suspects::suspects;
+use crate::decide::verdict::{self, mismatch, trace};
+use crate::facts::evidence::Who;
+use crate::facts::memory::Extent;
 use crate::facts::process::{Kind, Process};
-use crate::facts::row::Judged;
+use crate::facts::row::Row;
 use crate::facts::set::SemId;
+use crate::facts::table::Table;
 use crate::facts::time::{WallTime, age, rfc3339};
-use crate::facts::verdict::{Mismatch, Reason, Verdict};
-use crate::tell::list::last_pid;
-use crate::tell::log::why;
-use crate::tell::report::{Report, Table};
+use crate::facts::verdict::{Mismatch, Reason, Unread, Verdict};
+use crate::facts::world::{Memory, World};
+use crate::tell::report::Report;
 use crate::tell::screen::{DOUBTFUL, GOOD, HEADING, Screen};
+use crate::tell::words::why;
 
 /// Writes the evidence on a set.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write(
-    j: &Judged,
+    row: &Row,
     report: &Report,
     table: &Table,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let id = j.set.id;
-    let (style, verdict) = match &j.verdict {
-        Verdict::Orphan => (DOUBTFUL, "orphan"),
-        Verdict::Keep(_) => (GOOD, "keep"),
-    };
-    let title = format!("semaphore set {id} of {}: ", report.user(j.set.uid));
-    writeln!(out, "{}{}", screen.paint(HEADING, &title), screen.paint(style, verdict))?;
-    for (number, sentence) in evidence(j, report, table).iter().enumerate() {
+    let id = row.set.id;
+    let style = if row.is_orphan() { DOUBTFUL } else { GOOD };
+    let title = format!("semaphore set {id} of {}: ", report.user(row.set.uid));
+    let word = row.verdict.word();
+    writeln!(out, "{}{}", screen.paint(HEADING, &title), screen.paint(style, word))?;
+    for (number, sentence) in evidence(row, report, table).iter().enumerate() {
         writeln!(out, "  {}. {}", number + 1, screen.wrap(sentence, 5))?;
     }
-    writeln!(out, "{} {}", screen.paint(HEADING, "so:"), screen.wrap(&conclusion(j), 4))?;
+    writeln!(out, "{} {}", screen.paint(HEADING, "so:"), screen.wrap(&conclusion(row), 4))?;
     writeln!(out, "{} {}", screen.paint(HEADING, "by hand:"), by_hand(id))?;
     writeln!(
         out,
         "  {}",
         screen.wrap(
-            "Nothing brings it back. A process that still uses it fails at its next semop(2); a \
+            "Nothing brings it back. A process that still uses it fails at its next semop(2); \
              httpd then logs AH00144, and its workers die.",
             2
         )
@@ -57,48 +60,38 @@ pub fn by_hand(id: SemId) -> String {
 
 /// What follows from the evidence.
 #[must_use]
-pub fn conclusion(j: &Judged) -> String {
-    match &j.verdict {
-        Verdict::Orphan => "nobody who lives can know it. httpd-semguard guard removes it.".into(),
-        Verdict::Keep(_) => format!("it stays. Why: {}.", why(j)),
+pub fn conclusion(row: &Row) -> String {
+    let why = why(&row.verdict);
+    if row.is_orphan() {
+        format!("{why}. httpd-semguard guard removes it.")
+    } else {
+        format!("it stays. Why: {why}.")
     }
 }
 
-/// The evidence as sentences, in the order of the verdict table, down to the row that decided.
+/// The evidence as sentences: a few for each row of the table that the set came to.
 #[must_use]
-pub fn evidence(j: &Judged, report: &Report, table: &Table) -> Vec<String> {
-    let now = table.world.clock.now;
-    let mut said = vec![form(j, report), times(j, now)];
-    let decided = match &j.verdict {
-        Verdict::Orphan => 6,
-        Verdict::Keep(reason) => match reason {
-            Reason::NotHttpds(_) => 0,
-            Reason::Blind(_) => 1,
-            Reason::Waiters { .. } | Reason::Locked { .. } => 2,
-            Reason::Unseen => 3,
-            Reason::LastPidLives(_) => 4,
-            Reason::MayBelongToHttpd(_) | Reason::MayBelongTo(_) => 5,
-        },
-    };
-    if decided >= 1 {
-        said.push(sight(j));
-    }
-    if decided >= 2 {
-        said.extend(use_now(j));
-    }
-    if decided >= 3 {
-        said.push(last_user(j, now));
-    }
-    if decided >= 5 {
-        said.extend(who_may_know(j, table));
+pub fn evidence(row: &Row, report: &Report, table: &Table) -> Vec<String> {
+    let world = &table.world;
+    let now = world.clock.now;
+    let mut said = Vec::new();
+    for step in trace(&row.set, &row.evidence, world) {
+        match step {
+            verdict::Row::Form => said.extend([form(row, report), times(row, now)]),
+            verdict::Row::Sight => said.push(sight(row)),
+            verdict::Row::Use => said.extend(use_now(row)),
+            verdict::Row::OutOfSight => said.extend(out_of_sight(row)),
+            verdict::Row::LastPid => said.extend(last_user(row, world)),
+            verdict::Row::Memory => said.extend(who_may_know(row, world)),
+        }
     }
     said
 }
 
-/// The first row: does it look like a mutex of httpd's?
-fn form(j: &Judged, report: &Report) -> String {
-    let creator = report.user(j.set.cuid);
-    match crate::decide::verdict::mismatch(&j.set) {
+/// Does it look like a mutex of httpd's?
+fn form(row: &Row, report: &Report) -> String {
+    let creator = report.user(row.set.cuid);
+    match mismatch(&row.set) {
         None => format!(
             "It looks like a mutex of httpd's: no key, one semaphore, mode 0600, made by {creator}."
         ),
@@ -109,12 +102,12 @@ fn form(j: &Judged, report: &Report) -> String {
     }
 }
 
-fn times(j: &Judged, now: WallTime) -> String {
-    let used = match j.set.otime {
+fn times(row: &Row, now: WallTime) -> String {
+    let used = match row.set.otime {
         None => "It was never used: no semop(2) and no undo.".to_owned(),
         Some(otime) => format!("It was last used {}.", ago(otime, now)),
     };
-    format!("It was made, or last set up, {}. {used}", ago(j.set.ctime, now))
+    format!("It was made, or last set up, {}. {used}", ago(row.set.ctime, now))
 }
 
 fn ago(time: WallTime, now: WallTime) -> String {
@@ -122,19 +115,19 @@ fn ago(time: WallTime, now: WallTime) -> String {
     format!("{} ago ({at})", age(now.0 - time.0))
 }
 
-/// The second row: was enough seen?
-fn sight(j: &Judged) -> String {
-    match &j.verdict {
-        Verdict::Keep(Reason::Blind(doubt)) => format!("Not enough can be seen: {doubt}."),
+/// Was enough seen?
+fn sight(row: &Row) -> String {
+    match &row.verdict {
+        Verdict::Keep(Reason::Blind(blind)) => format!("Not enough can be seen: {blind}."),
         _ => "The kernel told its value, and /proc showed all processes that matter.".into(),
     }
 }
 
-/// The third row: is it in use at this moment?
-fn use_now(j: &Judged) -> Option<String> {
-    let lock = j.evidence.probe.ok()?.lock?;
+/// Is it in use at this moment?
+fn use_now(row: &Row) -> Option<String> {
+    let lock = row.evidence.lock()?;
     let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
-    let waiting = match (lock.waiters, &j.evidence.inside) {
+    let waiting = match (lock.waiters, &row.evidence.inside) {
         (0, None) => "nobody waits for it".to_owned(),
         (n, None) => format!("{n} wait for it"),
         (n, Some(p)) => format!("{} wait for it, {p} among them", n.max(1)),
@@ -142,21 +135,38 @@ fn use_now(j: &Judged) -> Option<String> {
     Some(format!("{locked}, and {waiting}."))
 }
 
-/// The fourth and fifth row: who touched it last?
-fn last_user(j: &Judged, now: WallTime) -> String {
-    match &j.evidence.last_pid {
-        LastPid::Unseen => {
-            "Nobody is known to have touched it last: it was a process of another PID \
-                            namespace, or none."
-                .into()
-        }
-        LastPid::Dead(pid) => format!(
+/// Was it touched last out of sight?
+fn out_of_sight(row: &Row) -> Option<String> {
+    let last = row.evidence.last()?;
+    if last.number == 0 {
+        return Some(
+            "Nobody is known to have touched it last: it was a process of another PID namespace, \
+             or none."
+                .into(),
+        );
+    }
+    let unseen = row.verdict == Verdict::Keep(Reason::Unseen);
+    unseen.then(|| {
+        format!(
+            "Its last pid, {}, is the number of a process of whatever PID namespace: this kernel \
+             does not translate it, and this is not the first namespace.",
+            last.number
+        )
+    })
+}
+
+/// Does the process that touched it last live?
+fn last_user(row: &Row, world: &World) -> Option<String> {
+    let last = row.evidence.last().filter(|last| last.number > 0)?;
+    let pid = Pid::from_raw(last.number);
+    Some(match &last.who {
+        Who::Nobody => format!(
             "Process {pid} touched it last, and lives no more. (That alone proves nothing: a \
              healthy httpd has sets whose maker is dead.)"
         ),
-        LastPid::Living(p) => {
-            let since = format!("{}, which lives since {}", p.named, ago(p.start, now));
-            match &j.verdict {
+        Who::Living(p) => {
+            let since = format!("{}, which lives since {}", p.named, since(p, world));
+            match &row.verdict {
                 Verdict::Keep(Reason::LastPidLives(_)) => {
                     format!("It was touched last by {since}.")
                 }
@@ -166,65 +176,58 @@ fn last_user(j: &Judged, now: WallTime) -> String {
                 ),
             }
         }
-        LastPid::Hidden(pid) => format!("Process {pid} touched it last; /proc hides it."),
-        LastPid::NotAsked => match last_pid(j) {
-            Some(pid) => format!("Process {pid} touched it last."),
-            None => "Who touched it last is not known.".into(),
-        },
-    }
+        Who::Hidden | Who::NotLookedUp => format!("Process {pid} touched it last."),
+    })
 }
 
-/// The last rows: everybody who could know it, and why he does or does not.
-fn who_may_know(j: &Judged, table: &Table) -> Vec<String> {
-    let now = table.world.clock.now;
-    let standings = standings(&j.set, &table.world);
-    let whom = if j.set.cuid.is_root() { "httpd" } else { "process of its owner" };
-    let mut said = Vec::new();
-    let mut forked = 0;
-    for (process, standing) in &standings {
-        match standing {
-            Standing::NotInQuestion => {}
-            Standing::ForkedBy(_) => forked += 1,
-            standing => said.push(stands(process, standing, now)),
-        }
-    }
-    if said.is_empty() {
-        return vec![format!("No {whom} lives that could know it.")];
-    }
-    match forked {
-        0 => {}
-        1 => {
-            said.push("One more was forked by a httpd named here, and knows nothing beyond.".into())
-        }
-        n => said
-            .push(format!("{n} more were forked by a httpd named here, and know nothing beyond.")),
-    }
-    said
+fn since(p: &Process, world: &World) -> String {
+    ago(world.clock.at(p.start), world.clock.now)
 }
 
-fn stands(process: &Process, standing: &Standing, now: WallTime) -> String {
-    let kind = match (process.kind, is_leader(process)) {
-        (Kind::Httpd, true) => "leads a httpd",
-        (Kind::Httpd, false) => "is a httpd that leads nothing, as a worker without its parent",
-        (Kind::Other, _) => "runs as its owner",
-        (Kind::Unreadable, _) => "runs what cannot be read, perhaps a httpd",
+/// Everybody who could know it, and whether its number stands in his memory.
+fn who_may_know(row: &Row, world: &World) -> Vec<String> {
+    let said: Vec<String> =
+        suspects(&row.set, &row.evidence, world).map(|p| knows(p, row, world)).collect();
+    if !said.is_empty() {
+        return said;
+    }
+    let whom = if row.set.cuid.is_root() { "httpd" } else { "process of its owner" };
+    vec![format!("No {whom} lives that could know it.")]
+}
+
+fn knows(p: &Process, row: &Row, world: &World) -> String {
+    let kind = match p.kind {
+        Kind::Httpd if p.is_leader() => "leads an httpd",
+        Kind::Httpd => "is a process of httpd",
+        Kind::Other if p.uids.contains(&row.set.uid) => "runs as its owner",
+        Kind::Other if p.uids.iter().any(|u| u.is_root()) => {
+            "is root's, and could become its owner"
+        }
+        Kind::Other => "bears its last pid",
+        Kind::Unreadable => "runs what cannot be read, perhaps httpd",
     };
-    let who = format!("{} {kind}, since {}", process.named, ago(process.start, now));
-    let hours = LAUNCH_WINDOW / 3600;
-    match standing {
-        Standing::Unbounded => format!("{who}. It may know the set: nothing bounds what it knows."),
-        Standing::ClockStepped => {
-            format!("{who}. It may know the set: the clock was set since, so no time counts.")
+    let who = format!("{} {kind}, since {}.", p.named, since(p, world));
+    let reading = match &world.memory {
+        Memory::NotRead => None,
+        Memory::Off => return format!("{who} It may know the set: {}.", Unread::Off),
+        Memory::Read(read) => read.get(&p.identity()),
+    };
+    let Some(reading) = reading else {
+        return format!("{who} It may know the set: its memory was not read.");
+    };
+    if reading.holds.binary_search(&row.set.id).is_ok() {
+        return format!("{who} It knows the set: the number {} stands in its memory.", row.set.id);
+    }
+    match reading.extent {
+        Extent::Full => format!("{who} The number does not stand in its memory."),
+        Extent::Gone => format!("{who} It has ended meanwhile."),
+        Extent::Enough => {
+            format!("{who} Its memory was read only as far as it took: another knows the set.")
         }
-        Standing::InTime => format!("{who}. It may know the set: its times allow it."),
-        Standing::TooYoung => {
-            format!(
-                "{who}. It does not know the set, which was made more than {hours} hours before."
-            )
+        Extent::Part(gap) => {
+            let named = matches!(&row.verdict, Verdict::Keep(Reason::MayBeKnownTo(q, _)) if **q == *p.named);
+            let doubt = if named { "It may know the set: " } else { "It was not found there: " };
+            format!("{who} {doubt}{gap}.")
         }
-        Standing::MadeByAnother => format!(
-            "{who}. It does not know the set, which was made later, by another, and never used."
-        ),
-        Standing::NotInQuestion | Standing::ForkedBy(_) => who,
     }
 }

@@ -8,23 +8,24 @@ use nix::unistd::Uid;
 use serde::{Serialize, Serializer};
 
 use crate::decide::forecast::{Failure, Forecast};
-use crate::decide::message::Message;
 use crate::facts::capacity::{Capacity, Limit};
 use crate::facts::error::{Error, Exit};
-use crate::facts::evidence::{LastPid, Unprobed};
-use crate::facts::mutex;
-use crate::facts::mutex::Mechanism;
+use crate::facts::evidence::{Probe, Who};
+use crate::facts::message::Message;
+use crate::facts::mutex::{self, Mechanism};
 use crate::facts::need::NeedSource;
 use crate::facts::printable::printable;
 use crate::facts::process::Named;
 use crate::facts::request::Command;
-use crate::facts::row::{Fate, Holder, Judged};
+use crate::facts::row::{Holder, Outcome, Row};
+use crate::facts::table::Table;
 use crate::facts::time::{WallTime, rfc3339};
 use crate::facts::trial::Trial;
 use crate::facts::users::Source;
 use crate::facts::verdict::{Reason, State, Verdict};
-use crate::tell::log::{message, warnings, why};
-use crate::tell::report::{Report, Table};
+use crate::tell::log::{message, warnings};
+use crate::tell::report::Report;
+use crate::tell::words::why;
 use crate::tell::{explain, list};
 
 /// The version of the document's form; additions leave it as it is.
@@ -183,20 +184,16 @@ impl<'r> Document<'r> {
             users: report.users.iter().map(|u| account(u.uid)).collect(),
             httpd: Httpd::of(report),
             need: Need::of(report),
-            trial: TrialResult::of(report.trial),
-            forecast: report.forecast.as_ref().map(|f| match f {
-                Forecast::Starts => "starts",
-                Forecast::AtRisk => "at_risk",
-                Forecast::Fails(_) => "fails",
-            }),
+            trial: TrialResult::of(report.input.trial),
+            forecast: report.forecast.as_ref().map(Forecast::name),
             failure: match &report.forecast {
-                Some(Forecast::Fails(failure)) => Some(failure_name(failure)),
+                Some(Forecast::Fails(failure)) => Some(Failure::name(failure)),
                 _ => None,
             },
             message: message(report).map(Words::of),
             warnings: warnings(report),
-            shortage: report.shortage.as_ref().map(Shortage::of),
-            table_unread: report.unread,
+            shortage: report.input.shortage.as_ref().map(Shortage::of),
+            table_unread: report.table_unreadable(),
             capacity: table.map(|t| Room::of(t, report)),
             running: table.and_then(|t| t.running.as_ref()).map(|r| Running {
                 leader: One::of(&r.leader),
@@ -233,12 +230,11 @@ struct Httpd {
 
 impl Httpd {
     fn of(report: &Report) -> Httpd {
-        let mutexes =
-            report.demand.as_ref().map(|d| d.rows.iter().map(Mutex::of).collect::<Vec<_>>());
+        let heard = &report.heard;
         Httpd {
-            control: report.control.as_ref().map(|path| printable(&path.to_string_lossy())),
-            error: report.no_answer.as_ref().map(ToString::to_string),
-            mutexes,
+            control: heard.control().map(|path| printable(&path.to_string_lossy())),
+            error: heard.no_answer().map(ToString::to_string),
+            mutexes: heard.demand().map(|d| d.rows.iter().map(Mutex::of).collect()),
         }
     }
 }
@@ -275,15 +271,15 @@ struct Need {
 impl Need {
     fn of(report: &Report) -> Need {
         Need {
-            at_least: report.need.at_least,
-            at_most: report.need.at_most,
-            source: match report.need.source {
+            at_least: report.input.need.at_least,
+            at_most: report.input.need.at_most,
+            source: match report.input.need.source {
                 NeedSource::Assumed => "assumed",
                 NeedSource::Unheard => "not_heard",
                 NeedSource::Given => "option",
                 NeedSource::Asked => "httpd",
             },
-            min_free: report.min_free,
+            min_free: report.input.min_free,
         }
     }
 }
@@ -318,8 +314,8 @@ struct Words {
 
 impl Words {
     fn of(message: Message) -> Words {
-        let Message { headline, why, todo } = message;
-        Words { headline, why, todo }
+        let todo = message.remedies.iter().map(ToString::to_string).collect();
+        Words { headline: message.headline, why: message.why, todo }
     }
 }
 
@@ -359,7 +355,7 @@ struct Room {
 
 impl Room {
     fn of(table: &Table, report: &Report) -> Room {
-        let l = table.after.limits;
+        let l = table.left.limits;
         Room {
             limits: Limits {
                 semmsl: l.semmsl,
@@ -367,9 +363,9 @@ impl Room {
                 semopm: l.semopm,
                 semmni: l.semmni,
             },
-            before: Used::of(&table.before),
-            after: Used::of(&table.after),
-            binding_limit: match table.after.room().binding {
+            before: Used::of(&table.found),
+            after: Used::of(&table.left),
+            binding_limit: match table.left.room().binding {
                 Limit::Semmsl => "semmsl",
                 Limit::Semmns => "semmns",
                 Limit::Semmni => "semmni",
@@ -442,6 +438,7 @@ struct Counts {
     kept: usize,
     removed: usize,
     would_remove: usize,
+    refused: usize,
     unreadable: usize,
     left: Left,
 }
@@ -458,13 +455,14 @@ struct Left {
 impl Counts {
     fn of(table: Option<&Table>) -> Counts {
         let tally = table.map(Table::tally).unwrap_or_default();
-        let fate = |fate| table.map_or(0, |t| t.count(fate));
+        let count = |outcome| table.map_or(0, |t| t.count(outcome));
         Counts {
-            judged: table.map_or(0, |t| t.judged.len()),
+            judged: table.map_or(0, |t| t.rows.len()),
             orphans: table.map_or(0, |t| t.orphans().count()),
             kept: tally.kept(),
-            removed: fate(Fate::Removed),
-            would_remove: fate(Fate::WouldRemove),
+            removed: count(Outcome::Removed),
+            would_remove: count(Outcome::WouldRemove),
+            refused: table.map_or(0, |t| t.refused_removals().count()),
             unreadable: table.map_or(0, Table::unseen),
             left: Left {
                 orphan: tally.of(State::Orphan),
@@ -515,45 +513,45 @@ struct SetRow<'r> {
 }
 
 impl<'r> SetRow<'r> {
-    fn of(j: &'r Judged, table: &'r Table, report: &Report) -> SetRow<'r> {
-        let lock = j.evidence.probe.ok().and_then(|p| p.lock);
-        let (action, action_error) = match table.fate(j) {
+    fn of(row: &'r Row, table: &'r Table, report: &Report) -> SetRow<'r> {
+        let lock = row.evidence.lock();
+        let (action, action_error) = match row.outcome {
             None => ("none", None),
-            Some(Fate::Removed) => ("removed", None),
-            Some(Fate::WouldRemove) => ("would_remove", None),
-            Some(Fate::Gone) => ("already_gone", None),
-            Some(Fate::Changed) => ("changed_and_kept", None),
-            Some(Fate::Refused(e)) => ("refused", Some(errno_name(e))),
+            Some(Outcome::Removed) => ("removed", None),
+            Some(Outcome::WouldRemove) => ("would_remove", None),
+            Some(Outcome::Gone) => ("already_gone", None),
+            Some(Outcome::Changed) => ("changed_and_kept", None),
+            Some(Outcome::Refused(e)) => ("refused", Some(errno_name(e))),
         };
         SetRow {
-            semid: j.set.id.0,
-            key: j.set.key,
-            semaphores: j.set.nsems,
-            mode: format!("{:04o}", j.set.mode),
-            owner: Account::of(j.set.uid, report),
-            group: j.set.gid.as_raw(),
-            creator: Account::of(j.set.cuid, report),
-            creator_group: j.set.cgid.as_raw(),
-            changed: Time::of(j.set.ctime),
-            last_semop: j.set.otime.map(Time::of),
-            last_pid: LastUser::of(j),
+            semid: row.set.id.0,
+            key: row.set.key,
+            semaphores: row.set.nsems,
+            mode: format!("{:04o}", row.set.mode),
+            owner: Account::of(row.set.uid, report),
+            group: row.set.gid.as_raw(),
+            creator: Account::of(row.set.cuid, report),
+            creator_group: row.set.cgid.as_raw(),
+            changed: Time::of(row.set.ctime),
+            last_semop: row.set.otime.map(Time::of),
+            last_pid: LastUser::of(row),
             value: lock.map(|l| l.value),
             waiters: lock.map(|l| l.waiters),
-            probe_error: match j.evidence.probe {
-                Err(Unprobed::Refused(e)) => Some(errno_name(e)),
-                Err(Unprobed::NotAsked) | Ok(_) => None,
+            probe_error: match row.evidence.probe {
+                Probe::Refused(e) => Some(errno_name(e)),
+                Probe::NotAsked | Probe::Told { .. } => None,
             },
-            verdict: if j.is_orphan() { "orphan" } else { "keep" },
-            state: j.verdict.state().name(),
-            reason: match &j.verdict {
+            verdict: row.verdict.word(),
+            state: row.verdict.state().name(),
+            reason: match &row.verdict {
                 Verdict::Orphan => None,
-                Verdict::Keep(reason) => Some(ReasonRow::of(reason, why(j))),
+                verdict => Some(ReasonRow::of(verdict)),
             },
             action,
             action_error,
             explanation: report.view.explain.map(|id| Explanation {
-                evidence: explain::evidence(j, report, table),
-                conclusion: explain::conclusion(j),
+                evidence: explain::evidence(row, report, table),
+                conclusion: explain::conclusion(row),
                 by_hand: explain::by_hand(id),
             }),
         }
@@ -568,16 +566,16 @@ struct LastUser<'r> {
 }
 
 impl<'r> LastUser<'r> {
-    fn of(j: &'r Judged) -> Option<LastUser<'r>> {
-        let pid = list::last_pid(j)?.as_raw();
-        let state = match (&j.evidence.last_pid, &j.last) {
-            (LastPid::Living(_), _) | (LastPid::NotAsked, Some(_)) => "living",
-            (LastPid::Unseen, _) => "unseen",
-            (LastPid::Hidden(_), _) => "hidden",
-            (LastPid::Dead(_), _) => "dead",
-            (LastPid::NotAsked, None) => "not_asked",
+    fn of(row: &'r Row) -> Option<LastUser<'r>> {
+        let last = row.evidence.last()?;
+        let state = match last.who {
+            _ if last.number == 0 => "unseen",
+            Who::Living(_) => "living",
+            Who::Hidden => "hidden",
+            Who::Nobody => "dead",
+            Who::NotLookedUp => "not_asked",
         };
-        Some(LastUser { pid, state, name: j.last.as_ref().map(|p| &*p.name) })
+        Some(LastUser { pid: last.number, state, name: last.living().map(|p| &*p.named.name) })
     }
 }
 
@@ -589,19 +587,22 @@ struct ReasonRow<'r> {
 }
 
 impl<'r> ReasonRow<'r> {
-    fn of(reason: &'r Reason, text: String) -> ReasonRow<'r> {
-        let (code, process) = match reason {
-            Reason::NotHttpds(_) => ("not_httpds", None),
-            Reason::Blind(crate::facts::verdict::Doubt::Executable(p)) => ("blind", Some(p)),
-            Reason::Blind(_) => ("blind", None),
-            Reason::Waiters { by, .. } => ("waited_for", by.as_ref()),
-            Reason::Locked { by } => ("locked", by.as_ref()),
-            Reason::Unseen => ("last_pid_unseen", None),
-            Reason::LastPidLives(p) => ("last_pid_lives", Some(p)),
-            Reason::MayBelongToHttpd(p) => ("may_belong_to_httpd", Some(p)),
-            Reason::MayBelongTo(p) => ("may_belong_to_process", Some(p)),
+    fn of(verdict: &'r Verdict) -> ReasonRow<'r> {
+        let (code, process) = match verdict {
+            Verdict::Orphan | Verdict::Ask => ("not_decided", None),
+            Verdict::Keep(reason) => match reason {
+                Reason::NotHttpds(_) => ("not_httpds", None),
+                Reason::Blind(_) => ("blind", None),
+                Reason::Waiters { by, .. } => ("waited_for", by.as_ref()),
+                Reason::Locked { by } => ("locked", by.as_ref()),
+                Reason::Unseen => ("last_pid_unseen", None),
+                Reason::JustMade(p) => ("just_made", Some(p)),
+                Reason::LastPidLives(p) => ("last_pid_lives", Some(p)),
+                Reason::KnownTo(p) => ("known_to_process", Some(p)),
+                Reason::MayBeKnownTo(p, _) => ("may_be_known_to_process", Some(p)),
+            },
         };
-        ReasonRow { code, text, process: process.map(|p| One::of(p)) }
+        ReasonRow { code, text: why(verdict), process: process.map(|p| One::of(p)) }
     }
 }
 
@@ -610,17 +611,6 @@ struct Explanation {
     evidence: Vec<String>,
     conclusion: String,
     by_hand: String,
-}
-
-fn failure_name(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::NoRoom(_) => "no_room",
-        Failure::Reserve => "reserve",
-        Failure::Refused(..) => "refused",
-        Failure::NoSysvIpc => "no_sysv_ipc",
-        Failure::Resource(_) => "resource",
-        Failure::MutexDirectory(_) => "mutex_directory",
-    }
 }
 
 fn errno_name(errno: Errno) -> String {

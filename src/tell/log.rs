@@ -1,46 +1,106 @@
-//! What must reach the log, whatever format the report is written in: what fails, what is in
-//! doubt, what deserves attention; with `-v`, how the answer was found.
+//! The log, as one of the formats: what happened, what fails, what is in doubt, what deserves
+//! attention; with `-v`, how the answer was found.
 
 use log::Level;
 
 use crate::decide::forecast::{Failure, Forecast};
-use crate::decide::message;
-use crate::decide::message::{Message, Situation};
-use crate::facts::mutex::Mechanism;
-use crate::facts::mutex::Row;
+use crate::decide::message::{self, Situation};
+use crate::facts::capacity::Limit;
+use crate::facts::error::strerror;
+use crate::facts::event::Event;
+use crate::facts::message::Message;
+use crate::facts::mutex::{self, Mechanism};
 use crate::facts::need::sets;
 use crate::facts::request::Command;
-use crate::facts::row::{Holder, Judged};
+use crate::facts::row::{Holder, Outcome, Row};
+use crate::facts::table::Table;
+use crate::facts::time::age;
 use crate::facts::trial::Trial;
 use crate::facts::verdict::{Reason, Verdict};
-use crate::tell::report::{Filling, Report, Table};
+use crate::tell::report::{Filling, Report};
+use crate::tell::words::why;
 
 /// How many owners are named of those who hold the table.
 const MOST_HOLDERS: usize = 6;
 
-/// The entries for the log, each with its level; a message of several lines is one of them.
+/// Removed sets that the log names one by one: a journal that got 32,000 lines at once would drop
+/// most of them.
+const MOST_NAMED: usize = 20;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// One line.
+    Line(String),
+    /// A message of several.
+    Message(Message),
+}
+
+impl Entry {
+    /// The lines of the entry, as every log takes them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Entry::Line(line) => vec![line.clone()],
+            Entry::Message(message) => lines(message),
+        }
+    }
+}
+
+/// The parts of a message behind its headline: each with its label, and whether it may be typed.
 #[must_use]
-pub fn lines(report: &Report, verbose: bool) -> Vec<(Level, String)> {
-    let mut lines = Vec::new();
+pub fn parts(message: &Message) -> Vec<(&'static str, bool, String)> {
+    let mut parts = Vec::new();
+    for (i, why) in message.why.iter().enumerate() {
+        parts.push((if i == 0 { "why:" } else { "" }, false, why.clone()));
+    }
+    for (i, remedy) in message.remedies.iter().enumerate() {
+        parts.push((if i == 0 { "do:" } else { "" }, true, remedy.to_string()));
+    }
+    parts
+}
+
+/// The lines of a message.
+#[must_use]
+pub fn lines(message: &Message) -> Vec<String> {
+    let parts = parts(message).into_iter();
+    let behind = parts.map(|(label, _, text)| format!("  {label:<5} {text}"));
+    std::iter::once(message.headline.clone()).chain(behind).collect()
+}
+
+/// The entries for the log, each with its level.
+#[must_use]
+pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
+    let mut entries = Vec::new();
+    let mut say = |level, line: String| entries.push((level, Entry::Line(line)));
+    if verbose {
+        found(report).into_iter().for_each(|line| say(Level::Debug, line));
+    }
+    for event in report.events.iter().filter(|event| !event.is_warning()) {
+        say(Level::Info, happened(event));
+    }
+    if let Some(table) = &report.table {
+        removals(report, table, verbose).into_iter().for_each(|(level, line)| say(level, line));
+    }
     if let Some(reason) = unheard(report) {
         let assumed = match report.command {
             Command::List => String::new(),
-            _ => format!("; taking it to need {}", report.need),
+            _ => format!("; taking it to need {}", report.input.need),
         };
-        lines.push((Level::Warn, format!("{reason}{assumed}")));
+        say(Level::Warn, format!("{reason}{assumed}"));
     }
     if let (true, Some(table)) = (verbose, &report.table) {
-        lines.extend(details(report, table));
+        details(report, table).into_iter().for_each(|line| say(Level::Debug, line));
     }
     if let Some(message) = message(report) {
         let level = match report.forecast {
             Some(Forecast::AtRisk) if !report.strict => Level::Warn,
             _ => Level::Error,
         };
-        lines.push((level, message.lines().join("\n")));
+        entries.push((level, Entry::Message(message)));
     }
-    lines.extend(warnings(report).into_iter().map(|warning| (Level::Warn, warning)));
-    lines
+    entries.extend(warnings(report).into_iter().map(|line| (Level::Warn, Entry::Line(line))));
+    entries
 }
 
 /// The message of a start that fails or is at risk.
@@ -49,13 +109,8 @@ pub fn message(report: &Report) -> Option<Message> {
     let table = report.table.as_ref();
     let holders = table.map_or_else(String::new, |t| holders(&t.holders, report));
     let situation = Situation {
-        capacity: table.map(|t| &t.after),
-        need: &report.need,
-        demand: report.demand.as_ref(),
-        running: table.and_then(|t| t.running.as_ref()),
-        shortage: report.shortage.as_ref(),
-        min_free: report.min_free,
-        trial: report.trial,
+        input: &report.input,
+        demand: report.heard.demand(),
         holders: &holders,
         removable: match (report.command, table) {
             (Command::Check, Some(t)) => t.orphans().count(),
@@ -74,18 +129,20 @@ pub fn message(report: &Report) -> Option<Message> {
 #[must_use]
 pub fn unheard(report: &Report) -> Option<String> {
     let said = matches!(report.forecast, Some(Forecast::Fails(Failure::MutexDirectory(_))));
-    let reason = report.no_answer.as_ref().filter(|_| !said)?;
+    let reason = report.heard.no_answer().filter(|_| !said)?;
     Some(format!("httpd was not heard: {reason}"))
 }
 
 /// What deserves attention beside the forecast.
 #[must_use]
 pub fn warnings(report: &Report) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let events = report.events.iter().filter(|event| event.is_warning());
+    let mut warnings: Vec<String> = events.map(happened).collect();
     let Some(table) = &report.table else { return warnings };
+    warnings.extend(refused_removals(table));
     if report.forecast == Some(Forecast::Starts) {
         if let Some(odd) = report.oddity().filter(|_| report.matters_oddly()) {
-            warnings.push(format!("kernel.sem is \"{}\": {odd}", table.after.limits));
+            warnings.push(format!("kernel.sem is \"{}\": {odd}", table.left.limits));
         }
         warnings.extend(report.filling().map(filling));
         warnings.extend(last_places(report, table));
@@ -110,21 +167,118 @@ pub fn warnings(report: &Report) -> Vec<String> {
     warnings
 }
 
-/// With `-v`: how the answer was found.
-fn details(report: &Report, table: &Table) -> Vec<(Level, String)> {
+/// What happened beside the answer.
+fn happened(event: &Event) -> String {
+    let because = |e| format!("{e:?} ({})", strerror(e));
+    match *event {
+        Event::WithoutLock(e) => format!(
+            "going on without the lock of guards: {}; another guard may run at this time",
+            because(e)
+        ),
+        Event::TableUnreadable(call, e) => format!(
+            "{call}: {}; httpd makes no semaphore set, so its start does not depend on it",
+            because(e)
+        ),
+        Event::LeftoverRemoved(id) => {
+            format!("removed set {id}, the trial set of a guard that was killed")
+        }
+        Event::LeftoverStays(id, e) => {
+            format!("the trial set {id} of a killed guard stays: IPC_RMID says {}", because(e))
+        }
+        Event::StayedAs(uid, e) => {
+            format!("going on as uid {uid}: setresuid says {} to the way back", because(e))
+        }
+    }
+}
+
+/// Orphans that could not be removed.
+fn refused_removals(table: &Table) -> Option<String> {
+    let mut refused = table.refused_removals();
+    let first = refused.next()?;
+    let Some(Outcome::Refused(e)) = first.outcome else { return None };
+    Some(format!(
+        "could not remove {} that a dead httpd left: {e:?} ({}) for {}",
+        sets(count(1 + refused.count())),
+        strerror(e),
+        first.set.id
+    ))
+}
+
+/// What was removed, or would be; with `-v` whatever became of an orphan.
+fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
+    let mut done = 0;
+    for row in &table.rows {
+        let Some(outcome) = row.outcome else { continue };
+        let pid = row.evidence.last().map_or(0, |last| last.number);
+        let old = age(table.world.clock.now.0 - row.set.ctime.0);
+        let owner = report.user(row.set.uid);
+        let what = format!("semaphore set {} of {owner}, last pid {pid}, age {old}", row.set.id);
+        match outcome {
+            Outcome::Removed | Outcome::WouldRemove => {
+                done += 1;
+                let verb = verb(outcome);
+                if verbose || done <= MOST_NAMED {
+                    lines.push((Level::Info, format!("{verb} {what}")));
+                }
+            }
+            Outcome::Changed => {
+                lines.push((Level::Info, format!("keeps {what}: it changed after it was judged")));
+            }
+            Outcome::Gone => lines.push((Level::Debug, format!("already gone: {what}"))),
+            Outcome::Refused(e) => {
+                let line = format!("could not remove {what}: {e:?} ({})", strerror(e));
+                lines.push((Level::Debug, line));
+            }
+        }
+    }
+    if done > MOST_NAMED && !verbose {
+        let verb = verb(if report.dry_run { Outcome::WouldRemove } else { Outcome::Removed });
+        lines.push((Level::Info, format!("{verb} {} more (-v names each)", done - MOST_NAMED)));
+    }
+    lines
+}
+
+fn verb(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::WouldRemove { "would remove" } else { "removed" }
+}
+
+/// With `-v`: what was asked, and what was found.
+fn found(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let users: Vec<String> = report.users.iter().map(ToString::to_string).collect();
+    lines.push(format!("users: {} ({})", users.join(", "), report.source));
+    if let Some(answer) = report.heard.answer() {
+        lines.push(format!("asked: {}", answer.control.display()));
+        if !answer.has_config {
+            lines.push("it could not load mod_info, so its directives are not known".into());
+        }
+    }
+    if let Some(table) = &report.table {
+        let (limits, usage) = (&table.found.limits, &table.found.usage);
+        lines.push(format!(
+            "found: {} sets with {} semaphores; kernel.sem is \"{limits}\"",
+            usage.sets, usage.semaphores
+        ));
+    }
+    lines
+}
+
+/// With `-v`: how the answer was found.
+fn details(report: &Report, table: &Table) -> Vec<String> {
     if report.forecast.is_none() {
-        return lines;
+        return Vec::new();
     }
-    let mut say = |line: String| lines.push((Level::Debug, line));
-    for j in table.judged.iter().filter(|j| !j.is_orphan()) {
-        say(format!("keeps set {} of {}: {}", j.set.id, report.user(j.set.uid), why(j)));
+    let mut lines = Vec::new();
+    for row in table.rows.iter().filter(|row| !row.is_orphan()) {
+        let owner = report.user(row.set.uid);
+        lines.push(format!("keeps set {} of {owner}: {}", row.set.id, why(&row.verdict)));
     }
-    say(format!("need: {}", report.need));
-    for row in report.demand.iter().flat_map(|d| &d.rows) {
-        say(format!("need: {}", demanded(row)));
+    lines.push(format!("need: {}", report.input.need));
+    for row in report.heard.demand().iter().flat_map(|d| &d.rows) {
+        lines.push(format!("need: {}", demanded(row)));
     }
-    say(match report.trial {
+    lines.push(match report.input.trial {
         Trial::Passed => "trial: a set could be made and removed".into(),
         Trial::Refused(call, e) => format!("trial: {call} says {e:?}"),
         Trial::Disturbed => {
@@ -136,7 +290,7 @@ fn details(report: &Report, table: &Table) -> Vec<(Level, String)> {
 }
 
 /// "proxy: 1 by sysvsem (mod_proxy)".
-fn demanded(row: &Row) -> String {
+fn demanded(row: &mutex::Row) -> String {
     let number = if row.least == row.most {
         row.most.to_string()
     } else {
@@ -149,7 +303,7 @@ fn demanded(row: &Row) -> String {
 /// A limit that will soon be reached.
 fn filling(f: Filling) -> String {
     let what = match f.limit {
-        crate::facts::capacity::Limit::Semmns => "semaphores in all sets",
+        Limit::Semmns => "semaphores in all sets",
         _ => "semaphore sets",
     };
     let percent = f.used.saturating_mul(100) / f.most.max(1);
@@ -162,25 +316,27 @@ fn filling(f: Filling) -> String {
 
 /// Sets that stay for want of sight, not because anybody is known to use them.
 fn doubt(table: &Table) -> Option<String> {
-    let blind = |j: &&Judged| {
-        let unseen = matches!(j.verdict, Verdict::Keep(Reason::Blind(_) | Reason::Unseen));
-        unseen && !j.is_refused()
+    let blind = |row: &&Row| {
+        let unseen = matches!(row.verdict, Verdict::Keep(Reason::Blind(_) | Reason::Unseen));
+        unseen && !row.is_refused()
     };
-    let mut blind = table.judged.iter().filter(blind);
+    let mut blind = table.rows.iter().filter(blind);
     let first = blind.next()?;
-    Some(format!("keeps {}: {}", sets(count(1 + blind.count())), why(first)))
+    Some(format!("keeps {}: {}", sets(count(1 + blind.count())), why(&first.verdict)))
 }
 
 /// What is to be said before undecided sets fill the table: this start is fine, and if its httpd is
 /// killed the next one is not.
 fn last_places(report: &Report, table: &Table) -> Option<String> {
     let (count, who) = table.undecided()?;
-    let left = table.after.room().sets - report.need.at_most;
+    let need = &report.input.need;
+    let left = table.left.room().sets - need.at_most;
     let starts = report.command == Command::Guard && table.running.is_none();
-    (starts && left < report.need.at_least).then(|| {
+    (starts && left < need.at_least).then(|| {
         format!(
             "the next start is at risk: after this one {} can be made, and {count} stay undecided \
-             while {who} lives: they go at a start with no httpd alive; or raise kernel.sem",
+             while {who} lives, whose memory could not be read in full: raise kernel.sem, or see \
+             \"httpd-semguard list\"",
             sets(left.max(0))
         )
     })
@@ -201,15 +357,6 @@ fn holders(holders: &[Holder], report: &Report) -> String {
         words.push(format!("and {} more owners", holders.len() - MOST_HOLDERS));
     }
     words.join("; ")
-}
-
-/// The reason of a verdict in words.
-#[must_use]
-pub fn why(j: &Judged) -> String {
-    match &j.verdict {
-        Verdict::Orphan => "nobody who lives can know it".into(),
-        Verdict::Keep(reason) => reason.to_string(),
-    }
 }
 
 /// A number of things as a signed figure, like all others.

@@ -13,25 +13,52 @@ use nix::sys::stat::{FileStat, fstat};
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use crate::facts::request::LogTo;
-use crate::tell::screen;
-use crate::tell::screen::Screen;
+use crate::tell::log::{self as entries, Entry};
+use crate::tell::screen::{self, Screen};
 
 /// How long a full or stuck syslog daemon may hold up a line.
 const SYSLOG_PATIENCE: Duration = Duration::from_millis(500);
 
 const NAME: &str = "httpd-semguard";
 
+/// The way to the log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogTarget {
+    /// A person's screen, where the log is shown on one.
+    people: Option<Screen>,
+}
+
 /// Begins logging. To be called once.
-pub fn start(to: LogTo, level: LevelFilter) {
+pub fn start(to: LogTo, level: LevelFilter) -> LogTarget {
     let sink = match to {
         LogTo::Stderr => stderr(),
         LogTo::Syslog => syslog().unwrap_or_else(stderr),
         LogTo::Auto if stderr_is_closed() => syslog().unwrap_or(Sink::Stderr(Screen::default())),
         LogTo::Auto => stderr(),
     };
+    let people = match &sink {
+        Sink::Stderr(screen) if screen.is_terminal || screen.color => Some(*screen),
+        _ => None,
+    };
     // It fails only if a logger is set already, which then goes on.
     if log::set_boxed_logger(Box::new(sink)).is_ok() {
         log::set_max_level(level);
+    }
+    LogTarget { people }
+}
+
+impl LogTarget {
+    /// Writes an entry: for a person as one, elsewhere line by line, since a log is read so.
+    pub fn tell(&self, level: Level, entry: &Entry) {
+        if level > log::max_level() {
+            return;
+        }
+        match self.people {
+            Some(screen) => {
+                let _ = io::stderr().write_all(for_people(level, entry, &screen).as_bytes());
+            }
+            None => entry.lines().iter().for_each(|line| log::log!(level, "{line}")),
+        }
     }
 }
 
@@ -105,14 +132,7 @@ impl Log for Sink {
             return;
         }
         let text = record.args().to_string();
-        match self {
-            // A terminal shows a message as one; a file may be read line by line.
-            Sink::Stderr(screen) if screen.is_terminal || screen.color => {
-                let message = for_people(record.level(), &text, screen);
-                let _ = io::stderr().write_all(message.as_bytes());
-            }
-            _ => text.lines().for_each(|line| self.line(record.level(), line)),
-        }
+        text.lines().for_each(|line| self.line(record.level(), line));
     }
 
     fn flush(&self) {}
@@ -147,33 +167,29 @@ impl Sink {
     }
 }
 
-/// A message as a person's screen shows it: what it says in the colour of its level, the labels of
-/// its parts set off, long lines broken, but for those that are to be typed.
-fn for_people(level: Level, text: &str, screen: &Screen) -> String {
-    const LABEL: usize = 8;
+/// An entry as a person's screen shows it: what it says in the colour of its level, the labels of its
+/// parts set off, long lines broken, but for those that are to be typed.
+fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
     let style = match level {
         Level::Error => screen::BAD,
         Level::Warn => screen::DOUBTFUL,
         Level::Info => Style::new(),
         Level::Debug | Level::Trace => screen::QUIET,
     };
-    let mut out = String::new();
-    let mut to_be_typed = false;
-    for (number, line) in text.lines().enumerate() {
-        let (label, rest) = match line.split_at_checked(LABEL) {
-            Some((label, rest)) if number > 0 => (label, rest),
-            _ => ("", line),
-        };
-        to_be_typed |= label.trim() == "do:";
-        if number == 0 {
-            let line = if text.contains('\n') { rest.to_owned() } else { screen.wrap(rest, 2) };
-            out.push_str(&screen.paint(screen::HEADING, &format!("{NAME}: ")));
-            out.push_str(&screen.paint(style, &line));
-        } else {
-            let style = if label.trim().is_empty() { Style::new() } else { screen::HEADING };
-            out.push_str(&screen.paint(style, label));
-            out.push_str(&if to_be_typed { rest.to_owned() } else { screen.wrap(rest, LABEL) });
+    let name = screen.paint(screen::HEADING, &format!("{NAME}: "));
+    let message = match entry {
+        Entry::Line(line) => {
+            return format!("{name}{}\n", screen.paint(style, &screen.wrap(line, 2)));
         }
+        Entry::Message(message) => message,
+    };
+    let mut out = format!("{name}{}\n", screen.paint(style, &message.headline));
+    for (label, to_be_typed, text) in entries::parts(message) {
+        let label_style = if label.is_empty() { Style::new() } else { screen::HEADING };
+        let label = format!("  {label:<5} ");
+        let text = if to_be_typed { text } else { screen.wrap(&text, label.len()) };
+        out.push_str(&screen.paint(label_style, &label));
+        out.push_str(&text);
         out.push('\n');
     }
     out
@@ -192,6 +208,7 @@ fn priority(level: Level) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::message::{Message, Remedy};
 
     #[test]
     fn the_journal_is_known_by_device_and_inode() {
@@ -204,15 +221,23 @@ mod tests {
     #[test]
     fn a_terminal_shows_a_message_as_one_and_breaks_no_line_that_is_to_be_typed() {
         let screen = Screen { is_terminal: true, color: false, width: Some(40) };
-        let text = "it would not start: for this long reason here\n  why:  the table of semaphore sets is full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"";
+        let message = |headline: &str, why: &str, remedies| {
+            Entry::Message(Message { headline: headline.into(), why: vec![why.into()], remedies })
+        };
+        let sysctl = Remedy::command("sysctl -w kernel.sem=\"250 32000 32 512\"", "");
+        let entry = message(
+            "it would not start: for this long reason here",
+            "the table of semaphore sets is full",
+            vec![sysctl],
+        );
         assert_eq!(
-            for_people(Level::Error, text, &screen),
+            for_people(Level::Error, &entry, &screen),
             "httpd-semguard: it would not start: for this long reason here\n  why:  the table of \
              semaphore sets is\n        full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"\n"
         );
         let screen = Screen { is_terminal: true, color: true, width: None };
         assert_eq!(
-            for_people(Level::Error, "it fails\n  why:  so", &screen),
+            for_people(Level::Error, &message("it fails", "so", Vec::new()), &screen),
             "\u{1b}[1mhttpd-semguard: \u{1b}[0m\u{1b}[1m\u{1b}[31mit fails\u{1b}[0m\n\u{1b}[1m  why:  \
              \u{1b}[0mso\n"
         );

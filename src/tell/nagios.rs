@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use crate::decide::forecast::Forecast;
 use crate::facts::capacity::Capacity;
 use crate::facts::error::{Error, Exit};
+use crate::facts::message::Remedy;
 use crate::facts::request::Command;
-use crate::facts::row::Running;
+use crate::facts::table::Table;
 use crate::facts::verdict::State;
 use crate::tell::log::{count, message, unheard, warnings};
-use crate::tell::report::{FILLING, Report, Table};
+use crate::tell::report::{FILLING, Report};
 use crate::tell::text;
 
 /// The exit codes of a plugin.
@@ -51,6 +52,7 @@ pub fn status(report: &Report) -> Status {
         Exit::Unavailable => Status::Critical,
         Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
         Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
+        Exit::Ok if report.has_trouble() => Status::Warning,
         Exit::Ok => Status::Ok,
         _ => Status::Unknown,
     }
@@ -68,13 +70,12 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         Some(message) => {
             parts.push(message.headline);
             parts.extend(message.why.into_iter().next());
-            // In one line, what is to be typed is set off from what it does.
-            parts.extend(message.todo.first().map(|todo| match todo.split_once("      ") {
-                Some((command, remark)) => format!("do: {command} ({remark})"),
-                None => format!("do: {todo}"),
-            }));
+            parts.extend(message.remedies.first().map(|remedy| format!("do: {}", in_line(remedy))));
         }
-        None => parts.push(text::fine(report, report.table.as_ref())),
+        None => {
+            let (can, rest) = text::fine(report, report.table.as_ref());
+            parts.push(format!("{can}{rest}"));
+        }
     }
     parts.extend(warnings(report));
     parts.extend(unheard(report));
@@ -97,6 +98,14 @@ pub fn write_error(error: &Error, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", line(Status::Unknown, &format!("{error}; do: {}", error.hint())))
 }
 
+/// In one line, what is to be typed is set off from what it does.
+fn in_line(remedy: &Remedy) -> String {
+    match &remedy.command {
+        Some(command) if !remedy.remark.is_empty() => format!("{command} ({})", remedy.remark),
+        _ => remedy.to_string(),
+    }
+}
+
 /// The line without figures. The first bar would begin the figures, a line break the long text.
 #[must_use]
 pub fn line(status: Status, words: &str) -> String {
@@ -106,18 +115,13 @@ pub fn line(status: Status, words: &str) -> String {
 
 /// "'sets'=31;409;511;0;512": value, a warning above, critical above, least, most.
 fn figures(report: &Report, table: &Table) -> Vec<String> {
-    let Capacity { limits, usage } = table.after;
-    let (surely, perhaps) = Running::returned(table.running.as_ref());
-    let (surely, perhaps) = (count(surely), count(perhaps));
-    // Above that, the forecast is a failure: it uses the same figures.
-    let (needed, returned) = match report.min_free {
-        0 => (report.need.at_least, surely + perhaps),
-        reserve => (report.need.at_most + reserve, surely),
-    };
+    let Capacity { limits, usage } = table.left;
+    let (required, returned) = report.input.required();
+    let returned = count(returned);
     let of = |name: &str, used: i64, most: i64| {
         let critical =
-            (needed > 0).then(|| most.saturating_sub(needed).saturating_add(returned).max(0));
-        let warning = (report.need.at_most > 0).then(|| most.saturating_mul(FILLING) / 100);
+            (required > 0).then(|| most.saturating_sub(required).saturating_add(returned).max(0));
+        let warning = (report.input.need.at_most > 0).then(|| most.saturating_mul(FILLING) / 100);
         let shown = |threshold: Option<i64>| threshold.map_or(String::new(), |t| t.to_string());
         format!("'{name}'={used};{};{};0;{most}", shown(warning), shown(critical))
     };
@@ -127,6 +131,6 @@ fn figures(report: &Report, table: &Table) -> Vec<String> {
         of("semaphores", usage.semaphores, limits.semmns),
         format!("'orphans'={};;;0", tally.of(State::Orphan)),
         format!("'kept'={};;;0", tally.kept()),
-        format!("'free'={};;;0", table.after.room().sets),
+        format!("'free'={};;;0", table.left.room().sets),
     ]
 }

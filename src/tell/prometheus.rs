@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use crate::decide::forecast::Forecast;
 use crate::facts::capacity::Capacity;
 use crate::facts::request::Command;
-use crate::facts::row::Fate;
+use crate::facts::row::{Outcome, Row};
+use crate::facts::table::Table;
 use crate::facts::time::WallTime;
 use crate::facts::verdict::State;
-use crate::tell::log::count;
-use crate::tell::report::{Report, Table};
+use crate::tell::log::{count, warnings};
+use crate::tell::report::Report;
 
 /// Writes the metrics.
 ///
@@ -22,7 +23,13 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         sets(report, table, out)?;
         capacity(table, out)?;
     }
-    let need = &report.need;
+    family(
+        "warnings",
+        "Things that deserve attention beside the forecast: the log names them.",
+        &single(count(warnings(report).len())),
+        out,
+    )?;
+    let need = &report.input.need;
     family(
         "needed_sets",
         "Semaphore sets that httpd makes when it starts, at least and at most.",
@@ -30,15 +37,11 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         out,
     )?;
     let Some(forecast) = &report.forecast else { return Ok(()) };
-    let is = [
-        ("starts", matches!(forecast, Forecast::Starts)),
-        ("at_risk", matches!(forecast, Forecast::AtRisk)),
-        ("fails", matches!(forecast, Forecast::Fails(_))),
-    ];
+    let is = Forecast::NAMES.map(|name| (label("state", name), i64::from(name == forecast.name())));
     family(
         "start_forecast",
         "1 for what would happen to httpd's locks if it were started now, 0 for the others.",
-        &is.map(|(state, holds)| (label("state", state), i64::from(holds))),
+        &is,
         out,
     )
 }
@@ -104,19 +107,21 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
     if report.command != Command::Guard {
         return Ok(());
     }
-    let removed = |owner: &String| {
-        let uids: Vec<_> =
-            report.users.iter().map(|u| u.uid).filter(|u| is_of(*u, owner)).collect();
-        let own = table.orphans().filter(|j| uids.contains(&j.set.uid));
-        own.filter(|j| table.fate(j) == Some(Fate::Removed)).count()
+    let of_owner = |owner: &String, is: fn(&Row) -> bool| {
+        let own = table.orphans().filter(|row| is_of(row.set.uid, owner));
+        own.filter(|row| is(row)).count()
     };
-    let removed: Vec<(String, i64)> =
-        owners.iter().map(|owner| (label("owner", owner), count(removed(owner)))).collect();
-    family("removed_sets", "Orphaned sets that this run removed.", &removed, out)
+    let series = |is| -> Vec<(String, i64)> {
+        owners.iter().map(|owner| (label("owner", owner), count(of_owner(owner, is)))).collect()
+    };
+    let removed = series(|row| row.outcome == Some(Outcome::Removed));
+    family("removed_sets", "Orphaned sets that this run removed.", &removed, out)?;
+    let refused = series(|row| matches!(row.outcome, Some(Outcome::Refused(_))));
+    family("refused_sets", "Orphaned sets that this run could not remove.", &refused, out)
 }
 
 fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
-    let Capacity { limits, usage } = table.after;
+    let Capacity { limits, usage } = table.left;
     let limits = [
         ("semmsl", limits.semmsl),
         ("semmns", limits.semmns),
@@ -139,7 +144,7 @@ fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
     family(
         "free_sets",
         "Sets of one semaphore that can still be made.",
-        &single(table.after.room().sets),
+        &single(table.left.room().sets),
         out,
     )
 }

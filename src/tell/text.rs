@@ -8,9 +8,10 @@ use crate::decide::forecast::Forecast;
 use crate::facts::capacity::Capacity;
 use crate::facts::need::{NeedSource, sets};
 use crate::facts::request::Command;
-use crate::facts::row::Fate;
+use crate::facts::row::Outcome;
+use crate::facts::table::Table;
 use crate::tell::log::count;
-use crate::tell::report::{Report, Table};
+use crate::tell::report::Report;
 use crate::tell::screen::{GOOD, Screen};
 use crate::tell::{explain, list};
 
@@ -25,24 +26,20 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
         }
         (Some(table), Command::List) if report.view.explain.is_some() => {
             let shown = list::shown(report, table);
-            return shown.iter().try_for_each(|j| explain::write(j, report, table, screen, out));
+            return shown
+                .iter()
+                .try_for_each(|row| explain::write(row, report, table, screen, out));
         }
         (Some(table), Command::List) => return list::write(report, table, screen, out),
         (table, _) => table.as_ref(),
     };
     if report.forecast == Some(Forecast::Starts) {
-        let line = fine(report, table);
-        let (can, rest) = line.split_once(':').unwrap_or((&line, ""));
-        writeln!(
-            out,
-            "{}{}{rest}",
-            screen.paint(GOOD, can),
-            if rest.is_empty() { "" } else { ":" }
-        )?;
+        let (can, rest) = fine(report, table);
+        writeln!(out, "{}{rest}", screen.paint(GOOD, can))?;
     }
     let orphans = table.map_or(0, |t| t.orphans().count());
     if let (Command::Check, Some(table), 1..) = (report.command, table, orphans) {
-        let then = table.before.without(orphans).room().sets;
+        let then = table.found.without(orphans).room().sets;
         writeln!(
             out,
             "httpd-semguard guard would remove {} that a dead httpd left: {} could be made then",
@@ -53,31 +50,31 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-/// The one line of a good day.
+/// The one line of a good day: what can be done, and the rest of it.
 #[must_use]
-pub fn fine(report: &Report, table: Option<&Table>) -> String {
-    let mut line = String::from("httpd can start: ");
-    if report.need.source == NeedSource::Unheard {
-        line = "httpd's accept lock can be made; what more it needs is not known".into();
-    } else if report.need.at_most == 0 {
-        line.push_str("it makes no System V semaphore set");
+pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
+    let need = &report.input.need;
+    let (can, mut line) = if need.source == NeedSource::Unheard {
+        ("httpd's accept lock can be made; what more it needs is not known", String::new())
+    } else if need.at_most == 0 {
+        ("httpd can start", ": it makes no System V semaphore set".to_owned())
     } else {
-        let _ = write!(line, "it needs {}", report.need);
-    }
+        ("httpd can start", format!(": it needs {need}"))
+    };
     let Some(table) = table else {
-        line.push_str(if report.unread {
+        line.push_str(if report.table_unreadable() {
             "; the table of sets could not be read"
         } else {
             "; this kernel has none"
         });
-        return line;
+        return (can, line);
     };
-    let _ = write!(line, "; {} of {} free", table.after.room().sets, size(&table.after));
+    let _ = write!(line, "; {} of {} free", table.left.room().sets, size(&table.left));
     if let Some(r) = table.running.as_ref().filter(|r| r.surely + r.perhaps > 0) {
         let _ = write!(line, ", {} held by itself ({})", r.surely + r.perhaps, r.leader);
     }
-    let removed = table.count(Fate::Removed);
-    let would = table.count(Fate::WouldRemove);
+    let removed = table.count(Outcome::Removed);
+    let would = table.count(Outcome::WouldRemove);
     if removed > 0 {
         let _ = write!(line, "; removed {}", orphaned(removed));
     }
@@ -91,7 +88,7 @@ pub fn fine(report: &Report, table: Option<&Table>) -> String {
             let _ = write!(line, " ({undecided} undecided while {who} lives)");
         }
     }
-    line
+    (can, line)
 }
 
 /// The number of sets that the binding limit allows in all.

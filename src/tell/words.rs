@@ -1,9 +1,19 @@
-//! The words for a reason to keep a set. Pure.
+//! The words for a verdict: the reason to keep a set, in a few of them. Pure.
 
 use std::fmt;
 
 use crate::facts::process::Incomplete;
-use crate::facts::verdict::{Doubt, Mismatch, Reason};
+use crate::facts::verdict::{Blind, Mismatch, Reason, Unread, Verdict};
+
+/// The reason of a verdict in words.
+#[must_use]
+pub fn why(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Orphan => "nobody who lives can know it".into(),
+        Verdict::Ask => "not decided: new processes came faster than their memory was read".into(),
+        Verdict::Keep(reason) => reason.to_string(),
+    }
+}
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,29 +26,36 @@ impl fmt::Display for Mismatch {
     }
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for Blind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::Refused(e) => {
+            Blind::Refused(e) => {
                 write!(f, "semctl(GETPID) says {e:?}: run as root or as the owner")
             }
-            Doubt::Processes(Incomplete::NoProc) => {
+            Blind::Processes(Incomplete::NotRead) => f.write_str("no process was looked at"),
+            Blind::Processes(Incomplete::NoProc) => {
                 f.write_str("/proc does not show this PID namespace")
             }
-            Doubt::Processes(Incomplete::HidePid) => {
+            Blind::Processes(Incomplete::HidePid) => {
                 f.write_str("/proc hides processes (hidepid) and CAP_SYS_PTRACE is missing")
             }
-            Doubt::Processes(Incomplete::Unreadable) => {
+            Blind::Processes(Incomplete::Unreadable) => {
                 f.write_str("a process in /proc could not be read")
             }
-            Doubt::Processes(Incomplete::Restless) => {
+            Blind::Processes(Incomplete::Restless) => {
                 f.write_str("processes start faster than /proc can be read")
             }
-            Doubt::HiddenPid(pid) => write!(f, "process {pid} exists but /proc does not show it"),
-            Doubt::Executable(p) => write!(
-                f,
-                "{p} might be a httpd: its executable cannot be read without CAP_SYS_PTRACE"
-            ),
+            Blind::HiddenPid(pid) => write!(f, "process {pid} exists but /proc does not show it"),
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    /// What comes after the name of a process that may know a set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::Off => f.write_str("its memory is not to be read (--no-memory)"),
+            Unread::Part(gap) => gap.fmt(f),
         }
     }
 }
@@ -47,7 +64,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NotHttpds(m) => write!(f, "not httpd's: {m}"),
-            Reason::Blind(d) => write!(f, "cannot tell: {d}"),
+            Reason::Blind(blind) => write!(f, "cannot tell: {blind}"),
             Reason::Waiters { count, by: Some(p) } => {
                 write!(f, "in use: {count} waiting, {p} among them")
             }
@@ -57,9 +74,10 @@ impl fmt::Display for Reason {
             Reason::Unseen => f.write_str(
                 "last touched from a PID namespace that cannot be seen here (see --private-ipc)",
             ),
+            Reason::JustMade(p) => write!(f, "just made, perhaps by {p}"),
             Reason::LastPidLives(p) => write!(f, "in use by {p}"),
-            Reason::MayBelongToHttpd(p) => write!(f, "may belong to httpd: {p}"),
-            Reason::MayBelongTo(p) => write!(f, "may belong to {p}"),
+            Reason::KnownTo(p) => write!(f, "known to {p}"),
+            Reason::MayBeKnownTo(p, unread) => write!(f, "may be known to {p}: {unread}"),
         }
     }
 }

@@ -108,7 +108,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
             "use" => sets.push(SemId(number(next()?)? as i32)),
             "give" => {
                 let (set, uid) = (of(next()?, sets)?, number(next()?)? as u32);
-                act::sysv::give(set, Uid::from_raw(uid), Gid::from_raw(uid)).map_err(failed)?;
+                act::sysv::chown(set, Uid::from_raw(uid), Gid::from_raw(uid)).map_err(failed)?;
             }
             "lock" => semop(of(next()?, sets)?, -1, libc::SEM_UNDO).map_err(failed)?,
             "unlock" => semop(of(next()?, sets)?, 1, libc::SEM_UNDO).map_err(failed)?,
@@ -228,7 +228,7 @@ fn make(uid: Uid) -> nix::Result<SemId> {
     let id = act::sysv::create(libc::IPC_PRIVATE)?;
     act::sysv::set_value(id, 1)?;
     if uid != geteuid() {
-        act::sysv::give(id, uid, Gid::from_raw(uid.as_raw()))?;
+        act::sysv::chown(id, uid, Gid::from_raw(uid.as_raw()))?;
     }
     Ok(id)
 }

@@ -1,42 +1,41 @@
-//! Any evidence on any set: `judge` and `settle_clock` are total, and an orphan has nobody alive
-//! who could know it. The rules are told here a second time, from the side of the living.
+//! Any evidence on any set: `judge` is total, and an orphan has nobody alive who could use it. The
+//! rules are told here a second time, from the side of the living.
 
 use std::rc::Rc;
 
-use httpd_semguard::decide::verdict;
-use httpd_semguard::decide::verdict::World;
-use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe, Unprobed};
+use httpd_semguard::decide::verdict::{self, mismatch};
+use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe, Who};
+use httpd_semguard::facts::memory::{Extent, Gap, ProcFile, Reading};
 use httpd_semguard::facts::printable::printable;
 use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
 use httpd_semguard::facts::set::{SemId, SemSet};
-use httpd_semguard::facts::time::{Clock, WallTime};
-use httpd_semguard::facts::verdict::{Doubt, Reason, Verdict};
+use httpd_semguard::facts::time::{BootTicks, Clock, WallTime};
+use httpd_semguard::facts::verdict::{Blind, Reason, Verdict};
+use httpd_semguard::facts::world::{Memory, World};
+use httpd_semguard::tell::words::why;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 
 use super::bytes::Bytes;
 
-const NOW: i64 = 1_700_000_000;
+/// The set that is judged.
+const ID: SemId = SemId(700_007);
 
-/// A process that no other one calls its parent.
+/// A process that is not among those of a case.
 const NEWCOMER: i32 = 4_000_000;
-
-/// Seconds apart that make a difference somewhere, and their neighbours.
-const APART: [i64; 19] =
-    [-1_000, -604, -603, -602, -601, -600, -33, -32, -31, -30, -3, -2, -1, 0, 1, 2, 3, 31, 1_000];
 
 /// What is judged.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub set: SemSet,
     pub evidence: Evidence,
-    pub processes: Vec<Process>,
+    /// The living, and what was read of each; none: nothing.
+    pub processes: Vec<(Process, Option<Reading>)>,
     pub incomplete: Option<Incomplete>,
-    pub stepped: bool,
-    pub confirmed: Vec<(Pid, SemId)>,
+    pub foreign_numbers: bool,
     pub private_ipc: bool,
-    /// Further sets for `settle_clock`.
-    pub others: Vec<(SemSet, Evidence)>,
+    pub by_root: bool,
+    pub memory_off: bool,
 }
 
 impl Case {
@@ -44,36 +43,45 @@ impl Case {
     pub fn new(data: &[u8]) -> Case {
         let mut bytes = Bytes(data);
         let set = set(&mut bytes);
-        let count = bytes.u8() % 7;
-        let processes: Vec<Process> =
-            (0..count).map(|n| process(&mut bytes, i32::from(n) + 2)).collect();
+        let count = bytes.u8() % 5;
+        let one = |n: u8| {
+            let p = process(&mut bytes, i32::from(n) + 2);
+            let reading = reading(&mut bytes, &p);
+            (p, reading)
+        };
+        let processes: Vec<_> = (0..count).map(one).collect();
         let evidence = evidence(&mut bytes, &processes);
-        let mut confirmed = Vec::new();
-        for p in &processes {
-            if bytes.bool() {
-                confirmed.push((p.named.pid, SemId(i32::from(bytes.u8() % 8))));
-            }
-        }
-        let others = (0..bytes.u8() % 4)
-            .map(|_| (self::set(&mut bytes), self::evidence(&mut bytes, &processes)))
-            .collect();
         let incomplete = bytes.rarely(12).then(|| {
             bytes.one_of(&[Incomplete::NoProc, Incomplete::HidePid, Incomplete::Restless])
         });
-        let stepped = bytes.rarely(6);
-        let private_ipc = bytes.bool();
-        Case { set, evidence, processes, incomplete, stepped, confirmed, private_ipc, others }
+        Case {
+            set,
+            evidence,
+            processes,
+            incomplete,
+            foreign_numbers: bytes.rarely(8),
+            private_ipc: bytes.bool(),
+            by_root: !bytes.rarely(4),
+            memory_off: bytes.rarely(8),
+        }
     }
 
     fn world(&self) -> World {
-        let clock =
-            Clock { now: WallTime(NOW), boot: WallTime(NOW - 100_000), ticks_per_second: 100 };
-        let mut world = World::new(self.processes.iter().cloned().map(Rc::new).collect(), clock);
-        world.incomplete = self.incomplete.clone();
-        world.stepped = self.stepped;
-        world.confirmed = self.confirmed.clone();
-        world.private_ipc = self.private_ipc;
-        world
+        let (now, boot) = (WallTime(10_000_000), WallTime(5_000_000));
+        let clock = Clock { now, boot, ticks_per_second: 100 };
+        let readings = self
+            .processes
+            .iter()
+            .filter_map(|(p, reading)| reading.clone().map(|reading| (p.identity(), reading)));
+        World {
+            processes: self.processes.iter().map(|(p, _)| Rc::new(p.clone())).collect(),
+            incomplete: self.incomplete,
+            foreign_numbers: self.foreign_numbers,
+            private_ipc: self.private_ipc,
+            by_root: self.by_root,
+            memory: if self.memory_off { Memory::Off } else { Memory::Read(readings.collect()) },
+            ..World::unseen(clock)
+        }
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -83,185 +91,129 @@ impl Case {
     fn is_kept(&self) -> bool {
         self.verdict() != Verdict::Orphan
     }
+
+    /// Whether a living process could use the set, if it held its number.
+    fn could_use(&self, p: &Process) -> bool {
+        let acts_as = |uid| p.uids.is_empty() || p.uids.contains(&uid);
+        let owner_made = self.set.cuid != Uid::from_raw(0);
+        p.kind != Kind::Other
+            || owner_made && acts_as(self.set.uid)
+            || owner_made && self.by_root && acts_as(Uid::from_raw(0))
+            || self.evidence.last().is_some_and(|last| last.number == p.named.pid.as_raw())
+    }
 }
 
 pub fn judge(data: &[u8]) {
     let case = Case::new(data);
-    match case.verdict() {
-        Verdict::Orphan => {
-            nobody_can_know_it(&case);
-            doubts_keep_it(&case);
-        }
-        Verdict::Keep(reason) => {
-            reason_is_told_in_one_line(&reason);
-            doubts_keep_it(&case);
-        }
+    let verdict = case.verdict();
+    if verdict == Verdict::Orphan {
+        nobody_can_use_it(&case);
     }
+    doubts_keep_it(&case);
     with_nobody_alive_it_goes(&case);
-
-    let table: Vec<SemSet> =
-        case.others.iter().map(|(s, _)| *s).chain(std::iter::once(case.set)).collect();
-    let judged = case.others.iter().map(|(s, e)| (s, e));
-    let mut world = case.world();
-    verdict::settle_clock(
-        &mut world,
-        table.iter().collect(),
-        judged.chain(std::iter::once((&case.set, &case.evidence))),
-    );
-    let settled = Case { stepped: world.stepped, confirmed: world.confirmed, ..case };
-    for (pid, id) in &settled.confirmed {
-        let of = |p: &&Process| p.named.pid == *pid;
-        let p = settled.processes.iter().find(of).expect("a living process");
-        assert!(p.kind == Kind::Httpd && p.leads, "{p:?}");
-        let witness = |s: &SemSet| {
-            s.id == *id
-                && s.ctime >= p.start.plus(-verdict::SLACK)
-                && s.ctime <= p.start.plus(verdict::START_WINDOW)
-        };
-        assert!(table.iter().any(witness), "{pid} is confirmed by nothing");
-    }
-    if table.iter().any(|s| s.ctime > WallTime(NOW + verdict::SLACK)) {
-        assert!(settled.stepped, "a set of tomorrow proves a stepped clock");
-    }
-    if !settled.is_kept() {
-        nobody_can_know_it(&settled);
-    }
+    is_told_in_one_line(&verdict);
+    let trace = verdict::trace(&case.set, &case.evidence, &case.world());
+    assert_eq!(trace.first(), Some(&verdict::Row::Form));
+    assert_eq!(trace.len() == 1, matches!(verdict, Verdict::Keep(Reason::NotHttpds(_))));
 }
 
-/// What an orphan is, told from the side of those who live.
-fn nobody_can_know_it(case: &Case) {
-    let Case { set, evidence, .. } = case;
-    assert_eq!((set.key, set.nsems, set.mode), (0, 1, 0o600), "not httpd's: {case:?}");
-    assert!(set.cuid.is_root() || set.cuid == set.uid, "a stranger's: {case:?}");
-    let probe = evidence.probe.expect("it was probed");
-    assert!(probe.lock.is_none_or(|l| l.value != 0 && l.waiters <= 0), "{case:?}");
-    assert!(evidence.inside.is_none(), "{case:?}");
-    assert_eq!(case.incomplete, None, "{case:?}");
-    let latest = set.otime.map_or(set.ctime, |o| o.max(set.ctime));
-    match &evidence.last_pid {
-        LastPid::Dead(_) => {}
-        LastPid::Unseen => assert!(case.private_ipc, "{case:?}"),
-        LastPid::Living(p) => {
-            let later = p.start > latest.plus(verdict::SLACK);
-            let may_not = !p.may_run_as(set.uid) && !p.may_run_as(Uid::from_raw(0));
-            assert!(p.kind == Kind::Other && !case.stepped && later && may_not, "{case:?}");
-        }
-        LastPid::Hidden(_) | LastPid::NotAsked => panic!("nobody knows of its last pid: {case:?}"),
-    }
-    for p in &case.processes {
-        let concerned = match p.kind {
-            _ if !set.cuid.is_root() => p.may_run_as(set.uid),
-            Kind::Httpd | Kind::Unreadable => true,
-            Kind::Other => false,
-        };
-        assert!(!concerned || is_excluded(p, case), "{} may know it: {case:?}", p.named);
-    }
-}
-
-/// Whether the times of a httpd's leader, proved to be of one clock with the set's, say that none
-/// of that instance ever knew it.
-fn is_excluded(p: &Process, case: &Case) -> bool {
-    let Case { set, processes, .. } = case;
-    let mut at = p;
-    // Up to the one that was forked by no living httpd, or made itself a leader.
-    while !at.leads {
-        let forked_it = |q: &&Process| {
-            q.kind == Kind::Httpd
-                && at.parent == Some(q.named.pid)
-                && (q.start, q.named.pid) < (at.start, at.named.pid)
-        };
-        match processes.iter().find(forked_it) {
-            Some(parent) if set.cuid.is_root() || parent.may_run_as(set.uid) => at = parent,
-            _ => return false,
+/// What must be so of an orphan.
+fn nobody_can_use_it(case: &Case) {
+    assert_eq!(mismatch(&case.set), None);
+    assert_eq!(case.incomplete, None);
+    assert_eq!(case.evidence.inside, None);
+    let Probe::Told { last, lock } = &case.evidence.probe else { panic!("{case:?}") };
+    assert!(lock.is_none_or(|l| l.value != 0 && l.waiters <= 0), "{case:?}");
+    assert!(!matches!(last.who, Who::Hidden | Who::NotLookedUp), "{case:?}");
+    assert!(last.number != 0 || case.private_ipc, "{case:?}");
+    assert!(!case.foreign_numbers || case.private_ipc, "{case:?}");
+    let living: Vec<_> = case.processes.iter().filter(|(p, _)| case.could_use(p)).collect();
+    assert!(living.is_empty() || !case.memory_off, "{case:?}");
+    assert!(living.is_empty() || last.number != 0, "{case:?}");
+    for (p, reading) in living {
+        let reading = reading.as_ref().unwrap_or_else(|| panic!("{p:?} was not read: {case:?}"));
+        assert!(!reading.holds.contains(&ID), "{p:?} holds it: {case:?}");
+        let caller = p.called_us && p.kind == Kind::Other;
+        match reading.extent {
+            Extent::Full | Extent::Gone => {}
+            Extent::Part(Gap::SharedUnseen) => assert!(case.set.cuid.is_root(), "{case:?}"),
+            Extent::Part(Gap::Refused(..)) => assert!(caller, "{case:?}"),
+            Extent::Part(_) | Extent::Enough => panic!("{p:?} was not read in full: {case:?}"),
         }
     }
-    let proofs = case.confirmed.iter().filter(|(leader, _)| *leader == at.named.pid);
-    let Some(first) = proofs.map(|(_, id)| *id).min() else { return false };
-    let on_one_clock = !case.stepped;
-    let before_its_launcher = set.ctime < at.start.plus(-86_400 - 2);
-    let after_its_start =
-        set.otime.is_none() && set.id > first && set.ctime > at.start.plus(30 + 2);
-    p.kind == Kind::Httpd
-        && at.kind == Kind::Httpd
-        && on_one_clock
-        && (before_its_launcher || after_its_start)
 }
 
-/// No further doubt turns what is kept into an orphan; most keep an orphan, too.
+/// One fact more that speaks for a living user, and no orphan is one any more.
 fn doubts_keep_it(case: &Case) {
-    let kept = case.is_kept();
     let with = |change: &dyn Fn(&mut Case)| {
         let mut other = case.clone();
         change(&mut other);
         other.is_kept()
     };
-    let with_probe = |change: &dyn Fn(&mut Probe)| {
+    let with_lock = |lock| {
         with(&|c| {
-            if let Ok(probe) = &mut c.evidence.probe {
-                change(probe);
+            if let Probe::Told { lock: was, .. } = &mut c.evidence.probe {
+                *was = Some(lock);
             }
         })
     };
-    assert!(with_probe(&|p| p.lock = Some(Lock { value: 0, waiters: 0 })));
-    assert!(with_probe(&|p| p.lock = Some(Lock { value: 1, waiters: 1 })));
-    assert!(with(&|c| c.evidence.probe = Err(Unprobed::Refused(Errno::EACCES))));
+    assert!(with_lock(Lock { value: 0, waiters: 0 }));
+    assert!(with_lock(Lock { value: 1, waiters: 1 }));
+    assert!(with(&|c| c.evidence.probe = Probe::Refused(Errno::EACCES)));
     assert!(with(&|c| c.evidence.inside = Some(named(9))));
-    assert!(with(&|c| c.evidence.last_pid = LastPid::Hidden(Pid::from_raw(9))));
     assert!(with(&|c| c.incomplete = Some(Incomplete::Restless)));
-    let newcomer = |kind, uids: Vec<Uid>| {
+    let newcomer = |kind, uids: Vec<Uid>, reading: Option<(Extent, bool)>| {
         move |c: &mut Case| {
-            let start = WallTime(NOW - 700);
-            let named = named(NEWCOMER);
-            let parent = Some(Pid::from_raw(1));
-            let uids = uids.clone();
-            let p = Process { named, parent, uids, kind, start, leads: true, called_us: false };
-            c.processes.push(p);
+            let p = Process {
+                named: named(NEWCOMER),
+                uids: uids.clone(),
+                kind,
+                start: BootTicks(1),
+                leads: true,
+                called_us: false,
+            };
+            let reading = reading.map(|(extent, holds)| Reading {
+                pid: p.named.pid,
+                holds: if holds { vec![ID] } else { Vec::new() },
+                extent,
+            });
+            c.processes.push((p, reading));
         }
     };
-    // Unconfirmed, or of unknown users: it may know everything.
-    assert!(with(&newcomer(Kind::Httpd, Vec::new())));
-    assert!(with(&newcomer(Kind::Unreadable, vec![case.set.uid])));
-    if case.set.cuid.is_root() {
-        assert!(with(&newcomer(Kind::Httpd, vec![Uid::from_raw(0)])));
-    } else {
-        assert!(with(&newcomer(Kind::Other, vec![case.set.uid])));
+    // Unread, read in part, or read and found to hold it.
+    for reading in [None, Some((Extent::Part(Gap::Budget), false)), Some((Extent::Full, true))] {
+        assert!(with(&newcomer(Kind::Httpd, vec![Uid::from_raw(0)], reading)));
+        assert!(with(&newcomer(Kind::Unreadable, Vec::new(), reading)));
+        if !case.set.cuid.is_root() {
+            assert!(with(&newcomer(Kind::Other, vec![case.set.uid], reading)));
+        }
     }
-    if !kept {
-        return;
-    }
-    assert!(with(&|c| c.stepped = true));
-    assert!(with(&|c| c.confirmed.clear()));
-    assert!(with(&|c| c.private_ipc = false));
-    assert!(with(&newcomer(Kind::Other, vec![Uid::from_raw(0)])));
+    // Who could not use it says nothing, whatever stands in his memory.
+    let stranger = newcomer(Kind::Other, vec![Uid::from_raw(77)], Some((Extent::Full, true)));
+    assert_eq!(with(&stranger), case.is_kept());
 }
 
 /// The other side of the promise: what is free, of httpd's form, and known to nobody goes.
 fn with_nobody_alive_it_goes(case: &Case) {
-    let Ok(probe) = case.evidence.probe else { return };
+    let Probe::Told { lock, .. } = &case.evidence.probe else { return };
     let mut alone = case.clone();
     alone.processes.clear();
     alone.incomplete = None;
+    alone.foreign_numbers = false;
     alone.evidence.inside = None;
-    alone.evidence.last_pid = LastPid::Dead(Pid::from_raw(9));
-    let free = probe.lock.is_none_or(|l| l.value > 0 && l.waiters == 0);
-    if verdict::mismatch(&case.set).is_none() && free {
+    let last = LastPid { number: 9, who: Who::Nobody };
+    alone.evidence.probe = Probe::Told { last, lock: *lock };
+    let free = lock.is_none_or(|l| l.value > 0 && l.waiters == 0);
+    if mismatch(&case.set).is_none() && free {
         assert!(!alone.is_kept(), "{alone:?}");
     }
 }
 
-fn reason_is_told_in_one_line(reason: &Reason) {
-    let told = reason.to_string();
+fn is_told_in_one_line(verdict: &Verdict) {
+    let told = why(verdict);
     assert!(super::is_plain(&told) && !told.is_empty(), "{told:?}");
-    if let Reason::Blind(Doubt::Refused(e)) = reason {
+    if let Verdict::Keep(Reason::Blind(Blind::Refused(e))) = verdict {
         assert!(told.contains(&format!("{e:?}")));
-    }
-}
-
-fn time(bytes: &mut Bytes) -> WallTime {
-    match bytes.u8() % 16 {
-        15 => WallTime(bytes.i64()),
-        14 => WallTime(NOW + i64::from(bytes.i32() % 200_000)),
-        _ => WallTime(NOW - 2_000 + bytes.one_of(&APART)),
     }
 }
 
@@ -277,7 +229,7 @@ fn set(bytes: &mut Bytes) -> SemSet {
     let uid = Uid::from_raw(bytes.one_of(&[48, 48, 48, 33]));
     let creator = bytes.one_of(&[Uid::from_raw(0), uid, Uid::from_raw(0), uid]);
     SemSet {
-        id: SemId(7),
+        id: ID,
         key: if bytes.rarely(16) { bytes.i32() } else { 0 },
         nsems: if bytes.rarely(16) { bytes.u8().into() } else { 1 },
         mode: if bytes.rarely(16) { u32::from(bytes.u8()) } else { 0o600 },
@@ -285,8 +237,8 @@ fn set(bytes: &mut Bytes) -> SemSet {
         gid: Gid::from_raw(48),
         cuid: if bytes.rarely(16) { self::uid(bytes) } else { creator },
         cgid: Gid::from_raw(0),
-        ctime: time(bytes),
-        otime: bytes.bool().then(|| time(bytes)),
+        ctime: WallTime(bytes.i64()),
+        otime: bytes.bool().then(|| WallTime(bytes.i64())),
     }
 }
 
@@ -295,37 +247,52 @@ fn process(bytes: &mut Bytes, pid: i32) -> Process {
     Process {
         // As the process table hands them on.
         named: Named { pid: Pid::from_raw(pid), name: printable(&name) }.into(),
-        parent: bytes.bool().then(|| Pid::from_raw(1 + i32::from(bytes.u8() % 9))),
         uids: (0..bytes.u8() % 3).map(|_| uid(bytes)).collect(),
         kind: bytes.one_of(&[Kind::Httpd, Kind::Httpd, Kind::Other, Kind::Other, Kind::Unreadable]),
-        start: time(bytes),
+        start: BootTicks(bytes.u8().into()),
         leads: bytes.bool(),
-        called_us: false,
+        called_us: bytes.rarely(8),
     }
 }
 
-fn evidence(bytes: &mut Bytes, processes: &[Process]) -> Evidence {
-    let last_pid = bytes.u8().into();
+fn reading(bytes: &mut Bytes, p: &Process) -> Option<Reading> {
+    const GAPS: [Gap; 4] = [
+        Gap::SharedUnseen,
+        Gap::Budget,
+        Gap::Refused(ProcFile::Mem, Errno::EACCES),
+        Gap::Unreadable(Errno::EIO),
+    ];
+    let extent = match bytes.u8() % 8 {
+        0 => return None,
+        1 => Extent::Part(bytes.one_of(&GAPS)),
+        2 => bytes.one_of(&[Extent::Enough, Extent::Gone]),
+        _ => Extent::Full,
+    };
+    let holds = if bytes.rarely(6) { vec![SemId(3), ID] } else { vec![SemId(3)] };
+    Some(Reading { pid: p.named.pid, holds, extent })
+}
+
+fn evidence(bytes: &mut Bytes, processes: &[(Process, Option<Reading>)]) -> Evidence {
     let lock = Lock {
         value: if bytes.rarely(8) { bytes.one_of(&[0, 0, 2, 32_767]) } else { 1 },
         waiters: if bytes.rarely(8) { bytes.i32() & i32::MAX } else { 0 },
     };
-    let probe = Probe { last_pid, lock: (!bytes.rarely(8)).then_some(lock) };
-    let some = Pid::from_raw(i32::from(bytes.u8()) + 2);
-    let last_pid = match bytes.u8() % 8 {
-        0..=2 => LastPid::Dead(some),
-        3 => LastPid::Unseen,
-        4..=6 => match processes.iter().find(|p| p.named.pid.as_raw() >= some.as_raw() % 9) {
-            Some(p) => LastPid::Living(p.clone().into()),
-            None => LastPid::Dead(some),
+    let number = i32::from(bytes.u8()) + 100;
+    let last = match bytes.u8() % 8 {
+        0..=2 => LastPid { number, who: Who::Nobody },
+        3 => LastPid { number: 0, who: Who::Nobody },
+        4..=6 => match processes.get(usize::from(bytes.u8()) % processes.len().max(1)) {
+            Some((p, _)) => {
+                LastPid { number: p.named.pid.as_raw(), who: Who::Living(p.clone().into()) }
+            }
+            None => LastPid { number, who: Who::Nobody },
         },
-        _ if bytes.bool() => LastPid::Hidden(some),
-        _ => LastPid::NotAsked,
+        _ => LastPid { number, who: bytes.one_of(&[Who::Hidden, Who::NotLookedUp]) },
     };
+    let told = Probe::Told { last, lock: (!bytes.rarely(8)).then_some(lock) };
     let refused = bytes.rarely(12);
     Evidence {
-        probe: if refused { Err(Unprobed::Refused(Errno::EACCES)) } else { Ok(probe) },
-        last_pid,
+        probe: if refused { Probe::Refused(Errno::EACCES) } else { told },
         inside: bytes.rarely(16).then(|| named(3)),
     }
 }

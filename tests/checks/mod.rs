@@ -75,7 +75,7 @@ pub fn stat(data: &[u8]) {
     text.extend(lines.as_bytes());
     let status = processes::parse_status(&text).expect("the kernel's text parses");
     assert_eq!((status.ended, status.parent), (false, 7));
-    assert_eq!(status.uids.map(|u| u.as_raw()), [uid, euid]);
+    assert_eq!(status.uids.map(|u| u.as_raw()), [uid, euid, uid, uid]);
 }
 
 /// /proc/self/mountinfo: only the last mount on /proc counts, wherever users mount things.

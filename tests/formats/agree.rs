@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use httpd_semguard::decide::forecast::{Forecast, Outlook, forecast};
+use httpd_semguard::decide::forecast::{Forecast, Input};
 use httpd_semguard::facts::capacity::{Capacity, Limits, Usage};
+use httpd_semguard::facts::event::Event;
 use httpd_semguard::facts::request::{Command, Format};
-use httpd_semguard::facts::row::{Fate, Judged, Running};
+use httpd_semguard::facts::row::{Outcome, Row, Running};
 use httpd_semguard::facts::set::SemId;
+use httpd_semguard::facts::table::Table;
 use httpd_semguard::facts::trial::Trial;
-use httpd_semguard::facts::verdict::Verdict;
 use httpd_semguard::tell::nagios::Status;
-use httpd_semguard::tell::report::{Report, Table};
+use httpd_semguard::tell::report::Report;
 use httpd_semguard::tell::screen::Screen;
 use httpd_semguard::tell::{log, nagios};
 use nix::errno::Errno;
@@ -29,12 +30,22 @@ pub(crate) fn said(report: &Report, format: Format) -> String {
 /// One set: which verdict it has, whether it is the first user's, what became of it as an orphan.
 type Pick = (usize, bool, u8);
 
-fn fate(number: u8) -> Fate {
+fn outcome(number: u8) -> Outcome {
     match number % 4 {
-        0 => Fate::Removed,
-        1 => Fate::Gone,
-        2 => Fate::Changed,
-        _ => Fate::Refused(Errno::EPERM),
+        0 => Outcome::Removed,
+        1 => Outcome::Gone,
+        2 => Outcome::Changed,
+        _ => Outcome::Refused(Errno::EPERM),
+    }
+}
+
+fn event(number: u8) -> Option<Event> {
+    match number {
+        0 => Some(Event::WithoutLock(Errno::EROFS)),
+        1 => Some(Event::LeftoverRemoved(SemId(7))),
+        2 => Some(Event::LeftoverStays(SemId(7), Errno::EPERM)),
+        3 => Some(Event::StayedAs(uid(samples::WWW), Errno::EPERM)),
+        _ => None,
     }
 }
 
@@ -55,19 +66,21 @@ struct Plan {
     unreadable: usize,
     running: Option<(usize, usize)>,
     no_table: bool,
+    event: u8,
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
     let picks = prop::collection::vec((0usize..64, any::<bool>(), any::<u8>()), 0..12);
     let switches = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let figures = (0i64..20, any::<u8>(), 0i64..80, 0i64..6, 0i64..4, 0i64..5);
-    let rare = (any::<u8>(), 0usize..2, prop::option::of((0usize..3, 0usize..3)), 0u8..10);
+    let running = prop::option::of((0usize..3, 0usize..3));
+    let rare = (any::<u8>(), 0usize..2, running, 0u8..10, 0u8..12);
     (picks, switches, figures, rare).prop_map(|(sets, switches, figures, rare)| {
         let (guard, dry_run, strict, by_root) = switches;
         let (others, odd, semmni, least, more, min_free) = figures;
         // As it ships, or as it cannot be meant.
         let semmns = if odd < 180 { 250 + semmni } else { i64::from(odd) - 180 };
-        let (trial, unreadable, running, table) = rare;
+        let (trial, unreadable, running, table, event) = rare;
         let no_table = table == 0;
         let min_free = if odd % 3 == 0 { min_free } else { 0 };
         let need = (least, least + more);
@@ -87,31 +100,27 @@ fn plan() -> impl Strategy<Value = Plan> {
             unreadable,
             running,
             no_table,
+            event,
         }
     })
 }
 
 fn report(plan: &Plan) -> Report {
     let all = verdicts();
-    let mut judged: Vec<Judged> = Vec::new();
-    for (i, (kind, first, _)) in plan.sets.iter().enumerate() {
-        let mut j = all[kind % all.len()].1.clone();
-        j.set.id = SemId(i as i32);
-        j.set.uid = uid(if *first { samples::WWW } else { samples::POSTGRES });
-        judged.push(j);
-    }
-    let mut fates = Vec::new();
-    for (j, (.., number)) in judged.iter().zip(&plan.sets) {
-        if plan.guard && j.verdict == Verdict::Orphan {
-            let fate = if plan.dry_run { Fate::WouldRemove } else { fate(*number) };
-            fates.push((j.set.id, fate));
+    let mut rows: Vec<Row> = Vec::new();
+    for (i, (kind, first, number)) in plan.sets.iter().enumerate() {
+        let mut row = all[kind % all.len()].1.clone();
+        row.set.id = SemId(i as i32);
+        row.set.uid = uid(if *first { samples::WWW } else { samples::POSTGRES });
+        if plan.guard && row.is_orphan() {
+            row.outcome = Some(if plan.dry_run { Outcome::WouldRemove } else { outcome(*number) });
         }
+        rows.push(row);
     }
-    let sets = plan.others + judged.len() as i64;
+    let sets = plan.others + rows.len() as i64;
     let limits = Limits { semmsl: 250, semmns: plan.semmns, semopm: 32, semmni: plan.semmni };
-    let before = Capacity { limits, usage: Usage { sets, semaphores: sets } };
-    let gone = |f: &&Fate| matches!(f, Fate::Removed | Fate::Gone | Fate::WouldRemove);
-    let after = before.without(fates.iter().map(|(_, f)| f).filter(gone).count());
+    let found = Capacity { limits, usage: Usage { sets, semaphores: sets } };
+    let left = found.without(rows.iter().filter(|row| row.is_gone()).count());
     let running = plan.running.map(|(surely, perhaps)| Running {
         leader: named(4711, "apache2"),
         surely,
@@ -122,40 +131,22 @@ fn report(plan: &Plan) -> Report {
         16..=63 => Trial::Skipped("there is no room for one"),
         _ => Trial::Passed,
     };
-    let need = need(plan.need.0, plan.need.1);
-    let capacity = (!plan.no_table).then_some(after);
-    let prospect = forecast(&Outlook {
-        capacity: capacity.as_ref(),
-        need: &need,
-        returned: running
-            .as_ref()
-            .filter(|_| !plan.no_table)
-            .map_or((0, 0), |r| (r.surely, r.perhaps)),
-        min_free: plan.min_free,
-        trial,
-        shortage: None,
-    });
-    let table = Table {
-        before,
-        after,
-        unreadable: plan.unreadable,
-        fates,
-        running,
-        ..samples::table(judged)
-    };
-    Report {
+    let input =
+        Input { min_free: plan.min_free, trial, ..samples::input(need(plan.need.0, plan.need.1)) };
+    let table = Table { found, left, unreadable: plan.unreadable, running, ..samples::table(rows) };
+    let report = samples::settled(Report {
         command: if plan.guard { Command::Guard } else { Command::Check },
         dry_run: plan.dry_run,
         strict: plan.strict,
         by_root: plan.by_root,
         users: vec![guarded(samples::WWW, "www-data"), guarded(samples::POSTGRES, "postgres")],
         table: (!plan.no_table).then_some(table),
-        need,
-        min_free: plan.min_free,
-        trial,
-        forecast: Some(prospect),
+        input,
+        events: event(plan.event).into_iter().collect(),
         ..samples::report()
-    }
+    });
+    let forecast = Some(report.input.forecast());
+    Report { forecast, ..report }
 }
 
 /// The series of an exposition, by name and labels; each name announced once, before its series.
@@ -203,7 +194,10 @@ fn agree(report: &Report) {
     let line = said(report, Format::Nagios);
     let figures = figures(&line);
     let text = said(report, Format::Text);
-    let log = log::lines(report, false);
+    let log: Vec<(::log::Level, String)> = log::entries(report, false)
+        .into_iter()
+        .map(|(level, entry)| (level, entry.lines().join("\n")))
+        .collect();
 
     // One line, one bar, one status.
     assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -244,6 +238,23 @@ fn agree(report: &Report) {
         _ => assert_ne!(status, Status::Critical),
     }
 
+    // What went wrong beside the forecast is in each of them.
+    let troubles = report.events.iter().filter(|e| e.is_warning()).count();
+    let refused = report.table.iter().flat_map(|t| t.refused_removals()).count();
+    if troubles + refused > 0 {
+        assert_ne!(status, Status::Ok, "{line}");
+    }
+    let warnings = json["warnings"].as_array().expect("warnings");
+    assert!(warnings.len() >= troubles + usize::from(refused > 0), "{warnings:?}");
+    assert_eq!(metric("warnings"), warnings.len() as f64);
+    for warning in warnings {
+        let warning = warning.as_str().expect("words");
+        assert!(log.iter().any(|(_, entry)| entry == warning), "{warning} in {log:?}");
+        let said = nagios::line(status, warning);
+        let said = said.split_once(" - ").expect("a status").1;
+        assert!(line.contains(said), "{said} in {line}");
+    }
+
     let need = |bound| metric(&format!("needed_sets{{bound=\"{bound}\"}}"));
     assert_eq!(need("at_least"), number(&json, "/need/at_least"));
     assert_eq!(need("at_most"), number(&json, "/need/at_most"));
@@ -274,13 +285,13 @@ fn agree(report: &Report) {
             assert_ne!(status, Status::Ok, "{line}");
         }
     }
-    if starts && report.need.at_most > 0 {
+    if starts && report.input.need.at_most > 0 {
         assert!(text.contains(&format!("; {free} of ")), "{text}");
     }
 
     // The sets: counted from the documents's own rows.
     let rows = json["sets"].as_array().expect("sets");
-    assert_eq!(rows.len(), table.judged.len());
+    assert_eq!(rows.len(), table.rows.len());
     let gone = |row: &&Value| {
         !["removed", "already_gone", "would_remove"]
             .contains(&row["action"].as_str().expect("an action"))
@@ -314,9 +325,13 @@ fn agree(report: &Report) {
     let removed = done("removed");
     assert_eq!(number(&json, "/counts/removed"), removed as f64);
     assert_eq!(number(&json, "/counts/would_remove"), done("would_remove") as f64);
+    assert_eq!(number(&json, "/counts/refused"), done("refused") as f64);
+    assert_eq!(refused, done("refused"));
     if report.command == Command::Guard {
         let of = |owner| metric(&format!("removed_sets{{owner=\"{owner}\"}}"));
         assert_eq!(of("www-data") + of("postgres"), removed as f64);
+        let of = |owner| metric(&format!("refused_sets{{owner=\"{owner}\"}}"));
+        assert_eq!(of("www-data") + of("postgres"), refused as f64);
     }
     if starts && removed > 0 {
         assert!(text.contains(&format!("; removed {removed} orphaned set")), "{text}");
@@ -340,7 +355,7 @@ proptest! {
 #[test]
 fn no_format_denies_another_of_what_can_be_said() {
     for (_, report) in samples::forecasts() {
-        if report.need.source == httpd_semguard::facts::need::NeedSource::Asked {
+        if report.input.need.source == httpd_semguard::facts::need::NeedSource::Asked {
             // Two owners, as the random ones have.
             let users =
                 vec![guarded(samples::WWW, "www-data"), guarded(samples::POSTGRES, "postgres")];

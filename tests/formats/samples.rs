@@ -1,26 +1,30 @@
 //! Reports as values: one for each thing that a report can say. No kernel, no clock, no accounts.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use httpd_semguard::decide::forecast::{Failure, Forecast};
-use httpd_semguard::decide::verdict::World;
+use httpd_semguard::decide::forecast::{Failure, Forecast, Input};
 use httpd_semguard::facts::capacity::{Capacity, Limit, Limits, Usage};
 use httpd_semguard::facts::error::Error;
-use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe};
-use httpd_semguard::facts::heard::NoAnswer;
-use httpd_semguard::facts::mutex::Mechanism;
-use httpd_semguard::facts::mutex::{Demand, Passes, Row, Words};
+use httpd_semguard::facts::event::Event;
+use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe, Who};
+use httpd_semguard::facts::heard::{Answer, Heard, NoAnswer};
+use httpd_semguard::facts::memory::{Extent, Gap, ProcFile, Reading};
+use httpd_semguard::facts::mutex::{Demand, Mechanism, Passes, Row as MutexRow, Words};
 use httpd_semguard::facts::need::{Need, NeedSource};
 use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
 use httpd_semguard::facts::request::{Command, SortKey};
-use httpd_semguard::facts::row::{Fate, Holder, Judged, Running};
+use httpd_semguard::facts::row::{Holder, Outcome, Row, Running};
 use httpd_semguard::facts::set::{SemId, SemSet};
 use httpd_semguard::facts::shortage::Shortage;
-use httpd_semguard::facts::time::{Clock, WallTime};
+use httpd_semguard::facts::table::Table;
+use httpd_semguard::facts::time::{BootTicks, Clock, WallTime};
 use httpd_semguard::facts::trial::Trial;
 use httpd_semguard::facts::users::{Guarded, Source};
-use httpd_semguard::facts::verdict::{Doubt, Mismatch, Reason, Verdict};
-use httpd_semguard::tell::report::{Report, Table, View};
+use httpd_semguard::facts::verdict::{Blind, Mismatch, Reason, Unread, Verdict};
+use httpd_semguard::facts::world::{Memory, World};
+use httpd_semguard::tell::report::{Report, View};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid};
 
@@ -58,26 +62,23 @@ pub(crate) fn set(id: i32) -> SemSet {
 pub(crate) fn process(pid: i32, name: &str, kind: Kind) -> Process {
     Process {
         named: named(pid, name).into(),
-        parent: Some(Pid::from_raw(1)),
         uids: vec![uid(0)],
         kind,
-        start: WallTime(NOW - 3600),
+        // An hour ago, on a machine that runs for 30 days.
+        start: BootTicks(100 * (30 * 86_400 - 3600)),
         leads: kind == Kind::Httpd,
         called_us: false,
     }
 }
 
-pub(crate) fn judged(id: i32, verdict: Verdict) -> Judged {
-    Judged {
-        set: set(id),
-        evidence: Evidence {
-            probe: Ok(Probe { last_pid: 2211, lock: Some(Lock { value: 1, waiters: 0 }) }),
-            last_pid: LastPid::Dead(Pid::from_raw(2211)),
-            inside: None,
-        },
-        verdict,
-        last: None,
-    }
+/// A set with this verdict, whose last toucher is dead.
+pub(crate) fn judged(id: i32, verdict: Verdict) -> Row {
+    let lock = Some(Lock { value: 1, waiters: 0 });
+    Row { set: set(id), evidence: touched(2211, Who::Nobody, lock), verdict, outcome: None }
+}
+
+fn touched(number: i32, who: Who, lock: Option<Lock>) -> Evidence {
+    Evidence { probe: Probe::Told { last: LastPid { number, who }, lock }, inside: None }
 }
 
 pub(crate) fn limits(semmni: i64) -> Limits {
@@ -88,30 +89,55 @@ pub(crate) fn capacity(semmni: i64, sets: i64) -> Capacity {
     Capacity { limits: limits(semmni), usage: Usage { sets, semaphores: sets } }
 }
 
+/// A world in which nothing was asked of these processes.
 pub(crate) fn world(processes: Vec<Process>) -> World {
     let clock = Clock { now: WallTime(NOW), boot: WallTime(NOW - 30 * DAY), ticks_per_second: 100 };
-    World::new(processes.into_iter().map(std::rc::Rc::new).collect(), clock)
+    World {
+        processes: processes.into_iter().map(Rc::new).collect(),
+        incomplete: None,
+        by_root: true,
+        ..World::unseen(clock)
+    }
 }
 
-pub(crate) fn table(judged: Vec<Judged>) -> Table {
-    let capacity = capacity(128, judged.len() as i64);
+/// A world in which this much of these processes was read, and they hold these sets.
+fn read(processes: Vec<(Process, Extent, Vec<i32>)>) -> World {
+    let reading = |(p, extent, holds): &(Process, Extent, Vec<i32>)| {
+        let holds = holds.iter().copied().map(SemId).collect();
+        (p.identity(), Reading { pid: p.named.pid, holds, extent: *extent })
+    };
+    let memory = Memory::Read(processes.iter().map(reading).collect::<HashMap<_, _>>());
+    World { memory, ..world(processes.into_iter().map(|(p, ..)| p).collect()) }
+}
+
+pub(crate) fn table(rows: Vec<Row>) -> Table {
+    let capacity = capacity(128, rows.len() as i64);
     Table {
-        before: capacity,
-        after: capacity,
+        found: capacity,
+        left: capacity,
         unreadable: 0,
-        judged,
+        leftover: None,
+        rows,
         running: None,
-        fates: Vec::new(),
         holders: Vec::new(),
         world: world(Vec::new()),
     }
 }
 
-fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: &str) -> Row {
+fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: &str) -> MutexRow {
     let dir = String::new();
     let passes = if mutex == "wsgi" { Passes::Second } else { Passes::Both };
     let words = Words::Ah00023;
-    Row { mutex: mutex.into(), mechanism, dir, least, most, cause: cause.into(), passes, words }
+    MutexRow {
+        mutex: mutex.into(),
+        mechanism,
+        dir,
+        least,
+        most,
+        cause: cause.into(),
+        passes,
+        words,
+    }
 }
 
 pub(crate) fn demand() -> Demand {
@@ -129,6 +155,30 @@ pub(crate) fn need(at_least: i64, at_most: i64) -> Need {
     Need { at_least, at_most, source: NeedSource::Asked }
 }
 
+/// What httpd said: that it will make these.
+fn heard(demand: Demand) -> Heard {
+    Heard::Answered(Box::new(Answer {
+        control: PathBuf::from("/usr/sbin/apache2ctl"),
+        demand,
+        user: Some(("www-data".into(), WWW)),
+        further_users: Vec::new(),
+        pid_file: None,
+        has_config: true,
+    }))
+}
+
+pub(crate) fn input(need: Need) -> Input {
+    Input {
+        capacity: None,
+        need,
+        running: None,
+        min_free: 0,
+        trial: Trial::Passed,
+        shortage: None,
+        refused_directory: None,
+    }
+}
+
 /// A check on a good day.
 pub(crate) fn report() -> Report {
     Report {
@@ -144,18 +194,20 @@ pub(crate) fn report() -> Report {
             .map(|(number, name)| (uid(number), name.to_owned()))
             .into_iter()
             .collect(),
+        heard: heard(Demand { rows: demand().rows[..2].to_vec() }),
         table: Some(table(Vec::new())),
-        unread: false,
-        need: need(2, 2),
-        min_free: 0,
-        control: Some(PathBuf::from("/usr/sbin/apache2ctl")),
-        demand: Some(Demand { rows: demand().rows[..2].to_vec() }),
-        no_answer: None,
-        shortage: None,
-        trial: Trial::Passed,
+        input: input(need(2, 2)),
         forecast: Some(Forecast::Starts),
+        events: Vec::new(),
         view: View { orphans: false, sort: SortKey::Semid, explain: None },
     }
+}
+
+/// The report with a forecast's input that is of its own table.
+pub(crate) fn settled(report: Report) -> Report {
+    let table = report.table.as_ref();
+    let (capacity, running) = (table.map(|t| t.left), table.and_then(|t| t.running.clone()));
+    Report { input: Input { capacity, running, ..report.input }, ..report }
 }
 
 pub(crate) fn guarded(number: u32, name: &str) -> Guarded {
@@ -166,7 +218,7 @@ fn fails(failure: Failure, table: Table) -> Report {
     Report { table: Some(table), forecast: Some(Forecast::Fails(failure)), ..report() }
 }
 
-fn orphans(count: i32) -> Vec<Judged> {
+fn orphans(count: i32) -> Vec<Row> {
     (0..count).map(|i| judged(32_768 * i + 1, Verdict::Orphan)).collect()
 }
 
@@ -188,9 +240,9 @@ fn holders() -> Vec<Holder> {
 
 /// Every forecast, and what may be said beside it.
 pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
-    let full = |semmni, judged: Vec<Judged>| {
+    let full = |semmni, judged: Vec<Row>| {
         let capacity = capacity(semmni, 30);
-        Table { before: capacity, after: capacity, holders: holders(), ..table(judged) }
+        Table { found: capacity, left: capacity, holders: holders(), ..table(judged) }
     };
     let seed = {
         let limits = Limits { semmsl: 25_032_000, semmns: 32, semopm: 512, semmni: 512 };
@@ -198,10 +250,11 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         let mut holders = holders();
         holders.retain(|h| h.uid.as_raw() != POSTGRES && h.uid.as_raw() != 1002);
         holders[0].sets = 31;
-        Table { before: capacity, after: capacity, holders, ..table(orphans(31)) }
+        Table { found: capacity, left: capacity, holders, ..table(orphans(31)) }
     };
-    let undecided = |count: i32| -> Vec<Judged> {
-        let reason = || Reason::MayBelongToHttpd(named(4711, "apache2").into());
+    let undecided = |count: i32| -> Vec<Row> {
+        let unread = Unread::Part(Gap::Budget);
+        let reason = || Reason::MayBeKnownTo(named(4711, "apache2").into(), unread);
         (0..count).map(|i| judged(i + 1, Verdict::Keep(reason()))).collect()
     };
     let shortage = |mechanism, path: &str, errno, certain| Shortage {
@@ -219,30 +272,71 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         needed: 2,
         certain,
     };
-    let lacks = |s: Shortage| Report {
-        shortage: Some(s.clone()),
-        ..fails(Failure::Resource(s), table(Vec::new()))
+    let lacks = |s: Shortage| {
+        let report = fails(Failure::Resource(s.clone()), table(Vec::new()));
+        Report { input: Input { shortage: Some(s), ..report.input }, ..report }
     };
-    let removed = {
+    let with_outcome = |outcome, left| {
         let mut t = table(orphans(3));
-        t.before = capacity(128, 5);
-        t.after = capacity(128, 2);
-        t.fates = t.judged.iter().map(|j| (j.set.id, Fate::Removed)).collect();
-        t
+        (t.found, t.left) = (capacity(128, 5), capacity(128, left));
+        t.rows.iter_mut().for_each(|row| row.outcome = Some(outcome));
+        Some(t)
     };
-    let rehearsed = {
-        let mut t = removed.clone();
-        t.fates.iter_mut().for_each(|(_, f)| *f = Fate::WouldRemove);
-        t
+    let with_input = |input: Input| Report { input, ..report() };
+    let tried = |trial, failure| {
+        let report = fails(failure, table(Vec::new()));
+        Report { input: Input { trial, ..report.input }, ..report }
     };
     let unheard =
         NoAnswer::TimedOut(PathBuf::from("/usr/sbin/httpd"), std::time::Duration::from_secs(10));
-    vec![
+    let all = vec![
         ("starts", report()),
-        ("starts-and-needs-none", Report { need: need(0, 0), demand: Some(Demand { rows: vec![] }), ..report() }),
+        (
+            "starts-and-needs-none",
+            Report { heard: heard(Demand { rows: vec![] }), ..with_input(input(need(0, 0))) },
+        ),
         ("starts-with-orphans", Report { table: Some(table(orphans(3))), ..report() }),
-        ("starts-after-removal", Report { command: Command::Guard, table: Some(removed), ..report() }),
-        ("starts-in-rehearsal", Report { command: Command::Guard, dry_run: true, table: Some(rehearsed), ..report() }),
+        (
+            "starts-after-removal",
+            Report { command: Command::Guard, table: with_outcome(Outcome::Removed, 2), ..report() },
+        ),
+        (
+            "starts-in-rehearsal",
+            Report {
+                command: Command::Guard,
+                dry_run: true,
+                table: with_outcome(Outcome::WouldRemove, 2),
+                ..report()
+            },
+        ),
+        (
+            "starts-after-a-refused-removal",
+            Report {
+                command: Command::Guard,
+                table: with_outcome(Outcome::Refused(Errno::EPERM), 5),
+                ..report()
+            },
+        ),
+        (
+            "starts-with-trouble",
+            Report {
+                command: Command::Guard,
+                events: vec![
+                    Event::WithoutLock(Errno::EROFS),
+                    Event::LeftoverStays(SemId(98_305), Errno::EPERM),
+                    Event::StayedAs(uid(WWW), Errno::EPERM),
+                ],
+                ..report()
+            },
+        ),
+        (
+            "starts-without-a-leftover",
+            Report {
+                command: Command::Guard,
+                events: vec![Event::LeftoverRemoved(SemId(98_305))],
+                ..report()
+            },
+        ),
         (
             "starts-again",
             Report {
@@ -255,23 +349,17 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         ),
         (
             "starts-though-nobody-was-heard",
-            Report {
-                need: Need::unheard(),
-                demand: None,
-                control: None,
-                no_answer: Some(unheard),
-                ..report()
-            },
+            Report { heard: Heard::Refused(unheard), ..with_input(input(Need::unheard())) },
         ),
         (
             "starts-on-a-filling-table",
-            Report { table: Some(Table { after: capacity(32, 27), ..table(undecided(2)) }), ..report() },
+            Report { table: Some(Table { left: capacity(32, 27), ..table(undecided(2)) }), ..report() },
         ),
         (
             "starts-with-an-odd-limit",
             Report {
                 table: Some(Table {
-                    after: Capacity {
+                    left: Capacity {
                         limits: Limits { semmsl: 50, semmns: 100, semopm: 32, semmni: 128 },
                         usage: Usage { sets: 3, semaphores: 3 },
                     },
@@ -284,7 +372,7 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
             "starts-the-last-time",
             Report {
                 command: Command::Guard,
-                table: Some(Table { after: capacity(32, 29), ..table(undecided(25)) }),
+                table: Some(Table { left: capacity(32, 29), ..table(undecided(25)) }),
                 ..report()
             },
         ),
@@ -295,7 +383,7 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
                 table: Some(Table {
                     unreadable: 1,
                     ..table(vec![
-                        judged(1, Verdict::Keep(Reason::Blind(Doubt::Refused(Errno::EACCES)))),
+                        judged(1, Verdict::Keep(Reason::Blind(Blind::Refused(Errno::EACCES)))),
                         judged(2, Verdict::Keep(Reason::Unseen)),
                     ])
                 }),
@@ -304,25 +392,35 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         ),
         (
             "starts-though-the-table-was-not-read",
-            Report { table: None, unread: true, need: need(0, 0), ..report() },
+            Report {
+                table: None,
+                events: vec![Event::TableUnreadable("semctl(IPC_INFO)", Errno::EPERM)],
+                ..with_input(input(need(0, 0)))
+            },
         ),
-        ("starts-without-semaphores", Report { table: None, need: need(0, 0), ..report() }),
+        ("starts-without-semaphores", Report { table: None, ..with_input(input(need(0, 0))) }),
         (
             "at-risk",
             Report {
                 forecast: Some(Forecast::AtRisk),
-                demand: Some(demand()),
-                need: need(2, 4),
+                heard: heard(demand()),
                 table: Some(full(33, undecided(2))),
-                ..report()
+                ..with_input(input(need(2, 4)))
             },
         ),
         (
             "at-risk-in-a-closed-directory",
             Report {
                 forecast: Some(Forecast::AtRisk),
-                shortage: Some(shortage(Mechanism::Flock, "/var/lock/apache2", Errno::EACCES, false)),
-                ..report()
+                ..with_input(Input {
+                    shortage: Some(shortage(
+                        Mechanism::Flock,
+                        "/var/lock/apache2",
+                        Errno::EACCES,
+                        false,
+                    )),
+                    ..input(need(2, 2))
+                })
             },
         ),
         ("fails-as-in-the-outage", fails(Failure::NoRoom(Limit::Semmns), seed)),
@@ -332,7 +430,7 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
             fails(
                 Failure::NoRoom(Limit::Semmsl),
                 Table {
-                    after: Capacity {
+                    left: Capacity {
                         limits: Limits { semmsl: 0, ..limits(128) },
                         usage: Usage::default(),
                     },
@@ -342,21 +440,24 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         ),
         (
             "fails-for-the-reserve",
-            Report { min_free: 100, ..fails(Failure::Reserve, full(128, Vec::new())) },
+            Report {
+                input: Input { min_free: 100, ..input(need(2, 2)) },
+                ..fails(Failure::Reserve, full(128, Vec::new()))
+            },
         ),
         (
             "fails-by-a-filter",
-            Report {
-                trial: Trial::Refused("semget", Errno::EPERM),
-                ..fails(Failure::Refused("semget", Errno::EPERM), table(Vec::new()))
-            },
+            tried(
+                Trial::Refused("semget", Errno::EPERM),
+                Failure::Refused("semget", Errno::EPERM),
+            ),
         ),
         (
             "fails-for-want-of-memory",
-            Report {
-                trial: Trial::Refused("semget", Errno::ENOMEM),
-                ..fails(Failure::Refused("semget", Errno::ENOMEM), table(Vec::new()))
-            },
+            tried(
+                Trial::Refused("semget", Errno::ENOMEM),
+                Failure::Refused("semget", Errno::ENOMEM),
+            ),
         ),
         (
             "fails-without-semaphores",
@@ -378,90 +479,64 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
         (
             "fails-for-a-directory-that-httpd-refuses",
             Report {
-                demand: None,
-                control: None,
-                need: Need::unheard(),
-                no_answer: Some(NoAnswer::Refused(
+                heard: Heard::Refused(NoAnswer::Refused(
                     PathBuf::from("/usr/sbin/apache2ctl"),
                     "AH00526: Syntax error on line 3 of /etc/apache2/conf-enabled/lock.conf: Invalid \
                      Mutex directory in argument fcntl:/nowhere"
                         .into(),
                 )),
+                input: input(Need::unheard()),
                 ..fails(Failure::MutexDirectory("fcntl:/nowhere".into()), table(Vec::new()))
             },
         ),
-    ]
+    ];
+    all.into_iter().map(|(name, report)| (name, settled(report))).collect()
 }
 
 /// A set for every verdict and every reason to keep one, in the world that explains it.
-pub(crate) fn verdicts() -> Vec<(&'static str, Judged, World)> {
+pub(crate) fn verdicts() -> Vec<(&'static str, Row, World)> {
+    const ID: i32 = 98_305;
     let httpd = || process(4711, "apache2", Kind::Httpd);
-    let worker = || Process {
-        parent: Some(Pid::from_raw(4711)),
-        uids: vec![uid(WWW)],
-        start: WallTime(NOW - 3500),
-        leads: false,
-        ..process(4712, "apache2", Kind::Httpd)
-    };
-    let keep = |reason| judged(98_305, Verdict::Keep(reason));
+    let worker =
+        || Process { uids: vec![uid(WWW)], leads: false, ..process(4712, "apache2", Kind::Httpd) };
+    let keep = |reason| judged(ID, Verdict::Keep(reason));
+    let orphan = || judged(ID, Verdict::Orphan);
+    let with = |evidence, row: Row| Row { evidence, ..row };
     let alone = || world(Vec::new());
+    let free = Some(Lock { value: 1, waiters: 0 });
     let formless = |name, set: SemSet, mismatch| {
-        let evidence = Evidence { last_pid: LastPid::NotAsked, ..keep(Reason::Unseen).evidence };
-        (name, Judged { set, evidence, ..keep(Reason::NotHttpds(mismatch)) }, alone())
+        (name, Row { set, ..keep(Reason::NotHttpds(mismatch)) }, alone())
     };
-    let blind = |name, doubt: Doubt| (name, keep(Reason::Blind(doubt)), alone());
-    let this = || set(98_305);
-    let mut of_php = keep(Reason::MayBelongTo(named(900, "php-fpm8.2").into()));
-    of_php.set.cuid = uid(WWW);
-    let php = Process { uids: vec![uid(WWW)], ..process(900, "php-fpm8.2", Kind::Other) };
-    let mut locked = keep(Reason::Locked { by: Some(named(4712, "apache2").into()) });
-    locked.evidence.probe = Ok(Probe { last_pid: 4712, lock: Some(Lock { value: 0, waiters: 0 }) });
-    locked.evidence.last_pid = LastPid::Living(worker().into());
-    locked.last = Some(named(4712, "apache2").into());
-    let mut locked_by_the_dead = keep(Reason::Locked { by: None });
-    locked_by_the_dead.evidence.probe =
-        Ok(Probe { last_pid: 2211, lock: Some(Lock { value: 0, waiters: 0 }) });
-    let mut waited = keep(Reason::Waiters { count: 3, by: Some(named(4712, "apache2").into()) });
-    waited.evidence.probe = Ok(Probe { last_pid: 4712, lock: Some(Lock { value: 0, waiters: 3 }) });
-    waited.evidence.inside = Some(named(4712, "apache2").into());
-    let mut unseen = keep(Reason::Unseen);
-    unseen.evidence.probe = Ok(Probe { last_pid: 0, lock: Some(Lock { value: 1, waiters: 0 }) });
-    unseen.evidence.last_pid = LastPid::Unseen;
-    let mut lives = keep(Reason::LastPidLives(named(4711, "apache2").into()));
-    lives.evidence.probe = Ok(Probe { last_pid: 4711, lock: Some(Lock { value: 1, waiters: 0 }) });
-    lives.evidence.last_pid = LastPid::Living(httpd().into());
-    lives.last = Some(named(4711, "apache2").into());
-    let recycled = {
-        let mut j = judged(98_305, Verdict::Orphan);
-        let other = Process { uids: vec![uid(1002)], ..process(2211, "vim", Kind::Other) };
-        j.evidence.last_pid = LastPid::Living(other.into());
-        j.last = Some(named(2211, "vim").into());
-        j
+    let this = || set(ID);
+    let blind = |name, incomplete| {
+        let row = keep(Reason::Blind(Blind::Processes(incomplete)));
+        (name, row, World { incomplete: Some(incomplete), ..alone() })
     };
-    let mut never_used = judged(98_305, Verdict::Orphan);
-    never_used.set.otime = None;
-    never_used.set.ctime = WallTime(NOW - 1800);
-    let confirmed = |processes: Vec<Process>| {
-        let mut world = world(processes);
-        world.confirmed = vec![(Pid::from_raw(4711), SemId(65_537))];
-        world
-    };
-    let mut stepped = confirmed(vec![httpd()]);
-    stepped.stepped = true;
-    let in_time = {
-        let mut j = keep(Reason::MayBelongToHttpd(named(4711, "apache2").into()));
-        j.set.ctime = WallTime(NOW - 7200);
-        j
-    };
+    let by = |p: Process| Some(Rc::clone(&p.named));
+    let living = |p: Process, lock| touched(p.named.pid.as_raw(), Who::Living(p.into()), lock);
+    let locked = Some(Lock { value: 0, waiters: 0 });
+    let waited =
+        Evidence { inside: by(worker()), ..living(worker(), Some(Lock { value: 0, waiters: 3 })) };
+    let by_its_owner = |row: Row| Row { set: SemSet { cuid: uid(WWW), ..row.set }, ..row };
+    let php = || Process { uids: vec![uid(WWW)], ..process(900, "php-fpm8.2", Kind::Other) };
+    let cron = || process(77, "cron", Kind::Other);
+    let part = |gap| Extent::Part(gap);
+    let may = |p: Process, gap| keep(Reason::MayBeKnownTo(p.named, Unread::Part(gap)));
+    let refused = Gap::Refused(ProcFile::Mem, Errno::EACCES);
+    let stranger = Process { uids: vec![uid(1002)], ..process(2211, "vim", Kind::Other) };
+    let unreadable = || process(77, "webserver", Kind::Unreadable);
     vec![
-        ("orphan", judged(98_305, Verdict::Orphan), alone()),
+        ("orphan", orphan(), alone()),
         (
-            "orphan-older-than-a-leader",
-            judged(98_305, Verdict::Orphan),
-            confirmed(vec![httpd(), worker()]),
+            "orphan-beside-httpd",
+            orphan(),
+            read(vec![(httpd(), Extent::Full, vec![]), (worker(), Extent::Full, vec![])]),
         ),
-        ("orphan-of-another-leader", never_used, confirmed(vec![httpd()])),
-        ("orphan-with-a-recycled-pid", recycled, alone()),
+        (
+            "orphan-with-a-recycled-pid",
+            with(living(stranger.clone(), free), orphan()),
+            read(vec![(stranger, Extent::Full, vec![])]),
+        ),
         formless("not-httpds-key", SemSet { key: 0xa7, ..this() }, Mismatch::Key(0xa7)),
         formless("not-httpds-nsems", SemSet { nsems: 17, ..this() }, Mismatch::Nsems(17)),
         formless("not-httpds-mode", SemSet { mode: 0o666, ..this() }, Mismatch::Mode(0o666)),
@@ -470,30 +545,81 @@ pub(crate) fn verdicts() -> Vec<(&'static str, Judged, World)> {
             SemSet { cuid: uid(1002), ..this() },
             Mismatch::Creator(uid(1002)),
         ),
-        blind("blind-no-proc", Doubt::Processes(Incomplete::NoProc)),
-        blind("blind-hidepid", Doubt::Processes(Incomplete::HidePid)),
-        blind("blind-unreadable", Doubt::Processes(Incomplete::Unreadable)),
-        blind("blind-restless", Doubt::Processes(Incomplete::Restless)),
-        blind("blind-refused", Doubt::Refused(Errno::EACCES)),
-        blind("blind-hidden-pid", Doubt::HiddenPid(Pid::from_raw(2211))),
-        blind("blind-executable", Doubt::Executable(named(77, "webserver").into())),
-        ("waited-for", waited, alone()),
-        ("locked", locked, alone()),
-        ("locked-by-the-dead", locked_by_the_dead, alone()),
-        ("unseen", unseen, alone()),
-        ("last-pid-lives", lives, world(vec![httpd()])),
+        blind("blind-no-proc", Incomplete::NoProc),
+        blind("blind-hidepid", Incomplete::HidePid),
+        blind("blind-unreadable", Incomplete::Unreadable),
+        blind("blind-restless", Incomplete::Restless),
         (
-            "may-belong-to-httpd",
-            keep(Reason::MayBelongToHttpd(named(4711, "apache2").into())),
-            world(vec![httpd(), worker()]),
+            "blind-refused",
+            with(
+                Evidence { probe: Probe::Refused(Errno::EACCES), inside: None },
+                keep(Reason::Blind(Blind::Refused(Errno::EACCES))),
+            ),
+            alone(),
         ),
-        ("may-belong-to-httpd-in-time", in_time, confirmed(vec![httpd()])),
         (
-            "may-belong-to-httpd-by-a-stepped-clock",
-            keep(Reason::MayBelongToHttpd(named(4711, "apache2").into())),
-            stepped,
+            "blind-hidden-pid",
+            with(touched(2211, Who::Hidden, free), keep(Reason::Blind(Blind::HiddenPid(2211)))),
+            alone(),
         ),
-        ("may-belong-to-process", of_php, world(vec![php])),
+        ("waited-for", with(waited, keep(Reason::Waiters { count: 3, by: by(worker()) })), alone()),
+        (
+            "locked",
+            with(living(worker(), locked), keep(Reason::Locked { by: by(worker()) })),
+            alone(),
+        ),
+        (
+            "locked-by-the-dead",
+            with(touched(2211, Who::Nobody, locked), keep(Reason::Locked { by: None })),
+            alone(),
+        ),
+        ("unseen", with(touched(0, Who::Nobody, free), keep(Reason::Unseen)), alone()),
+        (
+            "unseen-on-an-old-kernel",
+            keep(Reason::Unseen),
+            World { foreign_numbers: true, ..alone() },
+        ),
+        (
+            "just-made",
+            with(touched(0, Who::Nobody, free), keep(Reason::JustMade(httpd().named))),
+            World { private_ipc: true, ..world(vec![httpd()]) },
+        ),
+        (
+            "last-pid-lives",
+            with(living(httpd(), free), keep(Reason::LastPidLives(httpd().named))),
+            world(vec![httpd()]),
+        ),
+        (
+            "known-to-httpd",
+            keep(Reason::KnownTo(httpd().named)),
+            read(vec![(httpd(), Extent::Full, vec![ID]), (worker(), Extent::Enough, vec![])]),
+        ),
+        (
+            "known-to-a-process-of-its-owner",
+            by_its_owner(keep(Reason::KnownTo(php().named))),
+            read(vec![(cron(), Extent::Full, vec![]), (php(), Extent::Full, vec![ID])]),
+        ),
+        (
+            "may-be-known-unread",
+            may(httpd(), refused),
+            read(vec![(httpd(), part(refused), vec![])]),
+        ),
+        (
+            "may-be-known-in-time",
+            may(worker(), Gap::Budget),
+            read(vec![(httpd(), Extent::Full, vec![]), (worker(), part(Gap::Budget), vec![])]),
+        ),
+        (
+            "may-be-known-to-what-cannot-be-read",
+            may(unreadable(), refused),
+            read(vec![(unreadable(), part(refused), vec![])]),
+        ),
+        (
+            "may-be-known-memory-off",
+            keep(Reason::MayBeKnownTo(httpd().named, Unread::Off)),
+            World { memory: Memory::Off, ..world(vec![httpd()]) },
+        ),
+        ("not-decided", judged(ID, Verdict::Ask), world(vec![httpd()])),
     ]
 }
 

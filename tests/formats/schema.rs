@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use httpd_semguard::facts::request::{Command, Format};
+use httpd_semguard::facts::time::WallTime;
 use httpd_semguard::tell::report;
 use httpd_semguard::tell::report::{Report, View};
 use serde_json::Value;
@@ -60,8 +61,12 @@ print("judged", count, file=sys.stderr)
         .stderr(Stdio::piped())
         .spawn()
         .expect("python3 runs");
-    python.stdin.take().expect("a pipe").write_all(documents.as_bytes()).expect("written");
+    let mut pipe = python.stdin.take().expect("a pipe");
+    let documents_in = documents.as_bytes().to_vec();
+    // Beside the reading: a judge that finds much wrong writes while there is more to come.
+    let writer = std::thread::spawn(move || pipe.write_all(&documents_in).expect("written"));
     let output = python.wait_with_output().expect("waited");
+    writer.join().expect("written");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
     assert!(told.contains(&format!("judged {}", documents.lines().count())), "{told}");
@@ -105,7 +110,8 @@ fn every_document_is_of_the_published_form() {
     }
     for (_, error) in errors() {
         let mut out = Vec::new();
-        report::write_error(&error, Command::List, Format::Json, &mut out).expect("written");
+        report::write_error(&error, Command::List, WallTime(0), Format::Json, &mut out)
+            .expect("written");
         lines += &line(&String::from_utf8(out).expect("utf-8"));
     }
     assert_eq!(wrong(&lines), "");

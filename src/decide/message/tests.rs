@@ -4,36 +4,38 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::decide::forecast::Failure;
-use crate::decide::forecast::tests::{capacity, lacking, need};
+use crate::decide::forecast::Input;
+use crate::decide::forecast::tests::{capacity, input, lacking, need};
 use crate::decide::message::Situation;
 use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
 use crate::facts::mutex::{Demand, Mechanism, Passes, Row, Words};
-use crate::facts::need::Need;
 use crate::facts::trial::Trial;
 
-fn situation<'a>(capacity: &'a Capacity, need: &'a Need) -> Situation<'a> {
+fn situation(input: &Input) -> Situation<'_> {
     Situation {
-        capacity: Some(capacity),
-        need,
+        input,
         demand: None,
-        running: None,
-        min_free: 0,
-        trial: Trial::Passed,
-        shortage: None,
         holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
         removable: 0,
         undecided: None,
     }
 }
 
+/// All that a message says.
+fn in_full(message: &Message) -> String {
+    let remedies = message.remedies.iter().map(ToString::to_string);
+    let parts = std::iter::once(message.headline.clone()).chain(message.why.iter().cloned());
+    parts.chain(remedies).collect::<Vec<_>>().join("\n")
+}
+
 fn said(failure: &Failure, s: &Situation<'_>) -> String {
-    words(failure, s).lines().join("\n")
+    in_full(&words(failure, s))
 }
 
 #[test]
 fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
-    let (table, one) = (capacity(15, 15), need(1, 1));
-    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&table, &one));
+    let full = input(capacity(15, 15), need(1, 1));
+    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&full));
     for part in [
         "httpd would not start: (28)No space left on device: AH00023: Couldn't create the mpm-accept mutex",
         "SEMMNI, the number of semaphore sets, is 15 and 15 are in use (this is not about disk space)",
@@ -46,17 +48,17 @@ fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
 }
 
 #[test]
-fn orphans_and_undecided_sets_come_before_the_sysctl() {
-    let (table, one) = (capacity(15, 15), need(1, 1));
-    let s = Situation {
-        removable: 3,
-        undecided: Some((2, "httpd 77".into())),
-        ..situation(&table, &one)
-    };
-    let todo = words(&Failure::NoRoom(Limit::Semmni), &s).todo;
-    assert!(todo[0].starts_with("httpd-semguard guard") && todo[0].contains("3 semaphore sets"));
-    assert!(todo[1].contains("httpd 77") && todo[1].contains("2 of the sets"));
-    assert!(todo[2].starts_with("sysctl"));
+fn what_harms_nobody_comes_first_and_what_cures_nothing_last() {
+    let full = input(capacity(15, 15), need(1, 1));
+    let s = Situation { removable: 3, undecided: Some((2, "httpd 77".into())), ..situation(&full) };
+    let remedies = words(&Failure::NoRoom(Limit::Semmni), &s).remedies;
+    assert_eq!(remedies[0].command.as_deref(), Some("httpd-semguard guard"));
+    assert!(remedies[0].remark.contains("3 semaphore sets"), "{remedies:?}");
+    assert_eq!(remedies[1].command.as_deref(), Some("sysctl -w kernel.sem=\"250 32000 32 30\""));
+    assert_eq!(remedies[2].command.as_deref(), Some("httpd-semguard list"));
+    assert!(
+        remedies[2].remark.contains("httpd 77") && remedies[2].remark.contains("2 of the sets")
+    );
 }
 
 #[test]
@@ -72,13 +74,13 @@ fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
         words: Words::Ah00023,
     };
     let demand = Demand { rows: vec![row("proxy"), row("watchdog-callback")] };
-    let (table, two) = (capacity(10, 9), need(2, 2));
-    let s = Situation { demand: Some(&demand), ..situation(&table, &two) };
+    let one_free = input(capacity(10, 9), need(2, 2));
+    let s = Situation { demand: Some(&demand), ..situation(&one_free) };
     let text = said(&Failure::NoRoom(Limit::Semmni), &s);
     assert!(text.contains("Couldn't create the watchdog-callback mutex"), "{text}");
     assert!(text.contains("reports success"), "{text}");
-    let full = capacity(10, 10);
-    let s = Situation { capacity: Some(&full), ..s };
+    let full = input(capacity(10, 10), need(2, 2));
+    let s = Situation { input: &full, ..s };
     let text = said(&Failure::NoRoom(Limit::Semmni), &s);
     assert!(text.contains("Couldn't create the proxy mutex") && !text.contains("reports success"));
 }
@@ -96,19 +98,17 @@ fn a_start_at_risk_names_the_mutexes_in_doubt() {
         words: Words::Ah00023,
     };
     let demand = Demand { rows: vec![row] };
-    let (table, some) = (capacity(10, 9), need(0, 2));
-    let s = Situation { demand: Some(&demand), ..situation(&table, &some) };
-    let text = at_risk(&s).lines().join("\n");
+    let one_free = input(capacity(10, 9), need(0, 2));
+    let s = Situation { demand: Some(&demand), ..situation(&one_free) };
+    let text = in_full(&at_risk(&s));
     assert!(text.starts_with("httpd may not start"), "{text}");
     assert!(text.contains("in doubt: wsgi, 0 to 2 (WSGIDaemonProcess"), "{text}");
 }
 
 #[test]
 fn a_full_lock_directory_is_told_from_a_full_table() {
-    let (table, none) = (capacity(10, 0), need(0, 0));
-    let shortage = lacking(true);
-    let s = Situation { shortage: Some(&shortage), ..situation(&table, &none) };
-    let text = said(&Failure::Resource(shortage.clone()), &s);
+    let input = input(capacity(10, 0), need(0, 0));
+    let text = said(&Failure::Resource(lacking(true)), &situation(&input));
     for part in [
         "(28)No space left on device: AH00023: Couldn't create the proxy mutex (file /run/locks/proxy.PID)",
         "a lock file in /run/locks (mechanism fcntl), not as a semaphore set",
@@ -122,8 +122,8 @@ fn a_full_lock_directory_is_told_from_a_full_table() {
 
 #[test]
 fn a_missing_kernel_option_is_named() {
-    let (table, one) = (capacity(0, 0), need(1, 1));
-    let text = said(&Failure::NoSysvIpc, &situation(&table, &one));
+    let input = input(capacity(0, 0), need(1, 1));
+    let text = said(&Failure::NoSysvIpc, &situation(&input));
     assert!(text.contains("(38)Function not implemented") && text.contains("CONFIG_SYSVIPC"));
 }
 
@@ -133,22 +133,21 @@ fn too_low_a_semmsl_is_an_invalid_argument() {
         limits: Limits { semmsl: 0, semmns: 32_000, semopm: 32, semmni: 10 },
         usage: Usage::default(),
     };
-    let text = said(&Failure::NoRoom(Limit::Semmsl), &situation(&table, &need(1, 1)));
+    let input = input(table, need(1, 1));
+    let text = said(&Failure::NoRoom(Limit::Semmsl), &situation(&input));
     assert!(text.contains("(22)Invalid argument") && text.contains("SEMMSL"), "{text}");
 }
 
 #[test]
 fn what_no_limit_can_give_is_not_proposed() {
-    let (table, many) = (capacity(128, 0), need(40_000, 40_000));
-    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&table, &many));
+    let input = input(capacity(128, 0), need(40_000, 40_000));
+    let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&input));
     assert!(text.contains("no kernel.sem has room for 40000 more") && !text.contains("sysctl"));
 }
 
 #[test]
 fn every_failure_has_all_three_parts() {
-    let (table, one) = (capacity(10, 10), need(1, 1));
-    let shortage = lacking(true);
-    let s = Situation { shortage: Some(&shortage), ..situation(&table, &one) };
+    let input = input(capacity(10, 10), need(1, 1));
     for failure in [
         Failure::NoRoom(Limit::Semmsl),
         Failure::NoRoom(Limit::Semmns),
@@ -157,29 +156,27 @@ fn every_failure_has_all_three_parts() {
         Failure::Refused("semget", Errno::EPERM),
         Failure::Refused("semget", Errno::ENOMEM),
         Failure::NoSysvIpc,
-        Failure::Resource(shortage.clone()),
+        Failure::Resource(lacking(true)),
         Failure::MutexDirectory("file:/x".into()),
     ] {
-        let message = words(&failure, &s);
+        let message = words(&failure, &situation(&input));
         assert!(message.headline.starts_with("httpd would"), "{failure:?}");
-        assert!(!message.why.is_empty() && !message.todo.is_empty(), "{failure:?}");
+        assert!(!message.why.is_empty() && !message.remedies.is_empty(), "{failure:?}");
     }
 }
 
 #[test]
 fn where_a_trial_was_refused_and_a_set_may_be_needed_the_refusal_is_named() {
-    let (table, perhaps) = (capacity(10, 0), need(0, 1));
-    let s =
-        Situation { trial: Trial::Refused("semget", Errno::EPERM), ..situation(&table, &perhaps) };
-    let text = at_risk(&s).lines().join("\n");
+    let perhaps = input(capacity(10, 0), need(0, 1));
+    let refused = Input { trial: Trial::Refused("semget", Errno::EPERM), ..perhaps.clone() };
+    let text = in_full(&at_risk(&situation(&refused)));
     for part in
         ["httpd may not start: if it makes a semaphore set, (1)", "semget", "SystemCallFilter="]
     {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
     assert!(!text.contains("sysctl"), "{text}");
-    let text =
-        at_risk(&Situation { capacity: None, ..situation(&table, &perhaps) }).lines().join("\n");
+    let text = in_full(&at_risk(&situation(&Input { capacity: None, ..perhaps })));
     assert!(
         text.contains("(38)Function not implemented") && text.contains("CONFIG_SYSVIPC"),
         "{text}"

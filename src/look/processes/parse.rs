@@ -1,6 +1,6 @@
 //! What the files of /proc say, as values. Pure: texts and readers in, fields out.
 
-use std::io::{self, Read};
+use std::collections::BTreeSet;
 
 use nix::unistd::Uid;
 
@@ -43,38 +43,61 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
 }
 
 /// What /proc/PID/status tells whether a process matters by (proc(5); kernel fs/proc/array.c,
-/// `task_state`).
+/// `proc_pid_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Its main thread has ended.
+    /// Its first thread has ended.
     pub ended: bool,
     /// Its parent; 0: none in this PID namespace.
     pub parent: i32,
-    /// Its real and its effective user.
-    pub uids: [Uid; 2],
+    /// Its real, effective, saved and file-system user.
+    pub uids: [Uid; 4],
+    /// How many threads it has, where the text went so far.
+    pub threads: Option<u64>,
+    /// Kilobytes of code in its executable and in its libraries, where the text went so far.
+    pub code: Option<(u64, u64)>,
 }
 
-/// Parses the front of /proc/PID/status, up to the line "Uid:". The name before it is escaped: a
-/// line break in it is none here.
+/// Parses the front of /proc/PID/status, which has to reach the line "Uid:". The name before it is
+/// escaped: a line break in it is none here.
 #[must_use]
 pub fn parse_status(text: &[u8]) -> Option<Status> {
-    let (mut ended, mut parent) = (None, None);
-    for line in text.split(|b| *b == b'\n') {
-        if !matches!(line.first(), Some(b'S' | b'P' | b'U')) {
+    let (mut ended, mut parent, mut uids) = (None, None, None);
+    let (mut threads, mut own, mut libraries) = (None, None, None);
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        // A figure that the end of the text cuts off is another figure.
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        if !matches!(line.first(), Some(b'S' | b'P' | b'U' | b'T' | b'V')) {
             continue;
         }
         let value = |name: &[u8]| std::str::from_utf8(line.strip_prefix(name)?).ok();
+        let number = |text: &str| text.split_ascii_whitespace().next()?.parse::<u64>().ok();
         if let Some(state) = value(b"State:") {
             ended = Some(state.trim_start().starts_with(['Z', 'X']));
         } else if let Some(pid) = value(b"PPid:") {
             parent = Some(pid.trim().parse().ok()?);
-        } else if let Some(uids) = value(b"Uid:") {
-            let mut uids = uids.split_ascii_whitespace().map(|n| n.parse().map(Uid::from_raw));
-            let uids = [uids.next()?.ok()?, uids.next()?.ok()?];
-            return Some(Status { ended: ended?, parent: parent?, uids });
+        } else if let Some(four) = value(b"Uid:") {
+            let mut four = four.split_ascii_whitespace().map(|n| n.parse().map(Uid::from_raw));
+            let mut next = || four.next()?.ok();
+            uids = Some([next()?, next()?, next()?, next()?]);
+        } else if let Some(count) = value(b"Threads:") {
+            threads = number(count);
+        } else if let Some(size) = value(b"VmExe:") {
+            own = number(size);
+        } else if let Some(size) = value(b"VmLib:") {
+            libraries = number(size);
         }
     }
-    None
+    let code = own.zip(libraries);
+    Some(Status { ended: ended?, parent: parent?, uids: uids?, threads, code })
+}
+
+/// Whether a kernel of this release ("6.1.0-18-amd64") is at least this version. One that cannot be
+/// told is taken for an old one.
+pub(super) fn is_at_least(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok);
+    next().zip(next()).is_some_and(|found| found >= version)
 }
 
 /// Whether the options of a /proc mount hide other users' processes (proc(5), `hidepid`).
@@ -122,29 +145,61 @@ pub(super) fn semop_argument(line: &str) -> Option<SemId> {
     CALLS.contains(&call).then(|| i32::try_from(id).ok().map(SemId)).flatten()
 }
 
-/// Whether /proc/PID/maps names the APR library; read in pieces of at most `buffer`.
-pub(super) fn names_apr(mut maps: impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+/// Whether /proc/PID/maps names the APR library.
+pub(super) fn names_apr(maps: &[u8]) -> bool {
     const NAMES: [&[u8]; 2] = [b"/libapr-1.", b"/libapr-2."];
-    let mut kept = 0;
-    loop {
-        let length = match maps.read(&mut buffer[kept..]) {
-            Ok(0) => return Ok(false),
-            Ok(n) => kept + n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        let mut rest = &buffer[..length];
-        while let Some(at) = rest.iter().position(|b| *b == b'/') {
-            rest = &rest[at..];
-            if NAMES.iter().any(|name| rest.starts_with(name)) {
-                return Ok(true);
-            }
-            rest = &rest[1..];
+    let mut rest = maps;
+    while let Some(at) = rest.iter().position(|b| *b == b'/') {
+        rest = &rest[at..];
+        if NAMES.iter().any(|name| rest.starts_with(name)) {
+            return true;
         }
-        // The name may go on in the next piece.
-        kept = length.min(NAMES[0].len() - 1);
-        buffer.copy_within(length - kept..length, 0);
+        rest = &rest[1..];
     }
+    false
+}
+
+/// The files that /proc/PID/maps names with a name of NFS's own: what was removed or replaced on that
+/// host while it was open here (kernel fs/nfs/unlink.c, `nfs_sillyrename`).
+pub(super) fn silly_names(maps: &[u8]) -> BTreeSet<&[u8]> {
+    let path = |line| {
+        let at = <[u8]>::iter(line).position(|b| *b == b'/')?;
+        let path = &line[at..];
+        let last = path.rsplit(|b| *b == b'/').next()?;
+        last.starts_with(b".nfs").then_some(path)
+    };
+    maps.split(|b| *b == b'\n').filter_map(path).collect()
+}
+
+/// Whether the front of a file is that of a program for which the kernel loads an interpreter, the
+/// C library's loader (elf(5), `PT_INTERP`). The fields are the machine's own: it runs.
+pub(super) fn has_interpreter(front: &[u8]) -> bool {
+    const PT_INTERP: u32 = 3;
+    let at = |place: usize, width: usize| -> Option<usize> {
+        let bytes = front.get(place..place.checked_add(width)?)?;
+        let mut padded = [0; 8];
+        if cfg!(target_endian = "little") {
+            padded[..width].copy_from_slice(bytes);
+            usize::try_from(u64::from_le_bytes(padded)).ok()
+        } else {
+            padded[8 - width..].copy_from_slice(bytes);
+            usize::try_from(u64::from_be_bytes(padded)).ok()
+        }
+    };
+    if !front.starts_with(b"\x7fELF") {
+        return false;
+    }
+    // Of 32 or 64 bits: where the program headers are, how long one is, how many there are.
+    let headers = match front.get(4) {
+        Some(1) => (at(28, 4), at(42, 2), at(44, 2)),
+        Some(2) => (at(32, 8), at(54, 2), at(56, 2)),
+        _ => return false,
+    };
+    let (Some(start), Some(size), Some(count)) = headers else { return false };
+    (0..count).any(|i| {
+        let place = size.checked_mul(i).and_then(|o| o.checked_add(start));
+        place.and_then(|place| at(place, 4)) == Some(PT_INTERP as usize)
+    })
 }
 
 #[cfg(test)]
@@ -179,16 +234,26 @@ mod tests {
     }
 
     #[test]
-    fn a_status_tells_state_parent_and_users() {
+    fn a_status_tells_state_parent_users_threads_and_code() {
         let text = b"Name:\ta\\nUid: 9\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nPPid:\t7\n\
-                     TracerPid:\t0\nUid:\t33\t4000000000\t33\t33\nGid:\t1\t2\t3\t4\nFDSize:";
-        let uids = [Uid::from_raw(33), Uid::from_raw(4_000_000_000)];
-        assert_eq!(parse_status(text), Some(Status { ended: false, parent: 7, uids }));
+                     TracerPid:\t0\nUid:\t33\t4000000000\t0\t34\nGid:\t1\t2\t3\t4\nFDSize:\t64\n\
+                     VmExe:\t     704 kB\nVmLib:\t    9216 kB\nThreads:\t3\nSigQ:\t0/1\n";
+        let whole = Status {
+            ended: false,
+            parent: 7,
+            uids: [33, 4_000_000_000, 0, 34].map(Uid::from_raw),
+            threads: Some(3),
+            code: Some((704, 9216)),
+        };
+        assert_eq!(parse_status(text), Some(whole));
+        let cut = text.windows(3).position(|w| w == b"16 ").expect("there");
+        assert_eq!(parse_status(&text[..cut]), Some(Status { threads: None, code: None, ..whole }));
         for state in ["Z (zombie)", "X (dead)"] {
             let text = format!("Name:\tx\nState:\t{state}\nPPid:\t1\nUid:\t0\t0\t0\t0\n");
             assert!(parse_status(text.as_bytes()).is_some_and(|s| s.ended), "{state}");
         }
-        for cut in ["", "Name:\tx\nState:\tS\nPPid:\t1\nUid:\t33", "Uid:\t0\t0\t0\t0\n"] {
+        for cut in ["", "Name:\tx\nState:\tS\nPPid:\t1\nUid:\t33\t33\t33\t3", "Uid:\t0\t0\t0\t0\n"]
+        {
             assert_eq!(parse_status(cut.as_bytes()), None, "{cut:?}");
         }
     }
@@ -198,19 +263,41 @@ mod tests {
         let own = parse_status(&fs::read("/proc/self/status").expect("own status"));
         let own = own.expect("parses");
         assert!(!own.ended && own.parent == nix::unistd::getppid().as_raw());
-        assert_eq!(own.uids, [nix::unistd::getuid(), nix::unistd::geteuid()]);
+        assert_eq!(own.uids[..2], [nix::unistd::getuid(), nix::unistd::geteuid()]);
+        assert!(own.threads >= Some(1) && own.code.is_some_and(|(exe, _)| exe > 0), "{own:?}");
     }
 
     #[test]
-    fn apr_is_found_in_maps_wherever_the_pieces_of_the_file_end() {
+    fn apr_is_known_by_the_name_of_its_library() {
         let with = b"7f00-7f10 r--p 0 08:01 7 /lib/libapr-1.so.0.7.2\n7f10-7f20 rw-p 0 00:00 0\n";
-        let without = b"7f00-7f10 r--p 0 08:01 7 /lib/libaprutil-1.so.0\n";
-        for size in 10..200 {
-            let mut buffer = vec![0; size];
-            assert!(names_apr(&with[..], &mut buffer).expect("read"), "{size}");
-            assert!(!names_apr(&without[..], &mut buffer).expect("read"), "{size}");
+        assert!(names_apr(with));
+        assert!(!names_apr(b"7f00-7f10 r--p 0 08:01 7 /lib/libaprutil-1.so.0\n"));
+        assert!(!names_apr(b""));
+    }
+
+    #[test]
+    fn what_nfs_renamed_is_known_by_its_name() {
+        let maps = b"7f00-7f10 r-xp 0 00:2a 7 /opt/lib/.nfs0000000000c2f1a600000001\n\
+                     7f20-7f30 r--p 0 00:2a 7 /opt/lib/.nfs0000000000c2f1a600000001\n\
+                     7f40-7f50 r--p 0 00:2a 8 /opt/.nfs/libc.so.6\n7f60-7f70 rw-p 0 00:00 0 [heap]\n";
+        let file: &[u8] = b"/opt/lib/.nfs0000000000c2f1a600000001";
+        assert_eq!(silly_names(maps).into_iter().collect::<Vec<_>>(), [file]);
+    }
+
+    #[test]
+    fn kernels_are_told_apart_by_their_release() {
+        for (release, new) in [
+            ("3.10.0-1160.el7.x86_64", false),
+            ("4.14.355-275.amzn2", false),
+            ("4.17.0", true),
+            ("4.18.0-553.el8", true),
+            ("6.1.0-18-amd64", true),
+            ("10.0", true),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(is_at_least(release, (4, 17)), new, "{release}");
         }
-        assert!(!names_apr(&b""[..], &mut [0; 10]).expect("read"));
     }
 
     #[test]
@@ -258,6 +345,8 @@ mod tests {
         fn no_stat_line_panics(line: Vec<u8>) {
             let _ = parse_stat(&line);
             let _ = parse_status(&line);
+            let _ = silly_names(&line);
+            let _ = has_interpreter(&[b"\x7fELF\x02".as_slice(), &line].concat());
         }
         #[test]
         fn no_mountinfo_panics(s: String) {

@@ -1,0 +1,130 @@
+//! Who could hold a set's number, and what is therefore asked of whose memory. Pure.
+
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use nix::unistd::{Pid, Uid};
+
+use crate::decide::verdict::mismatch;
+use crate::facts::evidence::{Evidence, LastPid};
+use crate::facts::memory::{Ask, Budget, Doubt, Extent, Request, Suspect, Words};
+use crate::facts::process::Process;
+use crate::facts::row::Row;
+use crate::facts::set::{SemId, SemSet};
+use crate::facts::verdict::Verdict;
+use crate::facts::world::{Memory, World};
+
+/// Whether a process is in question for whatever `maker` made: an httpd for every set; for one that
+/// its owner made also each process that can act as the owner, and root's, which can become the
+/// owner, where the guard may read them.
+fn is_in_question(maker: Maker, world: &World, p: &Process) -> bool {
+    let as_owner = |owner| p.may_act_as(owner) || world.by_root && p.may_act_as(Uid::from_raw(0));
+    p.may_be_httpd() || maker.is_some_and(as_owner)
+}
+
+/// Who made a set: its owner, or (none) root.
+type Maker = Option<Uid>;
+
+fn maker(set: &SemSet) -> Maker {
+    (!set.cuid.is_root()).then_some(set.uid)
+}
+
+/// The number by which a maker is sorted.
+fn raw(maker: Maker) -> Option<u32> {
+    maker.map(Uid::as_raw)
+}
+
+/// The living processes in question for a set: those that could use it, and whoever bears the number
+/// of its last pid.
+pub fn suspects<'w>(
+    set: &SemSet,
+    evidence: &'w Evidence,
+    world: &'w World,
+) -> impl Iterator<Item = &'w Rc<Process>> {
+    let maker = maker(set);
+    let toucher = evidence.last().and_then(LastPid::living).map(|p| p.named.pid);
+    let is_one =
+        move |p: &&Rc<Process>| is_in_question(maker, world, p) || Some(p.named.pid) == toucher;
+    world.processes.iter().filter(is_one)
+}
+
+/// What is to be read to judge the sets on which only memory can decide, and to count those that the
+/// `running` httpd holds: what was not read already.
+#[must_use]
+pub fn request(
+    rows: &[Row],
+    world: &World,
+    running: Option<&Process>,
+    budget: Budget,
+    thorough: bool,
+) -> Request {
+    // Sets by who made them; and those that are asked of the running httpd alone.
+    let mut groups: BTreeMap<Option<u32>, Group> = BTreeMap::new();
+    for row in rows.iter().filter(|r| r.verdict == Verdict::Ask) {
+        let group = groups.entry(raw(maker(&row.set))).or_default();
+        group.sets.push(row.set.id);
+        group.touchers.extend(row.evidence.last().and_then(LastPid::living).map(|p| p.named.pid));
+    }
+    let its_own = |r: &&Row| mismatch(&r.set).is_none() && r.evidence.last().is_some();
+    let of_running = match running {
+        Some(_) => rows.iter().filter(its_own).map(|r| r.set.id).collect(),
+        None => Vec::new(),
+    };
+    let mut suspects: Vec<(u8, Suspect)> = Vec::new();
+    for p in world.processes.iter().filter(|p| !was_read(p, world)) {
+        let is_running = running.is_some_and(|r| r.identity() == p.identity());
+        let mut asks = Vec::new();
+        let mut at = 4;
+        for (number, (maker, group)) in groups.iter().enumerate() {
+            let maker = maker.map(Uid::from_raw);
+            let own = maker.is_some_and(|owner| p.may_act_as(owner));
+            if is_in_question(maker, world, p) || group.touchers.contains(&p.named.pid) {
+                let words = if own { Words::AnyLanguage } else { Words::Plain };
+                asks.push(Ask { doubt: number, words });
+            }
+            if own {
+                at = 3;
+            }
+        }
+        if is_running && !of_running.is_empty() {
+            asks.push(Ask { doubt: groups.len(), words: Words::Plain });
+        }
+        if !asks.is_empty() {
+            let place = match p {
+                _ if is_running => 0,
+                p if p.is_leader() => 1,
+                p if p.may_be_httpd() => 2,
+                _ => at,
+            };
+            suspects.push((place, Suspect { pid: p.named.pid, asks }));
+        }
+    }
+    // The httpd in question, the first processes of others, further httpds, the owner's, root's.
+    suspects.sort_by_key(|(place, _)| *place);
+    let mut doubts: Vec<Doubt> = groups
+        .into_iter()
+        .map(|(maker, group)| Doubt { sets: group.sets, made_by_owner: maker.is_some() })
+        .collect();
+    doubts.push(Doubt { sets: of_running, made_by_owner: false });
+    let suspects = suspects.into_iter().map(|(_, suspect)| suspect).collect();
+    Request { doubts, suspects, budget, thorough }
+}
+
+/// Sets that one user made.
+#[derive(Default)]
+struct Group {
+    sets: Vec<SemId>,
+    /// Processes that bear the last pid of one of them.
+    touchers: HashSet<Pid>,
+}
+
+/// Whether what a process holds is known already, or known not to be to be had.
+fn was_read(p: &Process, world: &World) -> bool {
+    match &world.memory {
+        Memory::NotRead => false,
+        Memory::Off => true,
+        Memory::Read(read) => {
+            read.get(&p.identity()).is_some_and(|reading| reading.extent != Extent::Enough)
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What happened in a run beside its answer: whoever acts returns it, and tell alone says it.
+
+use nix::errno::Errno;
+use nix::unistd::Uid;
+
+use crate::facts::set::SemId;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The lock that keeps two guards apart could not be had; the run went on without it.
+    WithoutLock(Errno),
+    /// The table could not be looked at: this call was refused.
+    TableUnreadable(&'static str, Errno),
+    /// The trial set that a killed guard left was removed.
+    LeftoverRemoved(SemId),
+    /// It could not be removed.
+    LeftoverStays(SemId, Errno),
+    /// The way back from this user was refused: the rest of the run had fewer rights.
+    StayedAs(Uid, Errno),
+}
+
+impl Event {
+    /// Whether it deserves attention.
+    #[must_use]
+    pub fn is_warning(self) -> bool {
+        !matches!(self, Event::LeftoverRemoved(_))
+    }
+}

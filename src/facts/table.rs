@@ -1,0 +1,119 @@
+//! The semaphore table of a run: what was found, what is left, and the figures of it that every
+//! report shows.
+
+use nix::unistd::Uid;
+
+use crate::facts::capacity::Capacity;
+use crate::facts::row::{Holder, Outcome, Row, Running};
+use crate::facts::set::SemId;
+use crate::facts::verdict::{Reason, State, Verdict};
+use crate::facts::world::World;
+
+/// The semaphore table of a run.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Limits and usage as they were found.
+    pub found: Capacity,
+    /// Limits and usage that the forecast is for: after the removals, for a dry run as they
+    /// would be.
+    pub left: Capacity,
+    /// Sets that cannot be read at all.
+    pub unreadable: usize,
+    /// The trial set that a killed guard left.
+    pub leftover: Option<SemId>,
+    /// The guarded users' sets, by identifier, each with what became of it.
+    pub rows: Vec<Row>,
+    /// The httpd in question, if it runs.
+    pub running: Option<Running>,
+    /// Who holds the table; empty where the forecast did not ask.
+    pub holders: Vec<Holder>,
+    /// What the sets were judged by, and when.
+    pub world: World,
+}
+
+/// How many sets there are of each class, in the order of [`State::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([usize; State::ALL.len()]);
+
+impl Tally {
+    /// The sets of one class.
+    #[must_use]
+    pub fn of(&self, state: State) -> usize {
+        self.0[state as usize]
+    }
+
+    /// The sets that stay.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.0.iter().sum::<usize>() - self.of(State::Orphan)
+    }
+}
+
+impl Table {
+    /// How many orphans met this outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.rows.iter().filter(|row| row.outcome == Some(outcome)).count()
+    }
+
+    /// The orphans as they were judged.
+    pub fn orphans(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_orphan())
+    }
+
+    /// The orphans whose removal the kernel refused.
+    pub fn refused_removals(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| matches!(row.outcome, Some(Outcome::Refused(_))))
+    }
+
+    /// How many sets are left of each owner and class.
+    #[must_use]
+    pub fn tallies(&self) -> Vec<(Uid, Tally)> {
+        let mut tallies: Vec<(Uid, Tally)> = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.is_gone()) {
+            let place = tallies.iter().position(|(uid, _)| *uid == row.set.uid);
+            let place = place.unwrap_or_else(|| {
+                tallies.push((row.set.uid, Tally::default()));
+                tallies.len() - 1
+            });
+            tallies[place].1.0[row.verdict.state() as usize] += 1;
+        }
+        tallies
+    }
+
+    /// How many sets are left of each class.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        for (_, tally) in self.tallies() {
+            for (sum, n) in sum.0.iter_mut().zip(tally.0) {
+                *sum += n;
+            }
+        }
+        sum
+    }
+
+    /// Sets of the guarded users that the kernel did not let this caller look at.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_refused()).count()
+    }
+
+    /// All sets that this caller could not look at, whosever they are.
+    #[must_use]
+    pub fn unseen(&self) -> usize {
+        self.refused() + self.unreadable
+    }
+
+    /// How many sets stay only because the memory of a living process could not be read in full, and
+    /// the first of those.
+    #[must_use]
+    pub fn undecided(&self) -> Option<(usize, String)> {
+        let of = |row: &Row| match &row.verdict {
+            Verdict::Keep(Reason::MayBeKnownTo(p, _)) => Some(p.to_string()),
+            _ => None,
+        };
+        let first = self.rows.iter().find_map(of)?;
+        Some((self.rows.iter().filter_map(of).count(), first))
+    }
+}

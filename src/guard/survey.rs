@@ -1,0 +1,153 @@
+//! Looks and has judged, in turn: the sets, who could use them, and where only their memory can tell,
+//! that; until nothing more is asked.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::unistd::{Uid, geteuid};
+
+use crate::cli::Options;
+use crate::decide::suspects::request;
+use crate::decide::verdict::{belongs, judge, mismatch};
+use crate::facts::error::Error;
+use crate::facts::heard::Heard;
+use crate::facts::memory::Budget;
+use crate::facts::process::{Named, Process};
+use crate::facts::request::Command;
+use crate::facts::row::{Row, Running};
+use crate::facts::table::Table;
+use crate::facts::time::Clock;
+use crate::facts::users::Guarded;
+use crate::facts::verdict::Verdict;
+use crate::facts::world::{Memory, World};
+use crate::look::processes::{Interest, Snapshot, has_foreign_numbers};
+use crate::look::table::{Depth, last_pids, look_up, read};
+use crate::look::{memory, pid_file};
+
+/// How often memory is read again for processes that were forked meanwhile.
+const ROUNDS: usize = 5;
+
+/// The most memory that is read, in bytes: what fast memory gives in the default time.
+const MOST_BYTES: u64 = 32 << 30;
+
+/// What a survey is about.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    uids: Vec<Uid>,
+    private_ipc: bool,
+    httpd: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+    depth: Depth,
+    foreign_numbers: bool,
+    /// None: memory is not to be read.
+    budget: Option<Budget>,
+    thorough: bool,
+}
+
+impl Scope {
+    /// What these options ask for, on a kernel of this release.
+    #[must_use]
+    pub(super) fn new(options: &Options, users: &[Guarded], heard: &Heard, release: &str) -> Scope {
+        let time = Duration::from_secs(options.memory_timeout.into());
+        Scope {
+            uids: users.iter().map(|u| u.uid).collect(),
+            private_ipc: options.private_ipc,
+            httpd: options.httpd.clone(),
+            pid_file: heard.pid_file().map(Into::into),
+            depth: match options.command {
+                Command::List => Depth::All,
+                Command::Guard if options.removes() => Depth::Removal,
+                Command::Guard | Command::Check => Depth::Verdict,
+            },
+            foreign_numbers: has_foreign_numbers(release),
+            budget: (!options.no_memory).then_some(Budget { time, bytes: MOST_BYTES }),
+            thorough: options.explain.is_some(),
+        }
+    }
+}
+
+/// Takes the survey: sets first, then the processes, then their memory. A process that can use one of
+/// the sets read is alive from then until the processes are read, itself or its children.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
+    let found = read(&scope.uids, scope.depth, |set| mismatch(set).is_none())?;
+    let mut table = Table {
+        found: found.capacity,
+        left: found.capacity,
+        unreadable: found.unreadable,
+        leftover: found.leftover,
+        rows: found.rows,
+        running: None,
+        holders: Vec::new(),
+        world: World::unseen(clock),
+    };
+    let world = &mut table.world;
+    world.foreign_numbers = scope.foreign_numbers;
+    world.private_ipc = scope.private_ipc;
+    world.by_root = geteuid().is_root();
+    if scope.budget.is_none() {
+        world.memory = Memory::Off;
+    }
+    let Some(interest) = interest(&table.rows, scope) else {
+        judge_all(&mut table.rows, world);
+        return Ok(table);
+    };
+    for round in 0..=ROUNDS {
+        let snapshot = Snapshot::take(&interest);
+        look_up(&mut table.rows, &snapshot);
+        (world.processes, world.incomplete) = (snapshot.processes, snapshot.incomplete);
+        judge_all(&mut table.rows, world);
+        let leader = leader(scope, world);
+        table.running = leader.as_ref().map(|leader| running(leader, &table.rows, world));
+        let Some(budget) = scope.budget.filter(|_| round < ROUNDS) else { break };
+        let request = request(&table.rows, world, leader.as_deref(), budget, scope.thorough);
+        if request.suspects.is_empty() {
+            break;
+        }
+        world.learn(memory::read(Path::new(memory::THIS_PROGRAM), &request));
+    }
+    Ok(table)
+}
+
+/// What has to be known of processes; none: no verdict depends on them.
+fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
+    rows.iter().any(|row| row.evidence.last().is_some()).then(|| {
+        let own = |row: &&Row| mismatch(&row.set).is_none() && !row.set.cuid.is_root();
+        let mut own_makers: Vec<Uid> = rows.iter().filter(own).map(|row| row.set.uid).collect();
+        own_makers.sort_unstable_by_key(|uid| uid.as_raw());
+        own_makers.dedup();
+        Interest {
+            uids: scope.uids.clone(),
+            own_makers,
+            pids: last_pids(rows).collect(),
+            httpd: scope.httpd.clone(),
+        }
+    })
+}
+
+fn judge_all(rows: &mut [Row], world: &World) {
+    for row in rows {
+        row.verdict = judge(&row.set, &row.evidence, world);
+    }
+}
+
+/// The httpd whose number the PidFile holds, if it lives and is the first process of one.
+fn leader(scope: &Scope, world: &World) -> Option<Rc<Process>> {
+    let number = pid_file::number(scope.pid_file.as_deref()?)?;
+    world.get(number).filter(|p| p.is_leader()).cloned()
+}
+
+fn running(leader: &Process, rows: &[Row], world: &World) -> Running {
+    let mut running = Running { leader: Named::clone(&leader.named), surely: 0, perhaps: 0 };
+    for row in rows.iter().filter(|row| row.verdict != Verdict::Orphan) {
+        match belongs(&row.set, &row.evidence, world, leader) {
+            Some(true) => running.surely += 1,
+            None => running.perhaps += 1,
+            Some(false) => {}
+        }
+    }
+    running
+}

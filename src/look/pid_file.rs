@@ -1,0 +1,50 @@
+//! The number that httpd writes to its PidFile when it runs. Touches that file.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::libc;
+use nix::unistd::Pid;
+
+/// The most that is read: httpd writes a number and a line break (server/log.c, `ap_log_pid`).
+const MOST: u64 = 64;
+
+/// The number in the file; none: there is none. What is no file is not read: a pipe would hold up the
+/// start of httpd.
+#[must_use]
+pub fn number(file: &Path) -> Option<Pid> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(file).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok().filter(|number| *number > 0).map(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_and_nothing_else() {
+        let dir = std::env::temp_dir().join(format!("semguard-pid-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("made");
+        let file = dir.join("httpd.pid");
+        for (text, number) in
+            [("4711\n", Some(4711)), ("", None), ("0\n", None), ("-5\n", None), ("x", None)]
+        {
+            std::fs::write(&file, text).expect("written");
+            assert_eq!(super::number(&file), number.map(Pid::from_raw), "{text:?}");
+        }
+        let pipe = dir.join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        assert_eq!(super::number(&pipe), None);
+        assert_eq!(super::number(Path::new("/dev/zero")), None);
+        assert_eq!(super::number(&dir), None);
+        std::fs::remove_dir_all(dir).expect("removed");
+    }
+}

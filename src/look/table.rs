@@ -1,0 +1,180 @@
+//! The semaphore table as the kernel tells it: the guarded users' sets with what was asked of each,
+//! and who holds the rest. Touches the kernel by sysv; changes nothing.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use nix::errno::Errno;
+use nix::unistd::{Pid, Uid, geteuid};
+
+use crate::facts::capacity::Capacity;
+use crate::facts::error::Error;
+use crate::facts::evidence::{LastPid, Lock, Probe, Who};
+use crate::facts::process::Kind;
+use crate::facts::row::{Holder, Row};
+use crate::facts::set::{SemId, SemSet};
+use crate::facts::trial::KEY;
+use crate::look::processes::{self, Snapshot};
+use crate::look::sysv;
+
+/// How much is asked of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything, of every set: to be shown.
+    All,
+    /// What its verdict depends on; nothing of one that is not of httpd's form.
+    Verdict,
+    /// The same, but not whether it is free: whoever removes an orphan asks that.
+    Removal,
+}
+
+/// The table as it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Limits and usage when the reading began.
+    pub capacity: Capacity,
+    /// Sets that an old kernel does not show to this caller.
+    pub unreadable: usize,
+    /// The trial set that a killed guard left.
+    pub leftover: Option<SemId>,
+    /// The sets of the guarded users, by identifier.
+    pub rows: Vec<Row>,
+}
+
+/// Limits and usage as they are now.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub fn capacity() -> Result<Capacity, Error> {
+    let limits = sysv::limits().map_err(|e| Error::Kernel("semctl(IPC_INFO)", e))?;
+    let usage = sysv::usage().map_err(|e| Error::Kernel("semctl(SEM_INFO)", e))?;
+    Ok(Capacity { limits, usage })
+}
+
+/// Reads the table: the sets of these users, and what is asked of those that `is_httpds` says look like
+/// httpd's, or (`Depth::All`) of all.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub fn read(
+    uids: &[Uid],
+    depth: Depth,
+    is_httpds: impl Fn(&SemSet) -> bool,
+) -> Result<Found, Error> {
+    let capacity = capacity()?;
+    let mut rows: Vec<Row> = Vec::new();
+    let mut of_trial = None;
+    let unreadable = sysv::each(|set| {
+        if set.key == KEY {
+            of_trial = Some(set);
+        }
+        if uids.contains(&set.uid) {
+            rows.push(Row::listed(set));
+        }
+    })
+    .map_err(|e| Error::Kernel("semctl(SEM_STAT_ANY)", e))?;
+    rows.sort_unstable_by_key(|row| row.set.id);
+    rows.dedup_by_key(|row| row.set.id);
+    rows.retain_mut(|row| {
+        if depth != Depth::All && !is_httpds(&row.set) {
+            return true;
+        }
+        match probe(row.set.id, depth != Depth::Removal) {
+            // It vanished, and is not ours to judge any more.
+            Err(Errno::EINVAL | Errno::EIDRM) => return false,
+            Err(errno) => row.evidence.probe = Probe::Refused(errno),
+            Ok(told) => row.evidence.probe = told,
+        }
+        true
+    });
+    Ok(Found { capacity, unreadable, leftover: of_trial.as_ref().and_then(leftover), rows })
+}
+
+/// Asks the kernel for what `semid_ds` does not tell.
+///
+/// # Errors
+/// `EINVAL`, `EIDRM`: the set is gone; `EACCES`: the caller may not ask.
+pub fn probe(id: SemId, with_lock: bool) -> Result<Probe, Errno> {
+    let last = LastPid { number: sysv::last_pid(id)?, who: Who::NotLookedUp };
+    let lock = if with_lock { Some(lock(id)?) } else { None };
+    Ok(Probe::Told { last, lock })
+}
+
+fn lock(id: SemId) -> Result<Lock, Errno> {
+    let (growing, zero) = sysv::waiters(id)?;
+    Ok(Lock { waiters: growing.saturating_add(zero), value: sysv::value(id)? })
+}
+
+/// The numbers of the processes that touched the sets last, where the kernel told.
+pub fn last_pids(rows: &[Row]) -> impl Iterator<Item = i32> {
+    rows.iter().filter_map(|row| row.evidence.last()).map(|last| last.number).filter(|n| *n > 0)
+}
+
+/// Notes of each set that was asked who touched it last, and who waits for it, as far as a reading of
+/// the processes tells.
+pub fn look_up(rows: &mut [Row], snapshot: &Snapshot) {
+    let httpds = || snapshot.processes.iter().filter(|p| p.kind == Kind::Httpd);
+    let mut inside = None;
+    // One httpd made many sets, mostly next to each other.
+    let mut before = (0, Who::Nobody);
+    for row in rows {
+        let Probe::Told { last, lock } = &mut row.evidence.probe else { continue };
+        if last.number != before.0 {
+            before = (last.number, who(Pid::from_raw(last.number), snapshot));
+        }
+        last.who = before.1.clone();
+        if lock.is_some_and(|l| l.waiters > 0) {
+            let inside = inside.get_or_insert_with(|| processes::inside_semop(httpds()));
+            row.evidence.inside = inside.get(&row.set.id).cloned();
+        }
+    }
+}
+
+fn who(pid: Pid, snapshot: &Snapshot) -> Who {
+    match snapshot.get(pid) {
+        // To kill(2) it would be the own process group.
+        _ if pid.as_raw() <= 0 => Who::Nobody,
+        Some(process) => Who::Living(process.clone()),
+        None if snapshot.hides(pid) => Who::Hidden,
+        None => Who::Nobody,
+    }
+}
+
+/// The identifier of a set that a killed guard left: with the trial's key, one semaphore, mode
+/// 0600, made by this user, and touched last by nobody who lives.
+fn leftover(set: &SemSet) -> Option<SemId> {
+    if set.key != KEY || set.nsems != 1 || set.mode != 0o600 || set.cuid != geteuid() {
+        return None;
+    }
+    let last = sysv::last_pid(set.id).ok()?;
+    let by_the_living = last > 0 && processes::exists(Pid::from_raw(last));
+    (!by_the_living).then_some(set.id)
+}
+
+/// Who holds the table, most sets first; as far as it can be read.
+#[must_use]
+pub fn holders() -> Vec<Holder> {
+    let mut by_owner: HashMap<u32, (Holder, Vec<Pid>)> = HashMap::new();
+    // What cannot be read, the reading of the table has complained of.
+    let _ = sysv::each(|set| {
+        let (holder, touchers) = by_owner.entry(set.uid.as_raw()).or_insert_with(|| {
+            let (sets, semaphores) = (0, 0);
+            (Holder { uid: set.uid, sets, semaphores, living: None, unknown: false }, Vec::new())
+        });
+        holder.sets += 1;
+        holder.semaphores += set.nsems;
+        match sysv::last_pid(set.id) {
+            Ok(pid) if pid > 0 => touchers.push(Pid::from_raw(pid)),
+            Err(Errno::EACCES) => holder.unknown = true,
+            Ok(_) | Err(_) => {}
+        }
+    });
+    let named = |(mut holder, touchers): (Holder, Vec<Pid>)| {
+        let living = touchers.iter().copied().find(|pid| processes::exists(*pid));
+        holder.living = living.and_then(|pid| processes::names_of([pid]).remove(&pid));
+        holder
+    };
+    let mut holders: Vec<Holder> = by_owner.into_values().map(named).collect();
+    holders.sort_unstable_by_key(|h| (Reverse(h.sets), h.uid.as_raw()));
+    holders
+}
