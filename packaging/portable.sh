@@ -115,14 +115,16 @@ unshare --mount sh -euc '
         sh -euc "
             cd /src
             export CARGO_ZIGBUILD_ZIG_PATH=\$(echo /tools/lib/python3*/site-packages/ziglang/zig)
-            export RUSTFLAGS=--remap-path-prefix=\$(echo /root/.cargo/registry/src/*)=crates
+            export RUSTFLAGS=--remap-path-prefix=/root/.cargo/registry/src=crates
             exec cargo zigbuild --quiet --release --locked --bin httpd-semguard \
                 --target x86_64-unknown-linux-gnu.2.17 --target aarch64-unknown-linux-gnu.2.17"
 ' sh "$root" "$made/build" "${CARGO_HOME:-$HOME/.cargo}/registry" "$tools" 9>&-
 
 for machine in x86_64 aarch64; do
+    program=$made/$machine/httpd-semguard
     mkdir -p "$made/$machine"
-    cp "$made/build/$machine-unknown-linux-gnu/release/httpd-semguard" "$made/$machine/"
-    gate "$made/$machine/httpd-semguard"
+    cp "$made/build/$machine-unknown-linux-gnu/release/httpd-semguard" "$program.new"
+    gate "$program.new" || { rm -f "$program"; exit 1; }
+    mv "$program.new" "$program"
 done
 "$made/x86_64/httpd-semguard" --version
