@@ -140,6 +140,10 @@ static: ## build a static program (target/static/httpd-semguard)
 	@! readelf --program-headers $(target)/static/httpd-semguard | grep INTERP
 	$(target)/static/httpd-semguard --version
 
+.PHONY: portable
+portable: ## build for old systems: x86-64 and aarch64, glibc 2.17 (target/portable); root
+	packaging/portable.sh $(target)
+
 clean: ## remove what was built
 	$(CARGO) clean
 

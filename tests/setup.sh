@@ -3,21 +3,24 @@
 # it runs as root, else names it and the command that installs it. A package's service is neither
 # started nor enabled by that.
 #
+#   tests/setup.sh [PACKAGE...]     those alone
+#
 # Exit: 0 all is there; 1 something is missing (or could not be installed).
 set -euo pipefail
 
 # The one list.
 readonly PACKAGES=(ansible-core ansible-lint apache2 binutils curl debootstrap dpkg-dev faketime
-    fish groff-base icinga2-bin icinga2-common iproute2 libcap2-bin lintian mandoc nagios4-core
-    openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema rpm rpmlint
-    shellcheck strace systemd systemd-container util-linux zsh)
+    fish groff-base icinga2-bin icinga2-common iproute2 libc6-arm64-cross libcap2-bin lintian mandoc
+    nagios4-core openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema
+    python3-venv qemu-user rpm rpmlint shellcheck strace systemd systemd-container util-linux zsh)
 
 # Services that come with them.
 readonly SERVICES=(apache2 apache-htcacheclean icinga2 nagios4 prometheus
     prometheus-node-exporter)
 
+[ $# -gt 0 ] || set -- "${PACKAGES[@]}"
 missing=()
-for package in "${PACKAGES[@]}"; do
+for package; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")
 done
