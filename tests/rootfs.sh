@@ -2,7 +2,8 @@
 # Makes the root file systems of Debian that the tests boot or build in, once, and prints where one
 # is. Nobody changes them afterwards: their users mount an overlay on top.
 #
-#   tests/rootfs.sh NAME        bookworm: systemd 252 and its httpd; trixie: systemd 257 and its httpd;
+#   tests/rootfs.sh NAME        bullseye: glibc 2.31, systemd 247 and its httpd;
+#                               bookworm: systemd 252 and its httpd; trixie: systemd 257 and its httpd;
 #                               trixie-rust: the compiler of Debian 13
 #   tests/rootfs.sh --cached    names those that are there
 #
@@ -15,7 +16,7 @@ set -euo pipefail
 cache=${HTTPD_SEMGUARD_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/httpd-semguard-tests}
 
 case ${1:-} in
-bookworm | trixie)
+bullseye | bookworm | trixie)
     suite=$1
     packages=systemd,systemd-sysv,dbus,apache2
     ;;
@@ -30,7 +31,7 @@ trixie-rust)
     exit
     ;;
 *)
-    echo "usage: tests/rootfs.sh bookworm|trixie|trixie-rust|--cached" >&2
+    echo "usage: tests/rootfs.sh bullseye|bookworm|trixie|trixie-rust|--cached" >&2
     exit 64
     ;;
 esac
