@@ -186,15 +186,46 @@ fn everything_else_goes_straight_to_apachectl() {
 }
 
 #[test]
-fn a_guard_that_fails_stops_the_start_with_its_code_and_its_message() {
+fn a_guard_that_says_httpd_would_not_start_stops_it_with_its_code_and_its_message() {
     let stubs = Stubs::new("fails");
-    for code in [1, 64, 69, 70, 71, 77, 78, 255] {
-        stubs.exit_with("guard", code);
-        let run = stubs.run(&["-k", "start"]).exits(code).logs("guard speaks");
-        assert_eq!(run.err, "guard speaks\n");
-        assert_eq!(stubs.calls().len(), 1, "apachectl was called after {code}");
-        // Who asks for something else is not stopped.
-        stubs.run(&["stop"]).exits(0);
+    stubs.exit_with("guard", 69);
+    for shell in shells() {
+        for start in [&["start"][..], &["-k", "start"], &["-DFOREGROUND"]] {
+            let run = Run::of(&mut stubs.command(shell, start)).exits(69);
+            assert_eq!(run.err, "guard speaks\n");
+            assert_eq!(stubs.calls().len(), 1, "apachectl was called");
+        }
+        for reload in [&["graceful"][..], &["restart"], &["-k", "graceful"], &["-krestart"]] {
+            let run = Run::of(&mut stubs.command(shell, reload)).exits(69).logs("guard speaks");
+            assert!(run.err.contains(": where httpd runs, it goes on as it is"), "{run}");
+            assert_eq!(stubs.calls().len(), 1, "apachectl was called");
+        }
+    }
+    // Who asks for something else is not stopped.
+    stubs.run(&["stop"]).exits(0);
+}
+
+#[test]
+fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
+    let stubs = Stubs::new("forgives");
+    for shell in shells() {
+        for code in [1, 2, 64, 70, 71, 73, 77, 78, 126, 127, 255] {
+            stubs.exit_with("guard", code);
+            let told = format!("gave no answer (exit code {code}); httpd starts without it");
+            Run::of(&mut stubs.command(shell, &["-k", "start"])).exits(0).logs(&told);
+            assert_eq!(stubs.calls().len(), 2, "apachectl was not called after {code}");
+        }
+        for damage in ["kill -KILL $$", "kill -SEGV $$", ""] {
+            let program = stubs.0.join("guard");
+            fs::write(&program, format!("#!/bin/sh\n{damage}")).expect("written");
+            if damage.is_empty() {
+                fs::write(&program, "\x7fELF\0of another architecture\n").expect("written");
+            }
+            let run = Run::of(&mut stubs.command(shell, &["start"]));
+            assert_eq!(stubs.calls(), [["ctl", "start"]], "{damage}");
+            run.exits(0).logs("httpd starts without it");
+        }
+        fs::write(stubs.0.join("guard"), STUB).expect("written");
     }
 }
 
