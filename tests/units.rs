@@ -364,6 +364,57 @@ fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
     }
 }
 
+/// The words of an example's check, and the line that stands after it.
+fn reload(file: &str, options: &[&str]) -> (Vec<String>, Vec<String>) {
+    let lines = values(file, "ExecReload");
+    assert_eq!(lines.len(), 3, "{file}");
+    assert_eq!(lines[0], "", "{file}: the vendor's line is to be cleared");
+    (as_systemd(&lines[1], options), as_systemd(&lines[2], options))
+}
+
+#[test]
+fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
+    let scratch = Scratch::new("reload");
+    let examples: Vec<String> = shipped().into_iter().filter(|f| f.contains("/reload-")).collect();
+    assert_eq!(examples.len(), 5, "{examples:?}");
+    for file in examples {
+        let (check, vendor) = reload(&file, &["-DX", "-f", "a b"]);
+        assert_eq!(check[..2], ["/bin/sh", "-c"], "{file}");
+        let call = check[2].split_once(';').expect("more than one command").0;
+        let call = call.replace("\"$@\"", "-DX");
+        let args = call.split_ascii_whitespace().map(OsString::from);
+        let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
+        assert_eq!(options.command, cli::Command::Check, "{file}");
+        // Debian's and SUSE's own scripts find the options by themselves.
+        if check.len() > 3 {
+            let of_httpd = |words: &[String]| {
+                let mut words = words.to_vec();
+                let graceful = words.windows(2).position(|w| w == ["-k", "graceful"]);
+                graceful.map(|at| words.drain(at..at + 2).count());
+                words
+            };
+            assert_eq!(of_httpd(&check[4..]), of_httpd(&vendor[1..]), "{file}");
+        }
+        for shell in shells() {
+            for (code, refused) in [(0, 0), (69, 69), (1, 0), (71, 0), (78, 0), (127, 0)] {
+                scratch.put(&stub(&format!("exit {code}")));
+                let program = scratch.program().to_str().expect("text").to_owned();
+                let mut command = Command::new(shell[0]);
+                command.args(&shell[1..]).arg("-c");
+                command.arg(check[2].replace("/usr/sbin/httpd-semguard", &program));
+                let run = Run::of(command.args(&check[3..])).exits(refused);
+                let told = match code {
+                    0 => "",
+                    69 => "<3>httpd is not reloaded, ",
+                    _ => "<4>httpd-semguard gave no answer (exit code ",
+                };
+                assert!(run.err.starts_with(told), "{file}: {run}");
+                assert_eq!(run.err.is_empty(), told.is_empty(), "{file}: {run}");
+            }
+        }
+    }
+}
+
 /// SUSE's apache2.service has the alias httpd.service: where that is enabled, systemd reads the folders
 /// of both names, and of files of one name only one.
 #[test]
