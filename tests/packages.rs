@@ -662,7 +662,10 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
         |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
     for unit in ["apache2", "apache2@", "httpd", "httpd@", "httpd24-httpd"] {
         let text = read(&format!("opt/g/lib/systemd/system/{unit}.service.d/20-semguard.conf"));
-        assert!(text.contains("\nExecStartPre=/bin/sh -c '/opt/g/sbin/httpd-semguard guard"), "{text}");
+        assert!(
+            text.contains("\nExecStartPre=/bin/sh -c '/opt/g/sbin/httpd-semguard guard"),
+            "{text}"
+        );
     }
     let text = read("opt/g/lib/systemd/system/httpd-semguard-metrics.service");
     assert!(text.contains("\nExecStart=/opt/g/sbin/httpd-semguard check "), "{text}");
