@@ -83,7 +83,7 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	done
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/httpd-semguard-metrics.*
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d \
-	    systemd/httpd-semguard-.service.d/10-sandbox.conf
+	    systemd/httpd-semguard-.service.d/*
 	sed -i 's|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$(METRICS)|' \
 	    $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service
 	test -e $(DESTDIR)$(SETTINGS) || \
@@ -115,7 +115,7 @@ uninstall: ## remove what "make install" put in place; the same variables; setti
 	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
 	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.timer
-	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d/10-sandbox.conf
+	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard systemd/httpd-semguard-.service.d/*))
 	rm -f $(DESTDIR)/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer $(DESTDIR)$(METRICS)
 	rm -f $(DESTDIR)$(DATADIR)/httpd-semguard/report-1.schema.json
 	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard

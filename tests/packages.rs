@@ -17,11 +17,12 @@ mod common;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 24] = [
+const BOTH: [(&str, &str); 25] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
     ("/usr/lib/systemd/system/httpd-semguard-.service.d/10-sandbox.conf", "644"),
+    ("/usr/lib/systemd/system/httpd-semguard-.service.d/20-newer.conf", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),

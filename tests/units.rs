@@ -1,7 +1,7 @@
 //! The systemd units and drop-ins that are shipped, held against what old systemd knows, and the
 //! shell line of the drop-ins, run as systemd would run it, under each shell that is /bin/sh somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use std::process::Command;
 
 use common::Run;
 use httpd_semguard::cli;
+use httpd_semguard::facts::request::Command as Asked;
 
 mod common;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The oldest systemd that a file is read by, and so must know every key in it. A folder named after a
-/// unit's prefix is read by 239 and newer (systemd's NEWS; shared/dropin.c, `unit_file_find_dirs`).
-fn oldest_reader(file: &str) -> u32 {
-    match file {
-        "systemd/httpd-semguard-.service.d/10-sandbox.conf" => 239,
-        // Says so itself, and that an older one ignores it with a warning.
-        "packaging/examples/10-private-ipc.conf" => 248,
-        _ => 219,
-    }
+/// The systemd of a system that needs the guard, or of the first that can be booted here: EL 7,
+/// SLES 12, SLES 15, Ubuntu 18.04, EL 8, Ubuntu 20.04, Debian 11.
+const SYSTEMDS: [u32; 7] = [219, 228, 234, 237, 239, 245, 247];
+
+/// The oldest systemd that reads a file: one below a unit's prefix is read from 239 on (shared/dropin.c,
+/// `unit_file_find_dirs`).
+fn is_read_from(file: &str) -> u32 {
+    if file.starts_with("systemd/httpd-semguard-.service.d/") { 239 } else { 219 }
 }
 
 /// Each key that is used, with the version of systemd that brought it, 219 or before counting as 219.
@@ -65,6 +65,9 @@ const KEYS: &[(&str, u32, &[&str])] = &[
     ("Service", 233, &["RestrictNamespaces"]),
     ("Service", 235, &["IPAddressDeny", "LockPersonality"]),
     ("Service", 239, &["PrivateMounts"]),
+    ("Service", 242, &["ProtectHostname", "RestrictSUIDSGID"]),
+    ("Service", 244, &["ProtectKernelLogs"]),
+    ("Service", 245, &["ProtectClock"]),
     ("Service", 248, &["PrivateIPC"]),
 ];
 
@@ -99,13 +102,19 @@ fn drop_ins() -> Vec<String> {
     files
 }
 
-/// The settings of a unit as (section, key, value), lines joined that end in a backslash.
-fn settings(file: &str) -> Vec<(String, String, String)> {
-    let text = read(file);
-    let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with(['#', ';'])).collect();
+/// The settings of a unit as (section, key, value), as this systemd reads them: up to 239 lines are
+/// joined that end in a backslash, comments too, later comments are left out first
+/// (shared/conf-parser.c, `config_parse`).
+fn settings(file: &str, systemd: u32) -> Vec<(String, String, String)> {
+    let is_comment = |line: &&str| line.starts_with(['#', ';']);
+    let mut text = read(file);
+    if systemd >= 240 {
+        text = text.lines().filter(|l| !is_comment(l)).collect::<Vec<_>>().join("\n");
+    }
+    let text = text.replace("\\\n", " ");
     let mut section = String::new();
     let mut found = Vec::new();
-    for line in lines.join("\n").replace("\\\n", " ").lines().filter(|l| !l.is_empty()) {
+    for line in text.lines().filter(|l| !is_comment(l) && !l.is_empty()) {
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             section = name.to_owned();
         } else {
@@ -118,32 +127,41 @@ fn settings(file: &str) -> Vec<(String, String, String)> {
 
 /// The values of a key.
 fn values(file: &str, key: &str) -> Vec<String> {
-    settings(file).into_iter().filter(|s| s.1 == key).map(|s| s.2).collect()
+    settings(file, 257).into_iter().filter(|s| s.1 == key).map(|s| s.2).collect()
 }
 
 #[test]
-fn no_unit_has_a_key_that_the_oldest_systemd_which_reads_it_does_not_know() {
+fn no_systemd_reads_a_key_that_it_does_not_know() {
     let mut since = BTreeMap::new();
     for (section, version, keys) in KEYS {
         for key in *keys {
             assert!(since.insert((*section, *key), *version).is_none(), "{key} stands there twice");
         }
     }
-    let mut used = BTreeMap::new();
+    let mut used = BTreeSet::new();
     for file in shipped() {
-        let oldest = oldest_reader(&file);
-        for (section, key, _) in settings(&file) {
-            let version = since.get(&(section.as_str(), key.as_str()));
-            let version = version.unwrap_or_else(|| panic!("{file}: when did {key}= come?"));
-            assert!(
-                *version <= oldest,
-                "{file}: systemd {oldest} reads it and does not know {key}="
-            );
-            used.insert(key, ());
+        for systemd in SYSTEMDS.into_iter().filter(|s| *s >= is_read_from(&file)) {
+            for (section, key, _) in settings(&file, systemd) {
+                let version = since.get(&(section.as_str(), key.as_str()));
+                let version = version.unwrap_or_else(|| panic!("{file}: when did {key}= come?"));
+                // The example says so itself, and that an older one ignores it with a warning.
+                let known = *version <= systemd || key == "PrivateIPC";
+                assert!(known, "{file}: systemd {systemd} does not know {key}=");
+            }
         }
+        used.extend(settings(&file, 257).into_iter().map(|s| s.1));
     }
-    let unused: Vec<_> = since.keys().filter(|k| !used.contains_key(k.1)).collect();
+    let unused: Vec<_> = since.keys().filter(|k| !used.contains(k.1)).collect();
     assert!(unused.is_empty(), "{unused:?} are in the table alone");
+}
+
+#[test]
+fn what_old_systemd_takes_for_comments_new_systemd_reads() {
+    let file = "systemd/httpd-semguard-.service.d/20-newer.conf";
+    assert_eq!(settings(file, 239), []);
+    let keys: Vec<String> = settings(file, 240).into_iter().map(|s| s.0 + "." + &s.1).collect();
+    let four = ["RestrictSUIDSGID", "ProtectClock", "ProtectHostname", "ProtectKernelLogs"];
+    assert_eq!(keys, four.map(|k| format!("Service.{k}")));
 }
 
 // ---- the line of the drop-ins ----------------------------------------------------------------------
@@ -355,7 +373,7 @@ fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
         let call = call.replace("\"$@\"", "-DX");
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
-        assert_eq!(options.command, cli::Command::Guard, "{file}");
+        assert_eq!(options.command, Asked::Guard, "{file}");
         for settings in values(&file, "EnvironmentFile") {
             assert!(settings.starts_with("-/etc/"), "{file}: {settings}");
         }
@@ -384,7 +402,7 @@ fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
         let call = call.replace("\"$@\"", "-DX");
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
-        assert_eq!(options.command, cli::Command::Check, "{file}");
+        assert_eq!(options.command, Asked::Check, "{file}");
         // Debian's and SUSE's own scripts find the options by themselves.
         if check.len() > 3 {
             let of_httpd = |words: &[String]| {

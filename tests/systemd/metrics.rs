@@ -56,12 +56,12 @@ fn forecast(state: &str) -> String {
 // ---- off, and closed -------------------------------------------------------------------------------
 
 #[test]
-fn the_metrics_on_debian_12_are_off_when_installed_and_their_sandbox_scores_below_two() {
+fn the_metrics_on_debian_12_are_off_when_installed_and_their_sandbox_is_tight() {
     is_off_and_closed("bookworm");
 }
 
 #[test]
-fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_scores_below_two() {
+fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_is_tight() {
     is_off_and_closed("trixie");
 }
 
@@ -74,7 +74,8 @@ fn is_off_and_closed(release: &str) {
     let run = m.sh(&format!("systemd-analyze security {UNIT}.service")).exits(0);
     let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
     let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
-    assert!(score.parse::<f64>().expect("a number") < 2.0, "{run}");
+    // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it.
+    assert!(score.parse::<f64>().expect("a number") < 2.2, "{run}");
     // A manual page that was left out when the machine was made is no matter.
     let run =
         m.sh(&format!("systemd-analyze verify --man=no {UNIT}.timer {UNIT}.service")).exits(0);
@@ -188,7 +189,7 @@ fn switched_on_it_writes_again_and_again_and_goes_with_the_package() {
     let m = boot!("bookworm");
     set_up(&m);
     // Every second, instead of every five minutes.
-    let often = "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nRandomizedDelaySec=0\n";
+    let often = "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nAccuracySec=1s\n";
     m.drop_in(&format!("{UNIT}.timer"), often);
     m.drop_in(&format!("{UNIT}.service"), "[Unit]\nStartLimitIntervalSec=0\n");
     m.sh(&format!("systemctl enable --now {UNIT}.timer")).exits(0);
