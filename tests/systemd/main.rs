@@ -311,7 +311,7 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
         .prints("6 of games (5)")
         .prints("  do:   ");
     let errors = m.sh("journalctl -b -o cat -p err -u apache2").exits(0).out;
-    for part in [REFUSED, "  why:  SEMMNI", "  do:   "] {
+    for part in [REFUSED, "httpd-semguard:   why:  SEMMNI", "httpd-semguard:   do:   "] {
         contains(&errors, part);
     }
 
