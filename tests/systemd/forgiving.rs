@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::WWW;
-use crate::machine::{Machine, wait_until};
+use crate::machine::{Machine, deb, wait_until};
 use crate::{REFUSED, SMALL, contains};
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -136,6 +136,23 @@ fn stops_for_want_of_room(m: &Machine) {
     m.limits("250 32000 32 32");
     m.start("apache2").exits(0);
     m.get(80).exits(0);
+}
+
+/// As where its dependencies are not met: dpkg leaves it unpacked, with its drop-in in place. What the
+/// tests' own package holds needs a newer C library than Debian 11's.
+#[test]
+fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
+    let m = boot!("bullseye");
+    m.copy_in(&deb(""), "/root/guard.deb");
+    m.sh("dpkg --unpack /root/guard.deb").exits(0);
+    m.sh("dpkg-query -W -f '${Status}' httpd-semguard").prints("install ok unpacked");
+    m.sh("systemctl daemon-reload; systemctl cat apache2").prints("/20-semguard.conf\n");
+    let before = mark(&m);
+    m.sh("systemctl restart apache2").exits(0);
+    m.get(80).exits(0);
+    let said = said_since(&m, &before, "apache2");
+    contains(&said, "version `GLIBC_");
+    contains(&said, "httpd-semguard gave no answer (exit code 1): httpd starts without it");
 }
 
 // ---- what it sees ------------------------------------------------------------------------------------
