@@ -433,6 +433,44 @@ fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
     }
 }
 
+#[test]
+fn in_the_examples_too_69_alone_stops_a_start() {
+    let scratch = Scratch::new("examples");
+    let program = scratch.program().to_str().expect("text").to_owned();
+    let here = scratch.0.to_str().expect("text").to_owned();
+    let sysvinit =
+        read("packaging/examples/sysvinit.sh").replace("/usr/sbin/httpd-semguard", &program);
+    let entrypoint = read("packaging/examples/container-entrypoint.sh");
+    for shell in shells() {
+        for (code, exit) in [(0, 0), (69, 69), (1, 0), (64, 0), (71, 0), (78, 0), (137, 0)] {
+            scratch.put(&stub(&format!("echo $* >args; exit {code}")));
+            for (script, command) in [(&sysvinit, "start"), (&entrypoint, "-DX")] {
+                let link = "ln -sf guard httpd-semguard; printf '#!/bin/sh\necho httpd \"$@\"' >httpd; \
+                            chmod 755 httpd; rm -f args";
+                let mut set_up = Command::new("sh");
+                Run::of(set_up.args(["-euc", link]).current_dir(&scratch.0)).exits(0);
+                let mut run = Command::new(shell[0]);
+                run.args(&shell[1..]).args(["-c", script, "sh", command]).current_dir(&scratch.0);
+                run.env("PATH", format!("{here}:/usr/sbin:/usr/bin:/bin")).env("OPTIONS", "-DX");
+                let run = Run::of(&mut run).exits(exit);
+                let args =
+                    fs::read_to_string(scratch.0.join("args")).expect("the guard was called");
+                assert!(args.ends_with("-- -DX\n"), "{args}");
+                if command == "-DX" {
+                    let started = if exit == 0 { "httpd -DFOREGROUND -DX\n" } else { "" };
+                    assert_eq!(run.out, started, "{code}");
+                }
+            }
+            Run::of(
+                Command::new("rm")
+                    .args(["httpd", "httpd-semguard", "args"])
+                    .current_dir(&scratch.0),
+            )
+            .exits(0);
+        }
+    }
+}
+
 /// SUSE's apache2.service has the alias httpd.service: where that is enabled, systemd reads the folders
 /// of both names, and of files of one name only one.
 #[test]

@@ -281,6 +281,35 @@ fn without_a_guard_httpd_starts_and_a_line_says_so() {
     stubs.run(&["stop"]).exits(0).does_not_log("without it");
 }
 
+/// A start that may fail is warned of, with what the risk rests on, and a reload is one.
+#[test]
+fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused() {
+    require!();
+    let ns = Namespace::new("250 32000 32 3");
+    ns.write("dump", include_str!("dumps/third-party.txt"));
+    ns.write("control", "#!/bin/sh\nexec cat /run/t/dump\n");
+    ns.write("ctl", "#!/bin/sh\necho called \"$@\"\n");
+    ns.sh("chmod 755 /run/t/control /run/t/ctl").exits(0);
+    let guard = ns.guard_copy();
+    let wrapper = |verb: &str| {
+        ns.sh(&format!(
+            "SEMGUARD={guard} SEMGUARD_SETTINGS= APACHECTL=/run/t/ctl \
+             HTTPD_SEMGUARD_HTTPD=/run/t/control {WRAPPER} {verb}"
+        ))
+    };
+    for verb in ["graceful", "restart", "-k graceful"] {
+        let run =
+            wrapper(verb).exits(0).logs("httpd may not start: it needs 2 to 8 semaphore sets");
+        let run = run.logs("in doubt: security2, 0 to 3 (mod_security2)");
+        assert_eq!(run.out, format!("called {verb}\n"));
+    }
+    ns.sh("echo 250 32000 32 1 >/proc/sys/kernel/sem").exits(0);
+    for verb in ["graceful", "restart", "-k graceful"] {
+        let run = wrapper(verb).exits(69).logs("httpd would not start").logs("goes on as it is");
+        assert_eq!(run.out, "");
+    }
+}
+
 #[test]
 fn with_the_real_apachectl_a_killed_httpd_starts_again_and_again() {
     require!("apache2ctl", "apache2");
