@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::common::WWW;
 use crate::contains;
-use crate::machine::{Machine, wait_until};
+use crate::machine::{Machine, deb, wait_until};
 
 const UNIT: &str = "httpd-semguard-metrics";
 
@@ -63,6 +63,22 @@ fn the_metrics_on_debian_12_are_off_when_installed_and_their_sandbox_is_tight() 
 #[test]
 fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_is_tight() {
     is_off_and_closed("trixie");
+}
+
+/// Of Debian 11 only the units are tried: the tests' own program needs a newer C library.
+#[test]
+fn no_unit_of_the_package_makes_systemd_247_complain_and_it_reads_the_whole_sandbox() {
+    let m = boot!("bullseye");
+    m.copy_in(&deb(""), "/root/guard.deb");
+    m.sh("dpkg --unpack /root/guard.deb; systemctl daemon-reload").exits(0);
+    let units = format!("{UNIT}.timer {UNIT}.service apache2.service apache2@shop.service");
+    let run = m.sh(&format!("systemd-analyze verify --man=no {units}")).exits(0);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+    for key in ["PrivateTmp", "LockPersonality", "RestrictSUIDSGID", "ProtectClock"] {
+        assert_eq!(m.show(UNIT, key), "yes", "{key}");
+    }
+    let said = m.sh("journalctl -b -o cat --no-pager").exits(0).out;
+    assert!(!said.contains("Unknown "), "{said}");
 }
 
 fn is_off_and_closed(release: &str) {
