@@ -15,7 +15,7 @@ BASHDIR ?= $(DATADIR)/bash-completion/completions
 ZSHDIR ?= $(DATADIR)/zsh/site-functions
 FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
 # The units that get a drop-in.
-UNITS ?= apache2 apache2@ httpd httpd@
+UNITS ?= apache2 apache2@ httpd httpd@ httpd24-httpd
 DESTDIR ?=
 CARGO ?= cargo
 INSTALL ?= install
@@ -82,6 +82,8 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	        systemd/$$unit.service.d/20-semguard.conf || exit; \
 	done
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/httpd-semguard-metrics.*
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d \
+	    systemd/httpd-semguard-.service.d/*
 	sed -i 's|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$(METRICS)|' \
 	    $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service
 	test -e $(DESTDIR)$(SETTINGS) || \
@@ -101,7 +103,11 @@ install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
 	done
 	sed -i 's|/usr/share/httpd-semguard|$(DATADIR)/httpd-semguard|' $(DESTDIR)$(MANDIR)/man8/httpd-semguard.8
 
+# systemd forgets what it has read of the drop-ins, and the timer goes with what it wrote, whose age
+# would raise the alarm.
 uninstall: ## remove what "make install" put in place; the same variables; settings stay
+	@test -n "$(DESTDIR)" || test ! -d /run/systemd/system || \
+	    systemctl --quiet --now disable httpd-semguard-metrics.timer >/dev/null 2>&1 || true
 	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
 	rm -f $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd $(DESTDIR)$(DOCDIR)/README.md
 	rm -f $(patsubst %,$(DESTDIR)$(DOCDIR)/examples/%,$(notdir $(wildcard packaging/examples/* \
@@ -109,11 +115,14 @@ uninstall: ## remove what "make install" put in place; the same variables; setti
 	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
 	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
 	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.timer
+	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard systemd/httpd-semguard-.service.d/*))
+	rm -f $(DESTDIR)/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer $(DESTDIR)$(METRICS)
 	rm -f $(DESTDIR)$(DATADIR)/httpd-semguard/report-1.schema.json
 	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
 	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
 	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DATADIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \
-	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) 2>/dev/null || true
+	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d 2>/dev/null || true
+	@test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
 
 deb: build completions ## make the Debian package (target/deb)
 	packaging/deb/build.sh $(target)

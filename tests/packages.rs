@@ -17,10 +17,12 @@ mod common;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 18] = [
+const BOTH: [(&str, &str); 25] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
+    ("/usr/lib/systemd/system/httpd-semguard-.service.d/10-sandbox.conf", "644"),
+    ("/usr/lib/systemd/system/httpd-semguard-.service.d/20-newer.conf", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
@@ -31,6 +33,11 @@ const BOTH: [(&str, &str); 18] = [
     ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.icinga2.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.nrpe.cfg", "644"),
     ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.rules.yml", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/reload-debian.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/reload-el.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/reload-el-instance.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/reload-scl.conf", "644"),
+    ("/usr/share/doc/httpd-semguard/examples/reload-suse.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
     ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
     ("/usr/share/httpd-semguard/report-1.schema.json", "644"),
@@ -654,9 +661,12 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     make("install");
     let read =
         |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
-    for unit in ["apache2", "apache2@", "httpd", "httpd@"] {
+    for unit in ["apache2", "apache2@", "httpd", "httpd@", "httpd24-httpd"] {
         let text = read(&format!("opt/g/lib/systemd/system/{unit}.service.d/20-semguard.conf"));
-        assert!(text.contains("\nExecStartPre=/opt/g/sbin/httpd-semguard guard"), "{text}");
+        assert!(
+            text.contains("\nExecStartPre=/bin/sh -c '/opt/g/sbin/httpd-semguard guard"),
+            "{text}"
+        );
     }
     let text = read("opt/g/lib/systemd/system/httpd-semguard-metrics.service");
     assert!(text.contains("\nExecStart=/opt/g/sbin/httpd-semguard check "), "{text}");

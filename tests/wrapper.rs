@@ -186,15 +186,46 @@ fn everything_else_goes_straight_to_apachectl() {
 }
 
 #[test]
-fn a_guard_that_fails_stops_the_start_with_its_code_and_its_message() {
+fn a_guard_that_says_httpd_would_not_start_stops_it_with_its_code_and_its_message() {
     let stubs = Stubs::new("fails");
-    for code in [1, 64, 69, 70, 71, 77, 78, 255] {
-        stubs.exit_with("guard", code);
-        let run = stubs.run(&["-k", "start"]).exits(code).logs("guard speaks");
-        assert_eq!(run.err, "guard speaks\n");
-        assert_eq!(stubs.calls().len(), 1, "apachectl was called after {code}");
-        // Who asks for something else is not stopped.
-        stubs.run(&["stop"]).exits(0);
+    stubs.exit_with("guard", 69);
+    for shell in shells() {
+        for start in [&["start"][..], &["-k", "start"], &["-DFOREGROUND"]] {
+            let run = Run::of(&mut stubs.command(shell, start)).exits(69);
+            assert_eq!(run.err, "guard speaks\n");
+            assert_eq!(stubs.calls().len(), 1, "apachectl was called");
+        }
+        for reload in [&["graceful"][..], &["restart"], &["-k", "graceful"], &["-krestart"]] {
+            let run = Run::of(&mut stubs.command(shell, reload)).exits(69).logs("guard speaks");
+            assert!(run.err.contains(": where httpd runs, it goes on as it is"), "{run}");
+            assert_eq!(stubs.calls().len(), 1, "apachectl was called");
+        }
+    }
+    // Who asks for something else is not stopped.
+    stubs.run(&["stop"]).exits(0);
+}
+
+#[test]
+fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
+    let stubs = Stubs::new("forgives");
+    for shell in shells() {
+        for code in [1, 2, 64, 70, 71, 73, 77, 78, 126, 127, 255] {
+            stubs.exit_with("guard", code);
+            let told = format!("gave no answer (exit code {code}); httpd starts without it");
+            Run::of(&mut stubs.command(shell, &["-k", "start"])).exits(0).logs(&told);
+            assert_eq!(stubs.calls().len(), 2, "apachectl was not called after {code}");
+        }
+        for damage in ["kill -KILL $$", "kill -SEGV $$", ""] {
+            let program = stubs.0.join("guard");
+            fs::write(&program, format!("#!/bin/sh\n{damage}")).expect("written");
+            if damage.is_empty() {
+                fs::write(&program, "\x7fELF\0of another architecture\n").expect("written");
+            }
+            let run = Run::of(&mut stubs.command(shell, &["start"]));
+            assert_eq!(stubs.calls(), [["ctl", "start"]], "{damage}");
+            run.exits(0).logs("httpd starts without it");
+        }
+        fs::write(stubs.0.join("guard"), STUB).expect("written");
     }
 }
 
@@ -248,6 +279,35 @@ fn without_a_guard_httpd_starts_and_a_line_says_so() {
     stubs.run(&["start"]).exits(0).logs("httpd starts without it");
     assert_eq!(stubs.calls(), [["ctl", "start"]]);
     stubs.run(&["stop"]).exits(0).does_not_log("without it");
+}
+
+/// A start that may fail is warned of, with what the risk rests on, and a reload is one.
+#[test]
+fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused() {
+    require!();
+    let ns = Namespace::new("250 32000 32 3");
+    ns.write("dump", include_str!("dumps/third-party.txt"));
+    ns.write("control", "#!/bin/sh\nexec cat /run/t/dump\n");
+    ns.write("ctl", "#!/bin/sh\necho called \"$@\"\n");
+    ns.sh("chmod 755 /run/t/control /run/t/ctl").exits(0);
+    let guard = ns.guard_copy();
+    let wrapper = |verb: &str| {
+        ns.sh(&format!(
+            "SEMGUARD={guard} SEMGUARD_SETTINGS= APACHECTL=/run/t/ctl \
+             HTTPD_SEMGUARD_HTTPD=/run/t/control {WRAPPER} {verb}"
+        ))
+    };
+    for verb in ["graceful", "restart", "-k graceful"] {
+        let run =
+            wrapper(verb).exits(0).logs("httpd may not start: it needs 2 to 8 semaphore sets");
+        let run = run.logs("in doubt: security2, 0 to 3 (mod_security2)");
+        assert_eq!(run.out, format!("called {verb}\n"));
+    }
+    ns.sh("echo 250 32000 32 1 >/proc/sys/kernel/sem").exits(0);
+    for verb in ["graceful", "restart", "-k graceful"] {
+        let run = wrapper(verb).exits(69).logs("httpd would not start").logs("goes on as it is");
+        assert_eq!(run.out, "");
+    }
 }
 
 #[test]

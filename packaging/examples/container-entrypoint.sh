@@ -27,5 +27,6 @@
 # sets its own with securityContext.sysctls, name: kernel.sem.
 set -eu
 
-httpd-semguard guard --private-ipc -- "$@"
+# 69, "httpd would not start", alone stops it.
+httpd-semguard guard --private-ipc -- "$@" || [ $? -ne 69 ] || exit 69
 exec httpd -DFOREGROUND "$@"

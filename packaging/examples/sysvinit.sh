@@ -1,6 +1,7 @@
 #!/bin/sh
 # For sysvinit, OpenRC's sysvinit scripts and the like: what to put into httpd's start script, just
-# before the line that starts httpd. The guard's message goes to the console and its exit code out.
+# before the line that starts httpd. The guard's message goes to the console. Its exit code 69, "httpd
+# would not start", goes out; whatever else becomes of it stops nothing.
 #
 # Simpler, where the script calls apachectl: let it call apachectl-semguard instead
 # (apachectl-semguard(8)); then nothing below is needed.
@@ -10,11 +11,12 @@ semguard() {
     # $OPTIONS is what the script starts httpd with (-f FILE, -D NAME); it may be empty.
     # shellcheck disable=SC2086 # several words
     /usr/sbin/httpd-semguard guard -- ${OPTIONS:-}
+    [ $? -ne 69 ]
 }
 
 case "${1:-}" in
 start)
-    semguard || exit
+    semguard || exit 69
     # … the script's own start of httpd …
     ;;
 esac

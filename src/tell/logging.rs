@@ -10,6 +10,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::stat::{FileStat, fstat};
+use nix::unistd::getppid;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 use crate::facts::request::LogTo;
@@ -64,8 +65,9 @@ impl LogTarget {
 
 enum Sink {
     Stderr(Screen),
-    /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)).
-    Journal,
+    /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)), and with
+    /// this program's name where the journal does not have it.
+    Journal(&'static str),
     /// None once it has failed: a daemon that takes no line would hold up each one.
     Syslog(Mutex<Option<Logger<LoggerBackend, Line>>>),
 }
@@ -73,7 +75,11 @@ enum Sink {
 fn stderr() -> Sink {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     match fstat(io::stderr()) {
-        Ok(stat) if is_journal(&stream, &stat) => Sink::Journal,
+        // systemd has a program log by the name of what it started itself: for the drop-ins that is
+        // a shell. Its number is 1, or 0 seen from a PID namespace below (PrivatePIDs=).
+        Ok(stat) if is_journal(&stream, &stat) => {
+            Sink::Journal(if getppid().as_raw() <= 1 { "" } else { "httpd-semguard: " })
+        }
         _ => Sink::Stderr(Screen::of(&io::stderr())),
     }
 }
@@ -143,8 +149,8 @@ impl Sink {
         // A closed pipe or a stopped daemon must not end the run, nor change its answer.
         let _ = match self {
             Sink::Stderr(_) => io::stderr().write_all(format!("{NAME}: {line}\n").as_bytes()),
-            Sink::Journal => {
-                io::stderr().write_all(format!("<{}>{line}\n", priority(level)).as_bytes())
+            Sink::Journal(name) => {
+                io::stderr().write_all(format!("<{}>{name}{line}\n", priority(level)).as_bytes())
             }
             Sink::Syslog(logger) => {
                 let Ok(mut syslog) = logger.lock() else { return };

@@ -44,8 +44,9 @@ impl Question {
     }
 }
 
-/// The control program to ask: the one named; else Debian's, which reads envvars; else httpd
-/// itself, because newer apachectl scripts refuse arguments.
+/// The control program to ask: the one named; else SUSE's, which hands over the modules and files that
+/// /etc/sysconfig/apache2 names; else Debian's, which reads envvars; else httpd itself, because newer
+/// apachectl scripts refuse arguments.
 ///
 /// # Errors
 /// [`NoAnswer::NotFound`], [`NoAnswer::NotAbsolute`].
@@ -58,6 +59,7 @@ pub fn control_program(named: Option<&Path>) -> Result<PathBuf, NoAnswer> {
         };
     }
     let candidates = [
+        ("/usr/sbin/start_apache2", "/usr/sbin/start_apache2"),
         ("/usr/sbin/apache2", "/usr/sbin/apache2ctl"),
         ("/usr/sbin/httpd", "/usr/sbin/httpd"),
         ("/usr/local/apache2/bin/httpd", "/usr/local/apache2/bin/httpd"),

@@ -1,0 +1,304 @@
+//! What becomes of httpd where the guard is missing, damaged, killed or refuses, what the guard sees
+//! of the unit, and a reload that httpd would not survive: on each systemd that can be booted.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::WWW;
+use crate::machine::{Machine, deb, wait_until};
+use crate::{REFUSED, SMALL, contains};
+
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+
+const PROGRAM: &str = "/usr/sbin/httpd-semguard";
+
+/// By hand, as the drop-in itself says it is done: without a package.
+fn put_drop_in(m: &Machine, unit: &str) {
+    let text = fs::read_to_string(
+        Path::new(SOURCE).join(format!("systemd/{unit}.service.d/20-semguard.conf")),
+    );
+    let file = format!("/etc/systemd/system/{unit}.service.d/20-semguard.conf");
+    m.write(&file, &text.expect("it is shipped"));
+    m.sh("systemctl daemon-reload").exits(0);
+}
+
+/// The tests' own program. It needs the C library of Debian 12 or newer.
+fn put_program(m: &Machine) {
+    m.copy_in(Path::new(env!("CARGO_BIN_EXE_httpd-semguard")), "/root/guard");
+}
+
+/// A script in the guard's place.
+fn put_script(m: &Machine, does: &str) {
+    m.sh(&format!("rm -rf {PROGRAM}")).exits(0);
+    m.write(PROGRAM, &format!("#!/bin/sh\n{does}\n"));
+    m.sh(&format!("chmod 755 {PROGRAM}")).exits(0);
+}
+
+/// The journal of a unit from now on, as a mark for [`said_since`].
+fn mark(m: &Machine) -> String {
+    let cursor = m.sh("journalctl --sync; journalctl -n 0 --show-cursor").exits(0).out;
+    cursor.rsplit("-- cursor: ").next().expect("a cursor").trim().to_owned()
+}
+
+fn said_since(m: &Machine, mark: &str, unit: &str) -> String {
+    let read = format!(
+        "journalctl --sync; journalctl --after-cursor='{mark}' -o cat --no-pager -u {unit}"
+    );
+    m.sh(&read).exits(0).out
+}
+
+// ---- whatever becomes of the guard -------------------------------------------------------------------
+
+/// Ways in which the program is removed or damaged, as (what, shell commands).
+const DAMAGES: &[(&str, &str)] = &[
+    ("gone", ""),
+    ("a folder", "mkdir $p"),
+    ("not executable", "cp /root/guard $p; chmod 644 $p"),
+    (
+        "of another architecture",
+        "cp /root/guard $p; printf '\\377' | dd of=$p bs=1 seek=18 conv=notrunc status=none",
+    ),
+    ("cut off", "head -c 4000 /root/guard >$p; chmod 755 $p"),
+    ("zeros, as after a power failure", "head -c 9999 /dev/zero >$p; chmod 755 $p"),
+    (
+        "for a library that is not there",
+        "sed 's/libc\\.so\\.6/libc.so.9/' /root/guard >$p; chmod 755 $p",
+    ),
+    ("for a newer C library", "sed 's/GLIBC_2\\.34/GLIBC_9.34/' /root/guard >$p; chmod 755 $p"),
+    ("killed", "printf '#!/bin/sh\\nkill -KILL $$' >$p; chmod 755 $p"),
+    ("crashing", "printf '#!/bin/sh\\nkill -SEGV $$' >$p; chmod 755 $p"),
+    ("without an answer", "printf '#!/bin/sh\\nexit 71' >$p; chmod 755 $p"),
+];
+
+#[test]
+fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_247_and_69_stops_it() {
+    let m = boot!("bullseye");
+    m.sh("systemctl --version").prints("systemd 247 ");
+    is_forgiven(&m);
+}
+
+#[test]
+fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_252_and_69_stops_it() {
+    let m = boot!("bookworm");
+    m.sh("systemctl --version").prints("systemd 252 ");
+    is_forgiven(&m);
+    stops_for_want_of_room(&m);
+}
+
+#[test]
+fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_257_and_69_stops_it() {
+    let m = boot!("trixie");
+    m.sh("systemctl --version").prints("systemd 257 ");
+    is_forgiven(&m);
+    stops_for_want_of_room(&m);
+}
+
+fn is_forgiven(m: &Machine) {
+    put_program(m);
+    put_drop_in(m, "apache2");
+    for (what, how) in DAMAGES {
+        m.sh("systemctl stop apache2").exits(0);
+        m.sh(&format!("set -e; p={PROGRAM}; rm -rf $p; {how}")).exits(0);
+        let before = mark(m);
+        let run = m.start("apache2");
+        let said = said_since(m, &before, "apache2");
+        assert_eq!(run.code, Some(0), "{what}: {run}\n{said}");
+        m.get(80).exits(0);
+        contains(&said, "httpd-semguard gave no answer (exit code ");
+        contains(&said, "): httpd starts without it");
+    }
+    m.sh("journalctl -b -p warning -o cat -u apache2").exits(0).prints("httpd starts without it");
+
+    m.sh("systemctl stop apache2").exits(0);
+    put_script(m, "echo of the guard >&2; exit 69");
+    let before = mark(m);
+    m.start("apache2").exits(1);
+    let said = said_since(m, &before, "apache2");
+    contains(&said, "of the guard");
+    contains(&said, "status=69/UNAVAILABLE");
+    assert!(!said.contains("gave no answer"), "{said}");
+    assert_eq!(m.show("apache2", "ActiveState"), "failed");
+    m.sh("pgrep -x apache2").exits(1);
+
+    // With the program the drop-in may stay behind, and the other way round.
+    m.sh(&format!("rm {PROGRAM}")).exits(0);
+    m.start("apache2").exits(0);
+    m.get(80).exits(0);
+}
+
+/// The program itself, in a full table.
+fn stops_for_want_of_room(m: &Machine) {
+    m.limits(SMALL);
+    m.sh(&format!("systemctl stop apache2; cp /root/guard {PROGRAM}")).exits(0);
+    while m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").code == Some(0) {}
+    m.start("apache2").exits(1);
+    contains(&m.journal("apache2"), &format!("httpd would not start: {REFUSED}"));
+    m.limits("250 32000 32 32");
+    m.start("apache2").exits(0);
+    m.get(80).exits(0);
+}
+
+/// As where its dependencies are not met: dpkg leaves it unpacked, with its drop-in in place. What the
+/// tests' own package holds needs a newer C library than Debian 11's.
+#[test]
+fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
+    let m = boot!("bullseye");
+    m.copy_in(&deb(""), "/root/guard.deb");
+    m.sh("dpkg --unpack /root/guard.deb").exits(0);
+    m.sh("dpkg-query -W -f '${Status}' httpd-semguard").prints("install ok unpacked");
+    m.sh("systemctl daemon-reload; systemctl cat apache2").prints("/20-semguard.conf\n");
+    let before = mark(&m);
+    m.sh("systemctl restart apache2").exits(0);
+    m.get(80).exits(0);
+    let said = said_since(&m, &before, "apache2");
+    contains(&said, "version `GLIBC_");
+    contains(&said, "httpd-semguard gave no answer (exit code 1): httpd starts without it");
+}
+
+// ---- what it sees ------------------------------------------------------------------------------------
+
+/// What a process of the unit sees: its words, and of its surroundings what a start depends on.
+const LOOK: &str = "printf '%s\\n.\\n' \"$@\"; echo nofile $(ulimit -n); cat /mnt/mark /tmp/mark; \
+    [ \"$1\" != guard ] && [ -z \"$IPC\" ] || readlink /proc/self/ns/ipc; id -u; \
+    echo stat $(ls /proc/stat 2>/dev/null); echo settings $HTTPD_SEMGUARD_NEED; pwd";
+
+/// A unit as EL's is, with what an administrator may have put into it, and the drop-in.
+fn look_around(m: &Machine, unit: &str, more: &str) -> (String, String) {
+    let (name, instance) = match unit.strip_suffix('@') {
+        Some(name) => (unit, format!("{name}@shop")),
+        None => (unit, unit.to_owned()),
+    };
+    m.sh("mkdir -p /srv/seen /opt/tmp; echo of the unit >/srv/seen/mark; echo tmp >/opt/tmp/mark")
+        .exits(0);
+    let script = |to: &str| format!("exec >/run/{to}; {LOOK}");
+    put_script(m, &script("guard-saw"));
+    m.write("/usr/local/bin/httpd-saw", &format!("#!/bin/sh\n{}\n", script("httpd-saw")));
+    m.sh("chmod 755 /usr/local/bin/httpd-saw").exits(0);
+    m.write(
+        "/etc/sysconfig/httpd",
+        "OPTIONS=-D 'two  words' -DX=\\\"a '' \\\\$HOME * \"it's\" %i $$ ; -DLAST\n",
+    );
+    m.write("/etc/sysconfig/httpd-semguard", "HTTPD_SEMGUARD_NEED=7\n");
+    m.write(
+        &format!("/etc/systemd/system/{name}.service"),
+        &format!(
+            "[Service]\nType=oneshot\nEnvironmentFile=/etc/sysconfig/httpd\nLimitNOFILE=4321\n\
+             BindReadOnlyPaths=/srv/seen:/mnt /opt/tmp:/tmp\nWorkingDirectory=/srv\n{more}\
+             ExecStart=/usr/local/bin/httpd-saw httpd $OPTIONS\n"
+        ),
+    );
+    put_drop_in(m, unit);
+    let run = m.start(&instance);
+    assert_eq!(run.code, Some(0), "{run}\n{}", m.journal(&instance));
+    let read = |file: &str| fs::read_to_string(m.path(file)).expect("it looked around");
+    (read("/run/guard-saw"), read("/run/httpd-saw"))
+}
+
+#[test]
+fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_247() {
+    let m = boot!("bullseye");
+    sees_what_httpd_sees(&m, "");
+}
+
+#[test]
+fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_252() {
+    let m = boot!("bookworm");
+    sees_what_httpd_sees(&m, "PrivateIPC=yes\nEnvironment=IPC=1\nProcSubset=pid\n");
+}
+
+#[test]
+fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_257() {
+    let m = boot!("trixie");
+    sees_what_httpd_sees(&m, "PrivateIPC=yes\nEnvironment=IPC=1\nProcSubset=pid\n");
+}
+
+fn sees_what_httpd_sees(m: &Machine, more: &str) {
+    let seen = |unit: &str, guard: &[&str], after: &[&str]| {
+        let (guard_saw, httpd_saw) = look_around(m, unit, more);
+        for part in ["\n.\ntwo  words\n.\n", "nofile 4321\n", "of the unit\n", "settings 7\n"] {
+            contains(&httpd_saw, part);
+        }
+        let lines = |words: &[&str]| words.iter().map(|w| format!("{w}\n.\n")).collect::<String>();
+        let rest = guard_saw.strip_prefix(&lines(guard)).unwrap_or_else(|| panic!("{guard_saw}"));
+        let words = httpd_saw.strip_prefix("httpd\n.\n").expect("its first word");
+        let (words, around) = words.split_once("nofile").expect("the limit");
+        let rest = rest.strip_prefix(words).unwrap_or_else(|| panic!("{guard_saw}\n{words}"));
+        let rest = rest.strip_prefix(&lines(after)).unwrap_or_else(|| panic!("{guard_saw}"));
+        // Another IPC namespace than the machine's, and the one that httpd gets.
+        let mut rest = rest.to_owned();
+        if more.is_empty() {
+            rest =
+                rest.lines().filter(|l| !l.starts_with("ipc:")).map(|l| format!("{l}\n")).collect();
+        }
+        assert_eq!(rest, format!("nofile{around}"), "{unit}");
+    };
+    seen("httpd", &["guard", "--"], &[]);
+    seen("httpd@", &["guard", "--"], &["-f", "conf/shop.conf"]);
+    let scl = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
+    seen("httpd24-httpd", &["guard", "--httpd", scl, "--"], &[]);
+}
+
+#[test]
+fn an_option_that_is_empty_or_not_set_is_no_word_at_all() {
+    let m = boot!("bookworm");
+    look_around(&m, "httpd", "");
+    for options in ["OPTIONS=\n", "", "OPTIONS='  '\n"] {
+        m.write("/etc/sysconfig/httpd", options);
+        m.start("httpd").exits(0);
+        let saw = fs::read_to_string(m.path("/run/guard-saw")).expect("it looked around");
+        assert!(saw.starts_with("guard\n.\n--\n.\nnofile"), "{options:?}: {saw}");
+    }
+}
+
+// ---- a reload ----------------------------------------------------------------------------------------
+
+/// As certbot does it: one module more, which makes one lock more than the table has room for.
+const ONE_MORE_LOCK: &str = "a2enmod -q ssl >/dev/null";
+
+#[test]
+fn with_the_example_a_reload_that_would_end_a_living_httpd_is_refused_and_told() {
+    let m = boot!("bookworm");
+    m.install_guard();
+    m.limits("250 32000 32 1");
+    m.sh("systemctl restart apache2").exits(0);
+    m.get(80).exits(0);
+    let example = "/usr/share/doc/httpd-semguard/examples/reload-debian.conf";
+    let vendor = m.show("apache2", "ExecReload");
+    contains(&vendor, "/usr/sbin/apachectl graceful");
+
+    // Without it the server dies, although the reload seems to succeed.
+    m.sh(ONE_MORE_LOCK).exits(0);
+    m.sh("systemctl reload apache2");
+    wait_until("the server is dead", || m.sh("pgrep -x apache2").code == Some(1));
+    m.sh("a2dismod -q ssl >/dev/null; systemctl stop apache2");
+
+    m.sh(&format!(
+        "set -e; d=/etc/systemd/system/apache2.service.d; mkdir -p $d; \
+         cp {example} $d/30-reload.conf; systemctl daemon-reload"
+    ))
+    .exits(0);
+    m.start("apache2").exits(0);
+    let main = m.show("apache2", "MainPID");
+    m.get(80).exits(0);
+    m.sh("systemctl reload apache2").exits(0);
+    m.get(80).exits(0);
+
+    m.sh(ONE_MORE_LOCK).exits(0);
+    let before = mark(&m);
+    m.sh("systemctl reload apache2").exits(1);
+    let said = said_since(&m, &before, "apache2");
+    contains(&said, "httpd is not reloaded, or it would end: it goes on as it is");
+    contains(&said, "Couldn't create the ssl-cache mutex");
+    contains(&said, "  do:   sysctl -w kernel.sem=");
+    assert_eq!(m.show("apache2", "MainPID"), main);
+    assert_eq!(m.show("apache2", "ActiveState"), "active");
+    m.get(80).exits(0);
+    assert_eq!(m.sets_of(WWW).len(), 1);
+
+    // A guard that is gone refuses nothing.
+    m.limits("250 32000 32 8");
+    m.sh(&format!("rm {PROGRAM}; systemctl reload apache2")).exits(0);
+    wait_until("the lock of TLS is made", || m.sets_of(WWW).len() == 2);
+    m.get(80).exits(0);
+    assert_eq!(m.show("apache2", "MainPID"), main);
+}
