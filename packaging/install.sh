@@ -60,8 +60,8 @@ files() {
         file=$unit.service.d/20-semguard.conf
         echo "644|systemd/$file|$UNITDIR/$file"
     done
-    for file in systemd/httpd-semguard-metrics.*; do
-        echo "644|$file|$UNITDIR/${file##*/}"
+    for file in systemd/httpd-semguard-* systemd/httpd-semguard-*.d/*; do
+        [ ! -f "$file" ] || echo "644|$file|$UNITDIR/${file#systemd/}"
     done
     for file in man/*.8; do
         echo "644|$file|$MANDIR/man8/${file##*/}"
