@@ -68,6 +68,14 @@ rpm: ## make the RPM package and its source package (target/rpm)
 	@mkdir -p $(target)
 	packaging/rpm/build.sh $(target)
 
+.PHONY: sbom dist
+sbom: ## list the crates that the program is built from, as CycloneDX (target/httpd-semguard.cdx.json)
+	@mkdir -p $(target)
+	packaging/sbom.sh $(target)
+
+dist: portable completions sbom ## make all files of a release (target/dist); root
+	packaging/dist.sh $(target)
+
 vendor: ## make the archive of all crates, for builds without a registry (target/rpm/SOURCES)
 	@mkdir -p $(target)
 	packaging/rpm/build.sh $(target) vendor

@@ -10,13 +10,9 @@
 set -eu
 umask 022
 
-for tool in dpkg-deb:dpkg dpkg-parsechangelog:dpkg-dev rpmbuild:rpm groff:groff-base readelf:binutils; do
-    command -v "${tool%:*}" >/dev/null ||
-        { echo "dist: ${tool%:*} is missing (Debian: ${tool#*:})" >&2; exit 1; }
-done
-
 target=$(readlink -e "${1:?name the target directory}")
 cd "$(dirname "$0")/.."
+tests/setup.sh binutils dpkg-dev groff-base rpm
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SOURCE_DATE_EPOCH=$(packaging/epoch.sh)
 export SOURCE_DATE_EPOCH
@@ -59,5 +55,6 @@ for arch in x86_64 aarch64; do
     cp "$(packaging/rpm/build.sh "$target" prebuilt "$program" | tail -n 1)" "$dist"
 done
 
+packaging/rpm/readable.sh "$dist"/*.rpm
 (cd "$dist" && LC_ALL=C sha256sum -- * >SHA256SUMS)
 ls -l "$dist"

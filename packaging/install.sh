@@ -47,7 +47,7 @@ FISHDIR=${FISHDIR:-$DATADIR/fish/vendor_completions.d}
 SETTINGS=${SETTINGS:-/etc/default/httpd-semguard}
 METRICS=${METRICS:-/var/lib/prometheus/node-exporter/httpd-semguard.prom}
 UNITS=${UNITS:-apache2 apache2@ httpd httpd@ httpd24-httpd}
-PROGRAM=${PROGRAM:-httpd-semguard}
+PROGRAM=${PROGRAM:-./httpd-semguard}
 COMPLETIONS=${COMPLETIONS:-completions}
 INSTALL=${INSTALL:-install}
 

@@ -2,7 +2,7 @@
 //! program of these tests, and installed where nothing of this system changes: in a copy of it that
 //! is gone with the test. `release.rs` has what "make dist" makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -256,9 +256,15 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
         "deb/postinst",
         "deb/postrm",
         "deb/prerm",
+        "dist.sh",
+        "epoch.sh",
         "examples/container-entrypoint.sh",
         "examples/sysvinit.sh",
+        "install.sh",
+        "needs.sh",
         "rpm/build.sh",
+        "rpm/readable.sh",
+        "sbom.sh",
     ]
     .map(|script| format!("packaging/{script}"));
     for script in &scripts {
@@ -366,16 +372,18 @@ fn the_check_after_an_upgrade_needs_no_guard() {
 
 // ---- the deb on a machine ----------------------------------------------------------------------
 
-/// The same package with another version, packed again.
-fn later_deb(to: &Path) -> PathBuf {
-    let (tree, later) = (to.join("tree"), to.join("later.deb"));
-    Run::of(command("dpkg-deb").arg("-R").arg(deb()).arg(&tree)).exits(0);
+/// The same package with something else in its control file, packed again.
+fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
+    let dir = scratch(&format!("repacked-{name}"));
+    let (tree, again) = (dir.join("tree"), dir.join("again.deb"));
+    Run::of(command("dpkg-deb").arg("-R").arg(deb).arg(&tree)).exits(0);
     let control = tree.join("DEBIAN/control");
     let text = fs::read_to_string(&control).expect("read");
-    fs::write(&control, text.replace("\nVersion: ", "\nVersion: 1:")).expect("written");
-    Run::of(command("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(tree).arg(&later))
+    assert!(text.contains(from), "{text}");
+    fs::write(&control, text.replace(from, to)).expect("written");
+    Run::of(command("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(tree).arg(&again))
         .exits(0);
-    later
+    again
 }
 
 /// The timer of the metrics is switched on, and has written.
@@ -386,7 +394,14 @@ const SWITCHED_ON: &str = "set -e; cd /etc/systemd/system; mkdir -p timers.targe
 
 #[test]
 fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
-    require!("dpkg-deb", "dpkg-parsechangelog", "readelf", "strip", "systemd-analyze", "apache2ctl");
+    require!(
+        "dpkg-deb",
+        "dpkg-parsechangelog",
+        "readelf",
+        "strip",
+        "systemd-analyze",
+        "apache2ctl"
+    );
     let Some(machine) = Machine::new("250 32000 32 8") else { return };
     machine.with_systemd();
     let before = machine.changed();
@@ -410,7 +425,7 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     machine.sh("mv /usr/sbin/elsewhere /usr/sbin/httpd-semguard").exits(0);
 
     machine.sh("echo HTTPD_SEMGUARD_MIN_FREE=1 >>/etc/default/httpd-semguard").exits(0);
-    let later = machine.bring(&later_deb(&scratch("later")), "b.deb");
+    let later = machine.bring(&repack(deb(), "later", "\nVersion: ", "\nVersion: 1:"), "b.deb");
     machine.sh(&format!("dpkg -i {later} </dev/null")).exits(0);
     assert_eq!(machine.told(), reload);
     let settings = fs::read_to_string(machine.path("/etc/default/httpd-semguard"));
