@@ -135,6 +135,20 @@ fn rpms() -> &'static [PathBuf; 2] {
     })
 }
 
+/// An empty package of this name; `more` are lines for its head.
+fn some_rpm(name: &str, version: &str, more: &str, options: &[&str]) -> PathBuf {
+    let top = scratch(&format!("some-{name}-{version}"));
+    let spec = format!(
+        "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: some\nLicense: none\n{more}\
+         BuildArch: noarch\n%description\nSome.\n%files\n"
+    );
+    fs::write(top.join("some.spec"), spec).expect("written");
+    let mut build = command("rpmbuild");
+    build.args(["--quiet", "--nodeps", "-bb", "--define", &format!("_topdir {}", top.display())]);
+    Run::of(build.args(options).arg(top.join("some.spec"))).exits(0);
+    top.join(format!("RPMS/noarch/{name}-{version}-1.noarch.rpm"))
+}
+
 // ---- what is in them ---------------------------------------------------------------------------
 
 fn expected(own: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -549,23 +563,37 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     let settings = fs::read_to_string(machine.path("/etc/sysconfig/httpd-semguard"));
     assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_NEED=3\n"));
 
-    // A package of the name httpd, as an installation or an upgrade brings it.
-    let top = scratch("httpd-rpm");
-    let spec = "Name: httpd\nVersion: 2\nRelease: 1\nSummary: a httpd\nLicense: none\n\
-                BuildArch: noarch\n%description\nA httpd.\n%files\n";
-    fs::write(top.join("httpd.spec"), spec).expect("written");
-    let topdir = format!("_topdir {}", top.display());
-    let build = ["--quiet", "-bb", "--define", &topdir];
-    Run::of(command("rpmbuild").args(build).arg(top.join("httpd.spec"))).exits(0);
-    let httpd = bring(&top.join("RPMS/noarch/httpd-2-1.noarch.rpm"), "httpd.rpm");
-    let run = rpm(&format!("-i {httpd}")).exits(0);
-    assert!((run.out.clone() + &run.err).contains("the next start of httpd would fail"), "{run}");
-    machine.sh("sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
-    let run = rpm(&format!("-i --force {httpd}")).exits(0);
-    assert!(!(run.out.clone() + &run.err).contains("would fail"), "{run}");
+    // Packages of these names, as an installation or an upgrade brings them: EL's, SUSE's, SCL's.
+    let [httpd, apache2, of_scl] = ["httpd", "apache2", "httpd24-httpd"]
+        .map(|name| bring(&some_rpm(name, "2", "", &[]), &format!("{name}.rpm")));
+    let said = |package: &str| {
+        let run = rpm(&format!("-i --force {package}")).exits(0);
+        run.out + &run.err
+    };
+    for package in [&httpd, &apache2] {
+        let said = said(package);
+        assert!(said.contains("the next start of httpd would fail"), "{said}");
+    }
+    // SCL's httpd finds its libraries by a script of its own, so that one is asked; none: nobody is.
+    assert_eq!(said(&of_scl), "");
+    let script = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
+    machine
+        .sh(&format!(
+            "mkdir -p {0}; printf '#!/bin/sh\\necho \"$@\" >>/run/p/asked\\n' >{script}; \
+             chmod 755 {script}",
+            Path::new(script).parent().expect("a folder").display()
+        ))
+        .exits(0);
+    let told = said(&of_scl);
+    assert!(told.contains("the next start of httpd would fail") && told.contains(script), "{told}");
+    assert!(machine.has("/run/p/asked"));
+    machine.sh("rm -r /opt/rh; sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
+    for package in [&httpd, &apache2] {
+        assert_eq!(said(package), "");
+    }
     machine.sh("rm -r /usr/libexec/httpd-semguard/after-httpd").exits(0);
-    rpm(&format!("-i --force {httpd}")).exits(0);
-    rpm("-e httpd").exits(0);
+    said(&httpd);
+    rpm("-e httpd apache2 httpd24-httpd").exits(0);
     machine.told();
 
     let metrics = "/var/lib/node_exporter/textfile_collector/httpd-semguard.prom";

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use crate::common::{self, Run};
 use crate::machine::Machine;
 use crate::require;
-use crate::{SOURCE, SWITCHED_ON, built, command, repack, scratch};
+use crate::{SOURCE, SWITCHED_ON, built, command, repack, scratch, some_rpm};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -161,35 +161,19 @@ fn rpm_4_11_can_read_the_packages_and_what_it_cannot_read_is_found() {
     let Some(dist) = release() else { return };
     let mut readable = command("packaging/rpm/readable.sh");
     Run::of(readable.args(["x86_64", "aarch64"].map(|a| dist.join(rpm(a))))).exits(0);
+    let (zstd, gzip) = ("_binary_payload w3.zstdio", "_binary_payload w9.gzdio");
     let faults = [
-        ("%global _binary_payload w3.zstdio", "what packs the files"),
-        ("Requires: (a or b)", "(a or b)"),
-        ("Recommends: a", "what it recommends"),
+        (zstd, "", "what packs the files"),
+        (gzip, "Requires: (a or b)\n", "(a or b)"),
+        (gzip, "Recommends: a\n", "what it recommends"),
     ];
-    for (line, said) in faults {
-        let top = scratch("unreadable");
-        let spec = format!(
-            "{line}\nName: new\nVersion: 1\nRelease: 1\nSummary: new\nLicense: none\n\
-             BuildArch: noarch\n%description\nNew.\n%files\n"
-        );
-        let spec = if line.starts_with('%') {
-            spec
-        } else {
-            spec.replacen(&format!("{line}\n"), "", 1)
-                .replace("BuildArch", &format!("{line}\nBuildArch"))
-        };
-        fs::write(top.join("new.spec"), spec).expect("written");
-        let topdir = format!("_topdir {}", top.display());
-        let mut build = command("rpmbuild");
-        build.args(["--quiet", "--nodeps", "-bb", "--define", &topdir]);
-        if !line.starts_with('%') {
-            build.args(["--define", "_binary_payload w9.gzdio"]);
-        }
-        Run::of(build.arg(top.join("new.spec"))).exits(0);
-        let mut readable = command("packaging/rpm/readable.sh");
-        let run = Run::of(readable.arg(top.join("RPMS/noarch/new-1-1.noarch.rpm"))).exits(1);
+    for (payload, line, said) in faults {
+        let package = some_rpm("new", "1", line, &["--define", payload]);
+        let run = Run::of(command("packaging/rpm/readable.sh").arg(package)).exits(1);
         assert!(run.err.contains(said), "{line}: {run}");
     }
+    let package = some_rpm("new", "1", "", &["--define", gzip]);
+    Run::of(command("packaging/rpm/readable.sh").arg(package)).exits(0);
 }
 
 // ---- at work -----------------------------------------------------------------------------------
@@ -282,17 +266,7 @@ fn the_rpm_installs_where_glibc_is_2_17_and_is_refused_where_it_is_older() {
         format!("/run/o/root{}", machine.bring(&dist.join(rpm("aarch64")), "foreign.rpm"));
     // A system as its database shows it: EL 6's glibc, then EL 7's.
     for (glibc, code) in [("2.12", 1), ("2.17", 0)] {
-        let top = scratch(&format!("glibc-{glibc}"));
-        let spec = format!(
-            "Name: glibc\nVersion: {glibc}\nRelease: 1\nSummary: glibc\nLicense: none\n\
-             Provides: /bin/sh\nBuildArch: noarch\n%description\nglibc.\n%files\n"
-        );
-        fs::write(top.join("glibc.spec"), spec).expect("written");
-        let topdir = format!("_topdir {}", top.display());
-        let mut build = command("rpmbuild");
-        build.args(["--quiet", "-bb", "--define", &topdir]);
-        Run::of(build.arg(top.join("glibc.spec"))).exits(0);
-        let base = top.join(format!("RPMS/noarch/glibc-{glibc}-1.noarch.rpm"));
+        let base = some_rpm("glibc", glibc, "Provides: /bin/sh\n", &[]);
         let base = format!("/run/o/root{}", machine.bring(&base, "glibc.rpm"));
         rpm_in(&format!("-U {base}")).exits(0);
         rpm_in(&format!("-i --test --ignorearch {foreign}")).exits(code);
