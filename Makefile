@@ -68,7 +68,13 @@ rpm: ## make the RPM package and its source package (target/rpm)
 	@mkdir -p $(target)
 	packaging/rpm/build.sh $(target)
 
-.PHONY: sbom dist
+.PHONY: sbom dist tagged
+tagged: version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+tagged: ## hold TAG=vVERSION against the sources' own version and the changelog
+	@[ "$(TAG)" = "v$(version)" ] || { echo "make tagged: $(TAG) is not v$(version)" >&2; exit 1; }
+	@grep -q '^## \[$(version)\]' CHANGELOG.md || \
+	    { echo "make tagged: CHANGELOG.md does not tell of $(version)" >&2; exit 1; }
+
 sbom: ## list the crates that the program is built from, as CycloneDX (target/httpd-semguard.cdx.json)
 	@mkdir -p $(target)
 	packaging/sbom.sh $(target)

@@ -60,7 +60,7 @@ if [ "$how" = prebuilt ]; then
         --define "prebuilt_completions $target/completions" --define "prebuilt_licences $top/THIRD-PARTY" \
         --define "prebuilt_requires $requires"
 else
-    set -- -ba "$@"
+    set -- -ba
 fi
 # Where rpm is not what installs packages, its database does not know the compiler.
 [ -e /etc/redhat-release ] || set -- "$@" --nodeps

@@ -176,6 +176,23 @@ fn rpm_4_11_can_read_the_packages_and_what_it_cannot_read_is_found() {
     Run::of(command("packaging/rpm/readable.sh").arg(package)).exits(0);
 }
 
+#[test]
+fn the_workflow_of_a_release_makes_what_the_makefile_has_by_actions_that_cannot_change() {
+    let read = |file: &str| fs::read_to_string(Path::new(SOURCE).join(file)).expect("read");
+    let (workflow, makefile) = (read(".github/workflows/release.yml"), read("Makefile"));
+    let after = |mark| workflow.lines().filter_map(move |l| l.split_once(mark).map(|(_, w)| w));
+    let targets: Vec<&str> = after("- run: make ").collect();
+    assert!(targets.contains(&"dist"), "{targets:?}");
+    for target in targets {
+        assert!(makefile.contains(&format!("\n{target}: ")), "the Makefile has no {target}");
+    }
+    for action in after("- uses: ") {
+        let (_, commit) = action.split_once('@').expect("a version");
+        let commit = commit.split(' ').next().expect("a commit");
+        assert!(commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()), "{action}");
+    }
+}
+
 // ---- at work -----------------------------------------------------------------------------------
 
 /// What a unit would run before httpd.
