@@ -27,7 +27,7 @@ for page in man/*.8; do
     LC_ALL=C.UTF-8 groff -mandoc -Tutf8 -P-cbou "$page" >"$dist/$(basename "$page").txt"
 done
 cp "$target/httpd-semguard.cdx.json" "$dist"
-packaging/licences.sh LICENSE >"$stage/THIRD-PARTY"
+packaging/licences.sh LICENSE "$target/portable/x86_64/httpd-semguard" >"$stage/THIRD-PARTY"
 
 for arch in x86_64 aarch64; do
     program=$target/portable/$arch/httpd-semguard

@@ -108,6 +108,8 @@ if [ "$what" = uninstall ]; then
         esac
     done
     rmdir "$DESTDIR$DOCDIR" 2>/dev/null || true
+    # What the timer wrote goes with it: its age would raise the alarm.
+    rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" "$DESTDIR$METRICS"
     reload
     exit
 fi

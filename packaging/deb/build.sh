@@ -51,7 +51,7 @@ packaging/install.sh PROGRAM="$program" COMPLETIONS="$target/completions" DESTDI
     PREFIX=/usr UNITS='apache2 apache2@' ZSHDIR=/usr/share/zsh/vendor-completions
 
 doc=$stage/usr/share/doc/httpd-semguard
-packaging/licences.sh /usr/share/common-licenses/Apache-2.0 >"$doc/copyright"
+packaging/licences.sh /usr/share/common-licenses/Apache-2.0 "$program" >"$doc/copyright"
 gzip -9n <"$out/changelog" >"$doc/changelog.Debian.gz"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 find "$stage/usr/share/man" -name '*.8' -exec gzip -9n {} +

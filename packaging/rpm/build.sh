@@ -50,12 +50,16 @@ pack --exclude-vcs --exclude=target --exclude=./vendor --transform="s,^\.,$name,
     >"$top/SOURCES/$name.tar.gz"
 
 if [ "$how" = prebuilt ]; then
-    packaging/licences.sh LICENSE >"$top/THIRD-PARTY"
+    packaging/licences.sh LICENSE "$program" >"$top/THIRD-PARTY"
     needs=$(packaging/needs.sh "$program")
     arch=${needs%% *}
     requires=${needs#* }
     requires="glibc >= ${requires%% *}"
-    case $needs in *libgcc_s*) requires="$requires, libgcc_s.so.1()(64bit)" ;; esac
+    # Whose unwinder it has, and under which licence.
+    case $needs in
+    *libgcc_s*) requires="$requires, libgcc_s.so.1()(64bit)" ;;
+    *) set -- "$@" --define "prebuilt_unwinder llvm" ;;
+    esac
     set -- -bb "$@" --target "$arch-linux" --with prebuilt --define "prebuilt_program $program" \
         --define "prebuilt_completions $target/completions" --define "prebuilt_licences $top/THIRD-PARTY" \
         --define "prebuilt_requires $requires"

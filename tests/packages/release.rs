@@ -26,28 +26,21 @@ fn make(sources: &Path, programs: &Path, name: &str, how: &str) -> PathBuf {
     target.join("dist")
 }
 
-/// The portable programs, and the release around them. None: it cannot be made here; that is said.
+/// The release around the portable programs. None: it cannot be made here; that is said.
 fn release() -> Option<&'static Path> {
-    static RELEASE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let release = RELEASE.get_or_init(|| {
-        common::present(&["debootstrap", "dpkg-deb", "groff", "readelf", "rpmbuild", "unshare"])?;
-        let programs = programs()?;
-        Ok(make(Path::new(SOURCE), &programs, "release", "exec \"$@\""))
-    });
-    match release {
-        Ok(dist) => Some(dist),
-        Err(missing) => {
-            common::skip(missing);
-            None
-        }
+    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+    let tools = ["chroot", "debootstrap", "dpkg-deb", "groff", "python3", "readelf", "rpmbuild"];
+    if let Err(missing) = common::present(&tools) {
+        common::skip(&missing);
+        return None;
     }
-}
-
-/// Builds the portable programs.
-fn programs() -> Result<PathBuf, String> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
-    let run = Run::of(command("packaging/portable.sh").arg(target));
-    if run.code == Some(0) { Ok(target.join("portable")) } else { Err(run.to_string()) }
+    let release = RELEASE.get_or_init(|| {
+        // Where tests/portable.rs has them built, too.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder");
+        Run::of(command("packaging/portable.sh").arg(target)).exits(0);
+        make(Path::new(SOURCE), &target.join("portable"), "release", "exec \"$@\"")
+    });
+    Some(release)
 }
 
 fn deb(arch: &str) -> String {
@@ -195,10 +188,12 @@ fn the_workflow_of_a_release_makes_what_the_makefile_has_by_actions_that_cannot_
 
 // ---- at work -----------------------------------------------------------------------------------
 
-/// What a unit would run before httpd.
-const BEFORE_A_START: &str = "set -e; before() { sed -n 's/^ExecStartPre=//p' \
-    /usr/lib/systemd/system/apache2.service.d/20-semguard.conf | sed 's/[$][$]/$/g'; }; \
-    [ -n \"$(before)\" ]; sh -c \"$(before)\"";
+/// Runs what a unit would run before httpd.
+const BEFORE_A_START: &str = "set -e; \
+    before=$(sed -e :a -e '/[\\]$/N; s/[\\]\\n//; ta' \
+        /usr/lib/systemd/system/apache2.service.d/20-semguard.conf | \
+        sed -n 's/^ExecStartPre=//p' | sed 's/[$][$]/$/g'); \
+    [ -n \"$before\" ]; sh -c \"$before\"";
 
 /// Debian's httpd with one accept lock, which is a semaphore set: prefork, two listeners.
 const SEMAPHORES: &str = "set -e; a2dismod -q mpm_event; a2enmod -q mpm_prefork; \
