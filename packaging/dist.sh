@@ -41,8 +41,8 @@ for arch in x86_64 aarch64; do
     name=httpd-semguard-$version-$arch
     tree=$stage/$name
     mkdir "$tree"
-    tar -c --exclude=packaging/ansible README.md CHANGELOG.md SECURITY.md LICENSE man systemd \
-        docs/*.md docs/*/*.svg packaging/after-httpd packaging/apachectl packaging/examples \
+    tar -c README.md CHANGELOG.md SECURITY.md LICENSE man systemd \
+        docs/*.md docs/*/*.svg packaging/README.md packaging/after-httpd packaging/ansible packaging/apachectl packaging/examples \
         packaging/httpd-semguard.default packaging/nagios packaging/prometheus packaging/schema |
         tar -xC "$tree"
     cp packaging/install.sh "$stage/THIRD-PARTY" "$program" "$tree"
