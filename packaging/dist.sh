@@ -41,10 +41,10 @@ for arch in x86_64 aarch64; do
     name=httpd-semguard-$version-$arch
     tree=$stage/$name
     mkdir "$tree"
-    tar -c README.md CHANGELOG.md SECURITY.md LICENSE man systemd \
-        docs/*.md docs/*/*.svg packaging/README.md packaging/after-httpd packaging/ansible packaging/apachectl packaging/examples \
-        packaging/httpd-semguard.default packaging/nagios packaging/prometheus packaging/schema |
-        tar -xC "$tree"
+    cp -r --parents README.md CHANGELOG.md SECURITY.md LICENSE man systemd docs/*.md docs/*/*.svg \
+        packaging/README.md packaging/after-httpd packaging/ansible packaging/apachectl \
+        packaging/examples packaging/httpd-semguard.default packaging/nagios packaging/prometheus \
+        packaging/schema "$tree"
     cp packaging/install.sh "$stage/THIRD-PARTY" "$program" "$tree"
     cp -r "$target/completions" "$tree"
     LC_ALL=C tar -C "$stage" --sort=name --owner=0 --group=0 --numeric-owner --format=gnu \
