@@ -67,7 +67,8 @@ files() {
         echo "644|$file|$MANDIR/man8/${file##*/}"
     done
     echo "644|README.md|$DOCDIR/README.md"
-    for file in packaging/examples/* packaging/nagios/* packaging/prometheus/httpd-semguard.rules.yml; do
+    for file in packaging/examples/* packaging/nagios/* \
+        packaging/prometheus/httpd-semguard.rules.yml; do
         echo "644|$file|$DOCDIR/examples/${file##*/}"
     done
     echo "644|packaging/schema/report-1.schema.json|$DATADIR/httpd-semguard/report-1.schema.json"
@@ -109,7 +110,8 @@ if [ "$what" = uninstall ]; then
     done
     rmdir "$DESTDIR$DOCDIR" 2>/dev/null || true
     # What the timer wrote goes with it: its age would raise the alarm.
-    rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" "$DESTDIR$METRICS"
+    rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" \
+        "$DESTDIR$METRICS"
     reload
     exit
 fi
@@ -120,7 +122,7 @@ if [ ! -e "$PROGRAM" ]; then
 fi
 if [ -z "$DESTDIR" ] && ! said=$("$PROGRAM" --version 2>&1); then
     say "this program does not run here: $said" >&2
-    say "it takes the archive for this machine ($(uname -m)) and glibc 2.17 or newer; nothing was changed" >&2
+    say "it takes the archive for $(uname -m) and glibc 2.17 or newer; nothing was changed" >&2
     exit 1
 fi
 
@@ -145,6 +147,6 @@ found=$(units | tr '\n' ' ')
 if [ -n "$found" ] && [ -d /run/systemd/system ]; then
     say "from its next start on, this is guarded: $found"
 else
-    say "no unit of httpd is here; without one, start it by $SBINDIR/apachectl-semguard (README, \"Without systemd\")"
+    say "no unit of httpd is here; without one: $SBINDIR/apachectl-semguard start (see its manual page)"
 fi
 say "to see how things are: $SBINDIR/httpd-semguard check"

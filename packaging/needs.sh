@@ -29,5 +29,6 @@ for library in $(echo "$headers" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'); do
 done
 
 # The oldest that is tried, where the symbols would do with an older one.
-glibc=$({ echo 2.17; echo "$headers" | sed -n 's/.*Name: GLIBC_\([0-9.]*\) .*/\1/p'; } | sort -uV | tail -n 1)
+glibc=$(echo "$headers" | sed -n '$a 2.17
+    s/.*Name: GLIBC_\([0-9.]*\) .*/\1/p' | sort -uV | tail -n 1)
 echo "$arch $glibc$libraries"

@@ -63,7 +63,8 @@ install -D -m 644 packaging/deb/lintian-overrides \
 (cd "$stage" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) \
     >"$stage/DEBIAN/md5sums"
 # Of the files alone: what a folder takes is up to the file system.
-size=$(find "$stage/usr" "$stage/etc" -type f -printf '%s\n' | awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
+size=$(find "$stage/usr" "$stage/etc" -type f -printf '%s\n' |
+    awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
 sed -e "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@MAINTAINER@|$maintainer|; s|@SIZE@|$size|" \
     -e "s|@PREDEPENDS@|$predepends|" packaging/deb/control >"$stage/DEBIAN/control"
 install -m 644 packaging/deb/conffiles packaging/deb/triggers "$stage/DEBIAN"
