@@ -129,14 +129,10 @@ fi
 files | while IFS='|' read -r mode from to; do
     "$INSTALL" -D -m "$mode" "$from" "$DESTDIR$to"
     # What names the program, or what goes with it, gets its real path.
-    case $to in
-    "$SBINDIR"/httpd-semguard) ;;
-    "$UNITDIR"/* | "$SBINDIR"/* | "$LIBEXECDIR"/* | "$MANDIR"/*)
+    [ "$to" = "$SBINDIR/httpd-semguard" ] ||
         sed -i -e "s|/usr/sbin/httpd-semguard|$SBINDIR/httpd-semguard|g" \
             -e "s|/usr/share/httpd-semguard|$DATADIR/httpd-semguard|g" \
             -e "s|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$METRICS|g" "$DESTDIR$to"
-        ;;
-    esac
 done
 [ -e "$DESTDIR$SETTINGS" ] || "$INSTALL" -D -m 644 packaging/httpd-semguard.default "$DESTDIR$SETTINGS"
 [ -e "$COMPLETIONS/httpd-semguard" ] || say "no completions (in the sources: make completions)" >&2
