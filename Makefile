@@ -1,24 +1,6 @@
 # What there is to do with httpd-semguard. `make help` lists it.
 
-# Where things go; packagers: PREFIX=/usr DESTDIR=… and what differs (packaging/README.md).
-PREFIX ?= /usr/local
-SBINDIR ?= $(PREFIX)/sbin
-LIBEXECDIR ?= $(PREFIX)/libexec
-DATADIR ?= $(PREFIX)/share
-MANDIR ?= $(DATADIR)/man
-DOCDIR ?= $(DATADIR)/doc/httpd-semguard
-UNITDIR ?= $(PREFIX)/lib/systemd/system
-SETTINGS ?= /etc/default/httpd-semguard
-# Where the metrics go, when their timer is switched on: node_exporter's directory for text files.
-METRICS ?= /var/lib/prometheus/node-exporter/httpd-semguard.prom
-BASHDIR ?= $(DATADIR)/bash-completion/completions
-ZSHDIR ?= $(DATADIR)/zsh/site-functions
-FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
-# The units that get a drop-in.
-UNITS ?= apache2 apache2@ httpd httpd@ httpd24-httpd
-DESTDIR ?=
 CARGO ?= cargo
-INSTALL ?= install
 # Set to 1, nothing that a test needs may be missing: a test that cannot run fails.
 REQUIRE_ALL ?=
 export REQUIRE_ALL
@@ -69,60 +51,14 @@ bench: ## measure what a run costs (target/bench/report.md), BENCH_RUNS=20 times
 completions: ## make the completions for bash, zsh and fish (target/completions)
 	$(CARGO) run --quiet --locked --example completions -- $(target)/completions
 
-# Builds nothing, so that "make build && sudo make install" works where root has no Rust. What names
-# the program gets its real path.
-install: ## install all in place (DESTDIR=, PREFIX=/usr/local, …); build first
-	@test -e $(target)/release/httpd-semguard || { echo "make install: run make build first" >&2; exit 1; }
-	$(INSTALL) -D -m 755 $(target)/release/httpd-semguard $(DESTDIR)$(SBINDIR)/httpd-semguard
-	$(INSTALL) -D -m 755 packaging/apachectl/apachectl-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
-	$(INSTALL) -D -m 755 packaging/after-httpd $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 man/*.8
-	for unit in $(UNITS); do \
-	    $(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/$$unit.service.d \
-	        systemd/$$unit.service.d/20-semguard.conf || exit; \
-	done
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/httpd-semguard-metrics.*
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d \
-	    systemd/httpd-semguard-.service.d/*
-	sed -i 's|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$(METRICS)|' \
-	    $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service
-	test -e $(DESTDIR)$(SETTINGS) || \
-	    $(INSTALL) -D -m 644 packaging/httpd-semguard.default $(DESTDIR)$(SETTINGS)
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples packaging/examples/* packaging/nagios/* \
-	    packaging/prometheus/httpd-semguard.rules.yml
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DATADIR)/httpd-semguard packaging/schema/report-1.schema.json
-	@test -e $(target)/completions/httpd-semguard || echo "make install: no completions (make completions)" >&2
-	for made in $(BASHDIR)/httpd-semguard $(ZSHDIR)/_httpd-semguard $(FISHDIR)/httpd-semguard.fish; do \
-	    test ! -e $(target)/completions/$${made##*/} || \
-	        $(INSTALL) -D -m 644 $(target)/completions/$${made##*/} $(DESTDIR)$$made || exit; \
-	done
-	for file in $(SBINDIR)/apachectl-semguard $(LIBEXECDIR)/httpd-semguard/after-httpd \
-	    $(UNITDIR)/httpd-semguard-metrics.service $(UNITS:%=$(UNITDIR)/%.service.d/20-semguard.conf); do \
-	    sed -i 's|/usr/sbin/httpd-semguard|$(SBINDIR)/httpd-semguard|' $(DESTDIR)$$file || exit; \
-	done
-	sed -i 's|/usr/share/httpd-semguard|$(DATADIR)/httpd-semguard|' $(DESTDIR)$(MANDIR)/man8/httpd-semguard.8
+# Builds nothing, so that "make build && sudo make install" works where root has no Rust.
+put = PROGRAM=$(target)/release/httpd-semguard COMPLETIONS=$(target)/completions packaging/install.sh
 
-# systemd forgets what it has read of the drop-ins, and the timer goes with what it wrote, whose age
-# would raise the alarm.
+install: ## install all in place (PREFIX=/usr/local, DESTDIR=, …: see packaging/install.sh); build first
+	@$(put)
+
 uninstall: ## remove what "make install" put in place; the same variables; settings stay
-	@test -n "$(DESTDIR)" || test ! -d /run/systemd/system || \
-	    systemctl --quiet --now disable httpd-semguard-metrics.timer >/dev/null 2>&1 || true
-	rm -f $(DESTDIR)$(SBINDIR)/httpd-semguard $(DESTDIR)$(SBINDIR)/apachectl-semguard
-	rm -f $(DESTDIR)$(LIBEXECDIR)/httpd-semguard/after-httpd $(DESTDIR)$(DOCDIR)/README.md
-	rm -f $(patsubst %,$(DESTDIR)$(DOCDIR)/examples/%,$(notdir $(wildcard packaging/examples/* \
-	    packaging/nagios/* packaging/prometheus/httpd-semguard.rules.yml)))
-	rm -f $(patsubst man/%,$(DESTDIR)$(MANDIR)/man8/%,$(wildcard man/*.8))
-	rm -f $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d/20-semguard.conf)
-	rm -f $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.service $(DESTDIR)$(UNITDIR)/httpd-semguard-metrics.timer
-	rm -f $(patsubst systemd/%,$(DESTDIR)$(UNITDIR)/%,$(wildcard systemd/httpd-semguard-.service.d/*))
-	rm -f $(DESTDIR)/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer $(DESTDIR)$(METRICS)
-	rm -f $(DESTDIR)$(DATADIR)/httpd-semguard/report-1.schema.json
-	rm -f $(DESTDIR)$(BASHDIR)/httpd-semguard $(DESTDIR)$(ZSHDIR)/_httpd-semguard
-	rm -f $(DESTDIR)$(FISHDIR)/httpd-semguard.fish
-	@rmdir $(DESTDIR)$(LIBEXECDIR)/httpd-semguard $(DESTDIR)$(DATADIR)/httpd-semguard $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) \
-	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%.service.d) $(DESTDIR)$(UNITDIR)/httpd-semguard-.service.d 2>/dev/null || true
-	@test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
+	@$(put) uninstall
 
 deb: build completions ## make the Debian package (target/deb)
 	packaging/deb/build.sh $(target)
@@ -131,6 +67,20 @@ deb: build completions ## make the Debian package (target/deb)
 rpm: ## make the RPM package and its source package (target/rpm)
 	@mkdir -p $(target)
 	packaging/rpm/build.sh $(target)
+
+.PHONY: sbom dist tagged
+tagged: version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+tagged: ## hold TAG=vVERSION against the sources' own version and the changelog
+	@[ "$(TAG)" = "v$(version)" ] || { echo "make tagged: $(TAG) is not v$(version)" >&2; exit 1; }
+	@grep -q '^## \[$(version)\]' CHANGELOG.md || \
+	    { echo "make tagged: CHANGELOG.md does not tell of $(version)" >&2; exit 1; }
+
+sbom: ## list the crates that the program is built from, as CycloneDX (target/httpd-semguard.cdx.json)
+	@mkdir -p $(target)
+	packaging/sbom.sh $(target)
+
+dist: portable completions sbom ## make all files of a release (target/dist); root
+	packaging/dist.sh $(target)
 
 vendor: ## make the archive of all crates, for builds without a registry (target/rpm/SOURCES)
 	@mkdir -p $(target)

@@ -4,10 +4,17 @@
 # are, and reads their own licence files. Writes nothing but that; stops at a licence that it does
 # not know, so that a new one cannot slip in.
 #
-#   packaging/licences.sh APACHE      APACHE: where a reader finds the text of Apache-2.0
+#   packaging/licences.sh APACHE [PROGRAM]
+#       APACHE: where a reader finds the text of Apache-2.0
+#       PROGRAM: the program in question; one of "make portable" has an unwinder linked in, too
 set -eu
 
 apache=${1:?name the file that has the text of Apache-2.0}
+unwinder=
+if [ -n "${2:-}" ]; then
+    needs=$("$(dirname "$0")/needs.sh" "$2")
+    case $needs in *libgcc_s*) ;; *) unwinder=1 ;; esac
+fi
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 scratch=$(mktemp -d)
@@ -82,6 +89,17 @@ Files: library/*
 Copyright: The Rust Project Developers, and the authors of the crates that it holds
 License: Apache-2.0 or Expat
 Comment: Rust's standard library, https://github.com/rust-lang/rust
+END
+if [ -n "$unwinder" ]; then
+    cat <<'END'
+
+Files: libunwind/*
+Copyright: the authors of LLVM
+License: Apache-2.0-with-LLVM-exception
+Comment: LLVM's libunwind, as zig brings it, https://github.com/llvm/llvm-project
+END
+fi
+cat <<END
 
 License: Apache-2.0
  The text of the Apache License, version 2.0, is in $apache.
@@ -104,6 +122,23 @@ NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FO
 OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
 CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 END
+if [ -n "$unwinder" ]; then
+    printf '\nLicense: Apache-2.0-with-LLVM-exception\n'
+    indented <<END
+The Apache License, version 2.0 ($apache), with these exceptions:
+
+As an exception, if, as a result of your compiling your source code, portions of this Software are
+embedded into an Object form of such source code, you may redistribute such embedded portions in such
+Object form without complying with the conditions of Sections 4(a), 4(b) and 4(d) of the License.
+
+In addition, if you combine or link compiled forms of this Software with software that is licensed
+under the GPLv2 ("Combined Software") and if a court of competent jurisdiction determines that the
+patent provision (Section 3), the indemnity provision (Section 9) or other Section of the License
+conflicts with the conditions of the GPLv2, you may retroactively and prospectively choose to deem
+waived or otherwise exclude such Section(s) of the License, but only in their entirety and only with
+respect to the Combined Software.
+END
+fi
 for text in "$scratch"/text.*; do
     [ -e "$text" ] || continue
     printf '\nLicense: %s\n' "${text##*/text.}"

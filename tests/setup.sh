@@ -9,7 +9,7 @@
 set -euo pipefail
 
 # The one list.
-readonly PACKAGES=(ansible-core ansible-lint apache2 binutils curl debootstrap dpkg-dev faketime
+readonly PACKAGES=(ansible-core ansible-lint apache2 binutils cpio curl debootstrap dpkg-dev faketime
     fish groff-base icinga2-bin icinga2-common iproute2 libc6-arm64-cross libcap2-bin lintian mandoc
     nagios4-core openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema
     python3-venv qemu-user rpm rpmlint shellcheck strace systemd systemd-container util-linux zsh)

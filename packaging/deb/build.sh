@@ -1,17 +1,33 @@
 #!/bin/sh
-# Makes the .deb from what "make build completions" made, with dpkg's own tools and no debhelper, so
-# that it needs neither root nor more than dpkg-dev. Called by "make deb".
+# Makes the .deb around a program, with dpkg's own tools and no debhelper, so that it needs neither
+# root nor more than dpkg-dev. Called by "make deb" and "make dist". The program is not run: it may be
+# of another architecture.
 #
-#   packaging/deb/build.sh TARGET       TARGET: cargo's target directory
+#   packaging/deb/build.sh TARGET [PROGRAM]
+#       TARGET: cargo's target directory, with what "make completions" made
+#       PROGRAM: what to package; by default what "make build" made
 #
-# DEB_MAINTAINER, SOURCE_DATE_EPOCH: as usual; the latter defaults to the changelog's date, so that
-# the same sources give the same file.
+# DEB_MAINTAINER: whose package it is. SOURCE_DATE_EPOCH: packaging/epoch.sh.
 set -eu
 
 target=$(readlink -e "${1:?name the target directory}")
+program=$(readlink -e "${2:-$target/release/httpd-semguard}") || {
+    echo "deb: there is no program; make build" >&2
+    exit 1
+}
 cd "$(dirname "$0")/../.."
 maintainer=${DEB_MAINTAINER:-The authors of httpd-semguard <httpd-semguard@example.org>}
-arch=$(dpkg --print-architecture)
+needs=$(packaging/needs.sh "$program")
+# shellcheck disable=SC2086 # words
+set -- $needs
+case $1 in
+x86_64) arch=amd64 ;;
+aarch64) arch=arm64 ;;
+*) arch=$(dpkg --print-architecture) ;;
+esac
+# What it takes to run at all must be there before it is unpacked: once unpacked, it is called.
+predepends="libc6 (>= $2)"
+case $needs in *libgcc_s*) predepends="$predepends, libgcc-s1" ;; esac
 out=$target/deb
 stage=$out/stage
 rm -rf "$stage"
@@ -26,16 +42,16 @@ if [ "${version%-*}" != "$crate" ]; then
     echo "deb: packaging/deb/changelog has $version, Cargo.toml $crate" >&2
     exit 1
 fi
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(dpkg-parsechangelog -l "$out/changelog" -S Timestamp)}
+SOURCE_DATE_EPOCH=$(packaging/epoch.sh)
 export SOURCE_DATE_EPOCH
 
 # ---- files -------------------------------------------------------------------------------------
 
-CARGO_TARGET_DIR=$target make --no-print-directory install DESTDIR="$stage" PREFIX=/usr \
-    UNITS='apache2 apache2@' ZSHDIR=/usr/share/zsh/vendor-completions >/dev/null
+packaging/install.sh PROGRAM="$program" COMPLETIONS="$target/completions" DESTDIR="$stage" \
+    PREFIX=/usr UNITS='apache2 apache2@' ZSHDIR=/usr/share/zsh/vendor-completions
 
 doc=$stage/usr/share/doc/httpd-semguard
-packaging/licences.sh /usr/share/common-licenses/Apache-2.0 >"$doc/copyright"
+packaging/licences.sh /usr/share/common-licenses/Apache-2.0 "$program" >"$doc/copyright"
 gzip -9n <"$out/changelog" >"$doc/changelog.Debian.gz"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 find "$stage/usr/share/man" -name '*.8' -exec gzip -9n {} +
@@ -44,21 +60,18 @@ install -D -m 644 packaging/deb/lintian-overrides \
 
 # ---- control files -----------------------------------------------------------------------------
 
-mkdir -p "$out/shlibs/debian"
-printf 'Source: httpd-semguard\n\nPackage: httpd-semguard\nArchitecture: any\n' \
-    >"$out/shlibs/debian/control"
-depends=$(cd "$out/shlibs" && dpkg-shlibdeps -O -e"$stage/usr/sbin/httpd-semguard" |
-    sed -n 's/^shlibs:Depends=//p')
-
 (cd "$stage" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) \
     >"$stage/DEBIAN/md5sums"
-size=$(du -k -s --apparent-size --exclude=DEBIAN "$stage" | cut -f1)
+# Of the files alone: what a folder takes is up to the file system.
+size=$(find "$stage/usr" "$stage/etc" -type f -printf '%s\n' |
+    awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
 sed -e "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@MAINTAINER@|$maintainer|; s|@SIZE@|$size|" \
-    -e "s|@DEPENDS@|$depends|" packaging/deb/control >"$stage/DEBIAN/control"
+    -e "s|@PREDEPENDS@|$predepends|" packaging/deb/control >"$stage/DEBIAN/control"
 install -m 644 packaging/deb/conffiles packaging/deb/triggers "$stage/DEBIAN"
 install -m 755 packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm "$stage/DEBIAN"
 
-find "$stage" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz -b "$stage" "$out/httpd-semguard_${version}_$arch.deb" >/dev/null
+find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+# gzip, which every dpkg reads.
+dpkg-deb --root-owner-group -Zgzip -b "$stage" "$out/httpd-semguard_${version}_$arch.deb" >/dev/null
 rm -rf "$stage"
 echo "$out/httpd-semguard_${version}_$arch.deb"

@@ -4,13 +4,25 @@
 #
 #   packaging/rpm/build.sh TARGET            TARGET: cargo's target directory
 #   packaging/rpm/build.sh TARGET vendor     make only the archive of all crates
-#   packaging/rpm/build.sh TARGET prebuilt [RPMBUILD-OPTIONS]
-#                                            package what is built in TARGET already
+#   packaging/rpm/build.sh TARGET prebuilt [PROGRAM] [RPMBUILD-OPTIONS]
+#                                            package a program that was built elsewhere, by default
+#                                            TARGET/release/httpd-semguard, without running it: it
+#                                            may be of another architecture
+#
+# SOURCE_DATE_EPOCH: packaging/epoch.sh.
 set -eu
 
 target=$(readlink -e "${1:?name the target directory}")
 how=${2:-}
+if [ "$how" = prebuilt ]; then
+    shift 2
+    program=$target/release/httpd-semguard
+    case ${1:--} in -*) ;; *) program=$1 && shift ;; esac
+    program=$(readlink -e "$program") || { echo "rpm: there is no program; make build" >&2; exit 1; }
+fi
 cd "$(dirname "$0")/../.."
+SOURCE_DATE_EPOCH=$(packaging/epoch.sh)
+export SOURCE_DATE_EPOCH
 cargo=${CARGO:-cargo}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=httpd-semguard-$version
@@ -20,7 +32,7 @@ mkdir -p "$top/SOURCES"
 # The same sources give the same archive. Crates for other systems are named in Cargo.lock and must
 # be there, but not their code: most of it is import libraries.
 pack() {
-    LC_ALL=C tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 "$@" | gzip -n
+    LC_ALL=C tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$@" | gzip -n
 }
 
 if [ "$how" != prebuilt ]; then
@@ -38,9 +50,19 @@ pack --exclude-vcs --exclude=target --exclude=./vendor --transform="s,^\.,$name,
     >"$top/SOURCES/$name.tar.gz"
 
 if [ "$how" = prebuilt ]; then
-    shift 2
-    packaging/licences.sh LICENSE >"$target/THIRD-PARTY"
-    set -- -bb "$@" --with prebuilt --define "prebuilt_target $target"
+    packaging/licences.sh LICENSE "$program" >"$top/THIRD-PARTY"
+    needs=$(packaging/needs.sh "$program")
+    arch=${needs%% *}
+    requires=${needs#* }
+    requires="glibc >= ${requires%% *}"
+    # Whose unwinder it has, and under which licence.
+    case $needs in
+    *libgcc_s*) requires="$requires, libgcc_s.so.1()(64bit)" ;;
+    *) set -- "$@" --define "prebuilt_unwinder llvm" ;;
+    esac
+    set -- -bb "$@" --target "$arch-linux" --with prebuilt --define "prebuilt_program $program" \
+        --define "prebuilt_completions $target/completions" --define "prebuilt_licences $top/THIRD-PARTY" \
+        --define "prebuilt_requires $requires"
 else
     set -- -ba
 fi

@@ -1,8 +1,8 @@
 //! The packages, and what "make install" puts in place. Both packages are built once, around the
 //! program of these tests, and installed where nothing of this system changes: in a copy of it that
-//! is gone with the test.
+//! is gone with the test. `release.rs` has what "make dist" makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,13 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use common::{Namespace, Run};
+use common::Run;
+use machine::Machine;
 
+#[path = "../common/mod.rs"]
 mod common;
+mod machine;
+mod release;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -56,8 +60,11 @@ const OF_DEB: [(&str, &str); 8] = [
     ("/usr/share/zsh/vendor-completions/_httpd-semguard", "644"),
 ];
 
-const OF_RPM: [(&str, &str); 7] = [
+const OF_RPM: [(&str, &str); 10] = [
     ("/etc/sysconfig/httpd-semguard", "644"),
+    ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
+    ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
+    ("/usr/lib/systemd/system/httpd24-httpd.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/httpd.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/httpd@.service.d/20-semguard.conf", "644"),
     ("/usr/share/doc/httpd-semguard/CHANGELOG.md", "644"),
@@ -135,69 +142,18 @@ fn rpms() -> &'static [PathBuf; 2] {
     })
 }
 
-// ---- a copy of this system ---------------------------------------------------------------------
-
-/// This system, in namespaces of its own and with every change in memory.
-struct Machine(Namespace);
-
-impl Machine {
-    fn new(sem: &str) -> Option<Machine> {
-        let ns = Namespace::new(sem);
-        let run = ns.sh("set -e; mkdir /run/o; mount -t tmpfs tmpfs /run/o; cd /run/o; \
-             mkdir up work root; \
-             mount -t overlay overlay -o lowerdir=/,upperdir=up,workdir=work root; \
-             mount --rbind /proc root/proc; mount --rbind /dev root/dev; \
-             mount -t tmpfs -o mode=755 tmpfs root/run; mkdir root/run/lock root/run/p; \
-             mount -t tmpfs tmpfs root/tmp");
-        if run.code == Some(0) {
-            return Some(Machine(ns));
-        }
-        common::skip(&format!("no overlay of the root file system: {run}"));
-        None
-    }
-
-    fn sh(&self, script: &str) -> Run {
-        Run::of(self.0.command("chroot").args(["/run/o/root", "sh", "-c", script]))
-    }
-
-    fn path(&self, inside: &str) -> PathBuf {
-        self.0.path(&format!("/run/o/root{inside}"))
-    }
-
-    /// Brings a file in, where it counts as no change.
-    fn bring(&self, file: &Path, name: &str) -> String {
-        fs::copy(file, self.path(&format!("/run/p/{name}"))).expect("copied");
-        format!("/run/p/{name}")
-    }
-
-    /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`.
-    fn with_systemd(&self) {
-        self.sh(
-            "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
-             printf '#!/bin/sh\\necho \"$@\" >>/run/p/told\\n' >/usr/bin/systemctl; \
-             chmod 755 /usr/bin/systemctl",
-        )
-        .exits(0);
-    }
-
-    /// What systemd was told since it was asked for last.
-    fn told(&self) -> Vec<String> {
-        let told = self.sh("cat /run/p/told && rm /run/p/told").out;
-        told.lines().map(str::to_owned).collect()
-    }
-
-    /// The files that are not as they were, but for logs, caches and the package managers' own.
-    fn changed(&self) -> BTreeSet<String> {
-        let run = self.0.sh("cd /run/o/up && find . ! -type d ! -type c").exits(0);
-        let own =
-            ["/var/lib/dpkg/", "/var/lib/rpm/", "/var/log/", "/var/cache/", "/usr/lib/sysimage/"];
-        let files = run.out.lines().map(|l| l.trim_start_matches('.').to_owned());
-        files.filter(|f| !own.iter().any(|o| f.starts_with(o))).collect()
-    }
-
-    fn has(&self, file: &str) -> bool {
-        self.sh(&format!("test -e {file}")).code == Some(0)
-    }
+/// An empty package of this name; `more` are lines for its head.
+fn some_rpm(name: &str, version: &str, more: &str, options: &[&str]) -> PathBuf {
+    let top = scratch(&format!("some-{name}-{version}"));
+    let spec = format!(
+        "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: some\nLicense: none\n{more}\
+         BuildArch: noarch\n%description\nSome.\n%files\n"
+    );
+    fs::write(top.join("some.spec"), spec).expect("written");
+    let mut build = command("rpmbuild");
+    build.args(["--quiet", "--nodeps", "-bb", "--define", &format!("_topdir {}", top.display())]);
+    Run::of(build.args(options).arg(top.join("some.spec"))).exits(0);
+    top.join(format!("RPMS/noarch/{name}-{version}-1.noarch.rpm"))
 }
 
 // ---- what is in them ---------------------------------------------------------------------------
@@ -215,7 +171,7 @@ fn octal(mode: &str) -> String {
 
 #[test]
 fn the_deb_holds_what_it_should_and_all_of_it_is_roots() {
-    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make");
+    require!("dpkg-deb", "dpkg-parsechangelog", "readelf", "strip");
     let list = Run::of(command("dpkg-deb").arg("-c").arg(deb())).exits(0);
     let mut files = BTreeMap::new();
     for line in list.out.lines() {
@@ -233,14 +189,15 @@ fn the_deb_holds_what_it_should_and_all_of_it_is_roots() {
         Run::of(command("dpkg-deb").arg("-f").arg(deb()).arg(name)).exits(0).out.trim().to_owned()
     };
     assert_eq!(field("Version"), format!("{}-1", env!("CARGO_PKG_VERSION")));
-    assert!(field("Depends").contains("libc6 (>= "), "{}", field("Depends"));
+    // Once it is unpacked it is called: what it takes to run must be there before.
+    assert!(field("Pre-Depends").contains("libc6 (>= "), "{}", field("Pre-Depends"));
     let conffiles = Run::of(command("dpkg-deb").arg("-I").arg(deb()).arg("conffiles")).exits(0);
     assert_eq!(conffiles.out, "/etc/default/httpd-semguard\n");
 }
 
 #[test]
 fn the_rpm_holds_what_it_should_and_all_of_it_is_roots() {
-    require!("rpmbuild", "rpm", "strip", "make");
+    require!("rpmbuild", "rpm", "readelf", "strip");
     let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} \
                   x%{FILEFLAGS:fflags}\n]";
     let list = Run::of(command("rpm").args(["-qp", "--qf", format]).arg(&rpms()[0])).exits(0);
@@ -291,20 +248,11 @@ fn the_licences_are_of_what_is_linked_in_and_of_nothing_else() {
     }
 }
 
-#[test]
-fn the_same_sources_give_the_same_deb() {
-    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make");
-    let again = build("again");
-    let again = made(Run::of(command("packaging/deb/build.sh").arg(again)));
-    let read = |deb: &Path| fs::read(deb).expect("read");
-    assert!(read(&again) == read(deb()), "{} differs", again.display());
-}
-
 // ---- checkers ----------------------------------------------------------------------------------
 
 #[test]
 fn lintian_finds_no_error_and_no_warning() {
-    require!("lintian", "dpkg-deb", "dpkg-shlibdeps", "strip", "make");
+    require!("lintian", "dpkg-deb", "dpkg-parsechangelog", "readelf", "strip");
     let run = Run::of(command("lintian").arg("--tag-display-limit=0").arg(deb()));
     let found = |l: &str| l.starts_with("E: ") || l.starts_with("W: ");
     assert!(run.code == Some(0) && !run.out.lines().any(found), "{run}");
@@ -312,7 +260,7 @@ fn lintian_finds_no_error_and_no_warning() {
 
 #[test]
 fn rpmlint_finds_no_error_and_no_warning() {
-    require!("rpmlint", "rpmbuild", "strip", "make");
+    require!("rpmlint", "rpmbuild", "readelf", "strip");
     let args = ["-c", "packaging/rpm/rpmlint.toml", "packaging/rpm/httpd-semguard.spec"];
     let run = Run::of(command("rpmlint").args(args).arg(&rpms()[0]));
     run.exits(0).prints(" 0 errors, 0 warnings");
@@ -329,9 +277,15 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
         "deb/postinst",
         "deb/postrm",
         "deb/prerm",
+        "dist.sh",
+        "epoch.sh",
         "examples/container-entrypoint.sh",
         "examples/sysvinit.sh",
+        "install.sh",
+        "needs.sh",
         "rpm/build.sh",
+        "rpm/readable.sh",
+        "sbom.sh",
     ]
     .map(|script| format!("packaging/{script}"));
     for script in &scripts {
@@ -342,7 +296,7 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
 
 #[test]
 fn the_scripts_of_the_rpm_are_sound_to_sh_and_shellcheck() {
-    require!("shellcheck", "rpmbuild", "strip", "make");
+    require!("shellcheck", "rpmbuild", "readelf", "strip");
     for tag in ["POSTIN", "PREUN", "POSTUN", "TRIGGERSCRIPTS"] {
         let mut query = command("rpm");
         query.args(["-qp", "--qf", &format!("#!/bin/sh\n%{{{tag}}}\n")]).arg(&rpms()[0]);
@@ -402,10 +356,14 @@ fn the_check_after_an_upgrade_is_silent_where_httpd_would_start() {
 
 #[test]
 fn the_check_after_an_upgrade_tells_of_every_failure_and_never_fails() {
-    for end in ["exit 69", "exit 78", "exit 64", "kill -SEGV $$", "exit 1"] {
+    let run = after_httpd("fails", "echo the reason >&2; exit 69", "");
+    let run = run.prints("the next start of httpd would fail");
+    run.prints("the reason").prints("Nothing was changed");
+    // What would not stop a start is not called a failure of it.
+    for end in ["exit 78", "exit 64", "kill -SEGV $$", "exit 1"] {
         let run = after_httpd("fails", &format!("echo the reason >&2; {end}"), "");
-        let run = run.prints("the next start of httpd would fail");
-        run.prints("the reason").prints("Nothing was changed");
+        assert!(!run.out.contains("would fail"), "{run}");
+        run.prints("httpd would start without its guard").prints("the reason");
     }
 }
 
@@ -435,16 +393,18 @@ fn the_check_after_an_upgrade_needs_no_guard() {
 
 // ---- the deb on a machine ----------------------------------------------------------------------
 
-/// The same package with another version, packed again.
-fn later_deb(to: &Path) -> PathBuf {
-    let (tree, later) = (to.join("tree"), to.join("later.deb"));
-    Run::of(command("dpkg-deb").arg("-R").arg(deb()).arg(&tree)).exits(0);
+/// The same package with something else in its control file, packed again.
+fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
+    let dir = scratch(&format!("repacked-{name}"));
+    let (tree, again) = (dir.join("tree"), dir.join("again.deb"));
+    Run::of(command("dpkg-deb").arg("-R").arg(deb).arg(&tree)).exits(0);
     let control = tree.join("DEBIAN/control");
     let text = fs::read_to_string(&control).expect("read");
-    fs::write(&control, text.replace("\nVersion: ", "\nVersion: 1:")).expect("written");
-    Run::of(command("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(tree).arg(&later))
+    assert!(text.contains(from), "{text}");
+    fs::write(&control, text.replace(from, to)).expect("written");
+    Run::of(command("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(tree).arg(&again))
         .exits(0);
-    later
+    again
 }
 
 /// The timer of the metrics is switched on, and has written.
@@ -455,7 +415,14 @@ const SWITCHED_ON: &str = "set -e; cd /etc/systemd/system; mkdir -p timers.targe
 
 #[test]
 fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
-    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "systemd-analyze", "apache2ctl");
+    require!(
+        "dpkg-deb",
+        "dpkg-parsechangelog",
+        "readelf",
+        "strip",
+        "systemd-analyze",
+        "apache2ctl"
+    );
     let Some(machine) = Machine::new("250 32000 32 8") else { return };
     machine.with_systemd();
     let before = machine.changed();
@@ -479,7 +446,7 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     machine.sh("mv /usr/sbin/elsewhere /usr/sbin/httpd-semguard").exits(0);
 
     machine.sh("echo HTTPD_SEMGUARD_MIN_FREE=1 >>/etc/default/httpd-semguard").exits(0);
-    let later = machine.bring(&later_deb(&scratch("later")), "b.deb");
+    let later = machine.bring(&repack(deb(), "later", "\nVersion: ", "\nVersion: 1:"), "b.deb");
     machine.sh(&format!("dpkg -i {later} </dev/null")).exits(0);
     assert_eq!(machine.told(), reload);
     let settings = fs::read_to_string(machine.path("/etc/default/httpd-semguard"));
@@ -510,7 +477,7 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
 
 #[test]
 fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken() {
-    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "apache2", "apache2ctl");
+    require!("dpkg-deb", "dpkg-parsechangelog", "readelf", "strip", "apache2", "apache2ctl");
     let Some(machine) = Machine::new("250 32000 32 2") else { return };
     let package = machine.bring(deb(), "a.deb");
     machine.sh(&format!("dpkg -i {package}")).exits(0);
@@ -573,7 +540,7 @@ fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken()
 
 #[test]
 fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
-    require!("rpmbuild", "rpm", "strip", "make");
+    require!("rpmbuild", "rpm", "readelf", "strip");
     let Some(machine) = Machine::new("250 32000 32 2") else { return };
     machine.with_systemd();
     let reload = ["--system daemon-reload"];
@@ -603,23 +570,37 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     let settings = fs::read_to_string(machine.path("/etc/sysconfig/httpd-semguard"));
     assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_NEED=3\n"));
 
-    // A package of the name httpd, as an installation or an upgrade brings it.
-    let top = scratch("httpd-rpm");
-    let spec = "Name: httpd\nVersion: 2\nRelease: 1\nSummary: a httpd\nLicense: none\n\
-                BuildArch: noarch\n%description\nA httpd.\n%files\n";
-    fs::write(top.join("httpd.spec"), spec).expect("written");
-    let topdir = format!("_topdir {}", top.display());
-    let build = ["--quiet", "-bb", "--define", &topdir];
-    Run::of(command("rpmbuild").args(build).arg(top.join("httpd.spec"))).exits(0);
-    let httpd = bring(&top.join("RPMS/noarch/httpd-2-1.noarch.rpm"), "httpd.rpm");
-    let run = rpm(&format!("-i {httpd}")).exits(0);
-    assert!((run.out.clone() + &run.err).contains("the next start of httpd would fail"), "{run}");
-    machine.sh("sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
-    let run = rpm(&format!("-i --force {httpd}")).exits(0);
-    assert!(!(run.out.clone() + &run.err).contains("would fail"), "{run}");
+    // Packages of these names, as an installation or an upgrade brings them: EL's, SUSE's, SCL's.
+    let [httpd, apache2, of_scl] = ["httpd", "apache2", "httpd24-httpd"]
+        .map(|name| bring(&some_rpm(name, "2", "", &[]), &format!("{name}.rpm")));
+    let said = |package: &str| {
+        let run = rpm(&format!("-i --force {package}")).exits(0);
+        run.out + &run.err
+    };
+    for package in [&httpd, &apache2] {
+        let said = said(package);
+        assert!(said.contains("the next start of httpd would fail"), "{said}");
+    }
+    // SCL's httpd finds its libraries by a script of its own, so that one is asked; none: nobody is.
+    assert_eq!(said(&of_scl), "");
+    let script = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
+    machine
+        .sh(&format!(
+            "mkdir -p {0}; printf '#!/bin/sh\\necho \"$@\" >>/run/p/asked\\n' >{script}; \
+             chmod 755 {script}",
+            Path::new(script).parent().expect("a folder").display()
+        ))
+        .exits(0);
+    let told = said(&of_scl);
+    assert!(told.contains("the next start of httpd would fail") && told.contains(script), "{told}");
+    assert!(machine.has("/run/p/asked"));
+    machine.sh("rm -r /opt/rh; sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
+    for package in [&httpd, &apache2] {
+        assert_eq!(said(package), "");
+    }
     machine.sh("rm -r /usr/libexec/httpd-semguard/after-httpd").exits(0);
-    rpm(&format!("-i --force {httpd}")).exits(0);
-    rpm("-e httpd").exits(0);
+    said(&httpd);
+    rpm("-e httpd apache2 httpd24-httpd").exits(0);
     machine.told();
 
     let metrics = "/var/lib/node_exporter/textfile_collector/httpd-semguard.prom";

@@ -1,0 +1,148 @@
+#!/bin/sh
+# Puts httpd-semguard and all that goes with it in place, or takes it away. In a release's archive it
+# stands beside the program; in the sources, "make install" and "make uninstall" call it.
+#
+#   install.sh [install|uninstall] [NAME=VALUE ...]
+#
+# PREFIX     /usr/local; the other places follow it: SBINDIR LIBEXECDIR DATADIR MANDIR DOCDIR UNITDIR
+#            BASHDIR ZSHDIR FISHDIR
+# SETTINGS   /etc/default/httpd-semguard; a file that is there is kept, also by uninstall
+# METRICS    what the metrics' timer writes, when it is switched on
+# UNITS      the units that get a drop-in; one for a unit that does not exist harms nobody
+# DESTDIR    a folder to install below, for packages; then nothing of this machine is looked at
+# PROGRAM, COMPLETIONS
+#            the program, and the folder of the shells' completions
+#
+# Starts and enables nothing. systemd, where it runs, is told to read its units again.
+set -eu
+umask 022
+
+what=install
+for word in "$@"; do
+    case $word in
+    install | uninstall) what=$word ;;
+    [A-Z]*=*) export "${word?}" ;;
+    *)
+        echo "usage: install.sh [install|uninstall] [NAME=VALUE ...]" >&2
+        exit 64
+        ;;
+    esac
+done
+
+here=$(cd "$(dirname "$0")" && pwd)
+[ -d "$here/systemd" ] || here=${here%/*}
+cd "$here"
+
+DESTDIR=${DESTDIR:-}
+PREFIX=${PREFIX:-/usr/local}
+SBINDIR=${SBINDIR:-$PREFIX/sbin}
+LIBEXECDIR=${LIBEXECDIR:-$PREFIX/libexec}
+DATADIR=${DATADIR:-$PREFIX/share}
+MANDIR=${MANDIR:-$DATADIR/man}
+DOCDIR=${DOCDIR:-$DATADIR/doc/httpd-semguard}
+UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
+BASHDIR=${BASHDIR:-$DATADIR/bash-completion/completions}
+ZSHDIR=${ZSHDIR:-$DATADIR/zsh/site-functions}
+FISHDIR=${FISHDIR:-$DATADIR/fish/vendor_completions.d}
+SETTINGS=${SETTINGS:-/etc/default/httpd-semguard}
+METRICS=${METRICS:-/var/lib/prometheus/node-exporter/httpd-semguard.prom}
+UNITS=${UNITS:-apache2 apache2@ httpd httpd@ httpd24-httpd}
+PROGRAM=${PROGRAM:-./httpd-semguard}
+COMPLETIONS=${COMPLETIONS:-completions}
+INSTALL=${INSTALL:-install}
+
+# What goes where, but for the settings: MODE|SOURCE|DESTINATION.
+files() {
+    echo "755|$PROGRAM|$SBINDIR/httpd-semguard"
+    echo "755|packaging/apachectl/apachectl-semguard|$SBINDIR/apachectl-semguard"
+    echo "755|packaging/after-httpd|$LIBEXECDIR/httpd-semguard/after-httpd"
+    for unit in $UNITS; do
+        file=$unit.service.d/20-semguard.conf
+        echo "644|systemd/$file|$UNITDIR/$file"
+    done
+    for file in systemd/httpd-semguard-* systemd/httpd-semguard-*.d/*; do
+        [ ! -f "$file" ] || echo "644|$file|$UNITDIR/${file#systemd/}"
+    done
+    for file in man/*.8; do
+        echo "644|$file|$MANDIR/man8/${file##*/}"
+    done
+    echo "644|README.md|$DOCDIR/README.md"
+    for file in packaging/examples/* packaging/nagios/* \
+        packaging/prometheus/httpd-semguard.rules.yml; do
+        echo "644|$file|$DOCDIR/examples/${file##*/}"
+    done
+    echo "644|packaging/schema/report-1.schema.json|$DATADIR/httpd-semguard/report-1.schema.json"
+    for file in "$BASHDIR/httpd-semguard" "$ZSHDIR/_httpd-semguard" "$FISHDIR/httpd-semguard.fish"; do
+        [ "$what" = uninstall ] || [ -e "$COMPLETIONS/${file##*/}" ] || continue
+        echo "644|$COMPLETIONS/${file##*/}|$file"
+    done
+}
+
+say() {
+    echo "install.sh: $*"
+}
+
+reload() {
+    if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
+        systemctl --system daemon-reload || true
+    fi
+}
+
+# The units of a httpd that this machine has.
+units() {
+    for unit in $UNITS; do
+        for dir in /etc /run /usr/local/lib /usr/lib /lib; do
+            [ ! -e "$dir/systemd/system/$unit.service" ] || { echo "$unit.service"; break; }
+        done
+    done
+}
+
+if [ "$what" = uninstall ]; then
+    if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
+        systemctl --quiet --now disable httpd-semguard-metrics.timer 2>/dev/null || true
+    fi
+    files | while IFS='|' read -r _ _ to; do
+        rm -f "$DESTDIR$to"
+        # Nothing else is in a drop-in's folder or in one of this name, or it stays.
+        case $to in
+        *.service.d/* | */httpd-semguard/*) rmdir "$DESTDIR${to%/*}" 2>/dev/null || true ;;
+        esac
+    done
+    rmdir "$DESTDIR$DOCDIR" 2>/dev/null || true
+    # What the timer wrote goes with it: its age would raise the alarm.
+    rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" \
+        "$DESTDIR$METRICS"
+    reload
+    exit
+fi
+
+if [ ! -e "$PROGRAM" ]; then
+    say "there is no $PROGRAM; in the sources: make build" >&2
+    exit 1
+fi
+if [ -z "$DESTDIR" ] && ! said=$("$PROGRAM" --version 2>&1); then
+    say "this program does not run here: $said" >&2
+    say "it takes the archive for $(uname -m) and glibc 2.17 or newer; nothing was changed" >&2
+    exit 1
+fi
+
+files | while IFS='|' read -r mode from to; do
+    "$INSTALL" -D -m "$mode" "$from" "$DESTDIR$to"
+    # What names the program, or what goes with it, gets its real path.
+    [ "$to" = "$SBINDIR/httpd-semguard" ] ||
+        sed -i -e "s|/usr/sbin/httpd-semguard|$SBINDIR/httpd-semguard|g" \
+            -e "s|/usr/share/httpd-semguard|$DATADIR/httpd-semguard|g" \
+            -e "s|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$METRICS|g" "$DESTDIR$to"
+done
+[ -e "$DESTDIR$SETTINGS" ] || "$INSTALL" -D -m 644 packaging/httpd-semguard.default "$DESTDIR$SETTINGS"
+[ -e "$COMPLETIONS/httpd-semguard" ] || say "no completions (in the sources: make completions)" >&2
+reload
+
+[ -z "$DESTDIR" ] || exit 0
+found=$(units | tr '\n' ' ')
+if [ -n "$found" ] && [ -d /run/systemd/system ]; then
+    say "from its next start on, this is guarded: $found"
+else
+    say "no unit of httpd is here; without one: $SBINDIR/apachectl-semguard start (see its manual page)"
+fi
+say "to see how things are: $SBINDIR/httpd-semguard check"
