@@ -7,7 +7,9 @@ mod checks;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use checks::judge::Case;
@@ -237,4 +239,81 @@ fn a_dump_of_a_thousand_virtual_hosts_is_read_at_once() {
     let demand = httpd_semguard::decide::demand::demand(&read, None, &Default::default());
     assert!(!demand.rows.is_empty());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// A directory of this test's own; removed in the end.
+struct Place(PathBuf);
+
+impl Place {
+    /// With a `cargo` of this script, and stand-ins for what `make fuzz` needs beside.
+    fn new(name: &str, cargo: &str) -> Place {
+        let dir = std::env::temp_dir().join(format!("semguard-fuzz-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).expect("a directory");
+        let place = Place(dir);
+        for (name, script) in [("cargo", cargo), ("cargo-fuzz", ""), ("c++", "")] {
+            let file = place.0.join(name);
+            fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+        place
+    }
+
+    /// Runs what `make fuzz` runs, with nothing but the shell's own tools beside the stand-ins.
+    fn fuzz(&self) -> Output {
+        Command::new(path("fuzz/run.sh"))
+            .arg(self.0.join("fuzz"))
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.0.display()))
+            .env("CXX", "c++")
+            .env("FUZZ_SECONDS", "7")
+            .output()
+            .expect("it runs")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn make_fuzz_runs_each_check_from_its_corpus() {
+    let place = Place::new("runs", "[ \"$2\" = --version ] || echo \"$@\"");
+    let output = place.fuzz();
+    let ran = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(ran.lines().count(), checks::ALL.len(), "{ran}");
+    let manifest = fs::read_to_string(path("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");
+    for ((name, _), line) in checks::ALL.iter().zip(ran.lines()) {
+        let dir = place.0.join("fuzz");
+        let own = format!("fuzz run --target-dir {0} {name} {0}/corpus/{name}", dir.display());
+        let corpus = format!("{own} tests/corpus/{name} tests/dumps -- -max_total_time=7 ");
+        assert!(line.contains(&corpus), "{line}");
+        let program = format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n");
+        assert!(manifest.contains(&program), "fuzz/Cargo.toml has no {name}");
+        let target = fs::read_to_string(path(&format!("fuzz/fuzz_targets/{name}.rs"))).expect(name);
+        assert!(target.contains(&format!("{name}(data)")), "{target}");
+    }
+}
+
+#[test]
+fn make_fuzz_ends_with_the_first_input_that_breaks_a_promise() {
+    let place = Place::new("broken", "[ \"$2\" = --version ] || { echo \"$6\"; exit 77; }");
+    let output = place.fuzz();
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn make_fuzz_names_what_is_missing_and_fails() {
+    let place = Place::new("missing", "[ \"$1\" = --version ] && echo cargo 1.85.0");
+    fs::remove_file(place.0.join("cargo-fuzz")).expect("removed");
+    let output = place.fuzz();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for missing in ["nightly Rust (rustup toolchain install nightly)", "cargo-fuzz ("] {
+        assert!(said.contains(&format!("make fuzz: missing: {missing}")), "{said}");
+    }
+    assert!(!said.contains("C++"), "{said}");
 }
