@@ -73,7 +73,7 @@ deny: ## check licences, sources, versions and advisories of all crates (deny.to
 	    { echo "make deny: missing: $(CARGO_DENY), and it could not be installed" >&2; exit 1; }
 	$(CARGO) deny --locked check licenses sources bans
 	@if $(CARGO) deny --locked fetch db; then \
-	    $(CARGO) deny --locked check --disable-fetch advisories; \
+	    $(CARGO) deny --locked check advisories; \
 	else \
 	    echo "SKIPPED: make deny: ADVISORIES NOT CHECKED, their database could not be had" >&2; \
 	    [ "$$REQUIRE_ALL" != 1 ]; \

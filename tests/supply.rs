@@ -1,11 +1,14 @@
 //! Holds what is built to the rules of deny.toml, without a network, and a release build to the
 //! switches that make it safe. `make deny` asks cargo-deny the same, and for known vulnerabilities.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::Folder;
 use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
 
@@ -116,4 +119,44 @@ fn a_release_build_checks_overflows_and_ends_at_a_panic() {
     assert_eq!(profiles, ["release"], "a further profile could switch it off again");
     assert!(!path(".cargo").exists(), "a .cargo/config.toml could switch it off again");
     assert!(!path("build.rs").exists(), "there is no build script to read");
+}
+
+/// `make deny` with a cargo that fails where its words are these.
+fn make_deny(fails: &str, require_all: &str) -> (bool, String) {
+    let folder = Folder::new(&format!("deny-{}-{require_all}", fails.replace(' ', "-")));
+    folder.program("cargo-deny", b"#!/bin/sh\n");
+    let script = format!("#!/bin/sh\necho \"$@\"\ncase \"$*\" in *\"{fails}\"*) exit 1; esac\n");
+    let cargo = folder.program("cargo", script.as_bytes());
+    let output = Command::new("make")
+        .args(["--no-print-directory", "deny"])
+        .arg(format!("CARGO={}", cargo.display()))
+        .current_dir(path("."))
+        .env_remove("MAKEFLAGS")
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.0.display()))
+        .env("REQUIRE_ALL", require_all)
+        .output()
+        .expect("make runs");
+    let all = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&all).into_owned())
+}
+
+#[test]
+fn make_deny_checks_all_that_deny_toml_names() {
+    let (passes, said) = make_deny("nothing", "");
+    assert!(passes && !said.contains("SKIPPED"), "{said}");
+    for section in toml("deny.toml").as_object().expect("a table").keys() {
+        let is_checked = said.lines().any(|l| l.contains("check ") && l.contains(section.as_str()));
+        assert!(is_checked || section == "graph", "{section}: {said}");
+    }
+    for fails in ["check licenses sources bans", "check advisories"] {
+        assert!(!make_deny(fails, "").0, "{fails}");
+    }
+}
+
+#[test]
+fn make_deny_says_loudly_where_the_advisories_cannot_be_had() {
+    let (passes, said) = make_deny("fetch db", "");
+    assert!(passes && said.contains("SKIPPED: make deny: ADVISORIES NOT CHECKED"), "{said}");
+    let (passes, said) = make_deny("fetch db", "1");
+    assert!(!passes && said.contains("check licenses sources bans"), "{said}");
 }
