@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::Folder;
+use common::{Folder, path, read};
 
 /// A number that no account has.
 const NOBODY: &str = "54321";
@@ -22,7 +22,7 @@ fn demo(name: &str, before: &[&str], server: &str, limits: &str) -> Output {
     let guard = fs::read(env!("CARGO_BIN_EXE_httpd-semguard")).expect("the program");
     let guard = folder.program("httpd-semguard", &guard);
     for script in ["docs/story.sh", "tests/demo.sh"] {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+        let from = path(script);
         let dir = folder.0.join(script).parent().expect("a folder").to_owned();
         fs::create_dir(&dir).expect("a folder");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("chmod");
@@ -57,8 +57,7 @@ fn went_as_told(output: &Output) -> Option<String> {
 
 /// The lines of the README's sample of a failure, as the program printed them.
 fn sample() -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(file).expect("README.md");
+    let readme = read("README.md");
     let block = readme
         .split("```")
         .find(|b| b.contains("httpd-semguard: httpd would not start"))

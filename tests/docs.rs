@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::CommandFactory;
-use common::skip;
+use common::{path, read, skip};
 use httpd_semguard::cli;
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::Exit;
@@ -34,14 +34,6 @@ const FOR_FLEETS: [&str; 9] = [
     "packaging/ansible/playbook.yml",
     "packaging/ansible/roles/httpd_semguard/defaults/main.yml",
 ];
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
 
 fn drop_ins() -> Vec<String> {
     ["apache2", "apache2@", "httpd", "httpd@"]

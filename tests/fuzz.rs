@@ -8,12 +8,11 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use checks::judge::Case;
-use common::Folder;
+use common::{Folder, path};
 use httpd_semguard::facts::evidence::LastPid;
 use httpd_semguard::facts::verdict::{Reason, Verdict};
 use httpd_semguard::look::httpd::dump;
@@ -35,10 +34,6 @@ fn bytes(random: &mut TestRng, most: usize) -> Vec<u8> {
     let mut bytes = vec![0; random.random_range(0..most)];
     random.fill_bytes(&mut bytes);
     bytes
-}
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// The files of a directory; none where there is no such directory.

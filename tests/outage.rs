@@ -11,16 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::Folder;
+use common::{Folder, path, read};
 
 const PICTURES: [&str; 2] = ["refused", "healed"];
 
 fn docs(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    path("docs").join(name)
 }
 
 /// The file without what differs from run to run, by the script's own rules.
@@ -65,14 +61,10 @@ fn the_page_and_the_pictures_show_what_the_program_says_today() {
 #[test]
 fn each_picture_is_drawn_from_its_text() {
     for name in PICTURES {
-        let text = read(&docs(&format!("outage/{name}.ansi")));
+        let text = read(&format!("docs/outage/{name}.ansi"));
         let drawn = picture::picture(&text);
-        let file = docs(&format!("outage/{name}.svg"));
-        assert!(
-            drawn == read(&file),
-            "{} is not that of its text: run make outage",
-            file.display()
-        );
+        let file = format!("docs/outage/{name}.svg");
+        assert!(drawn == read(&file), "{file} is not that of its text: run make outage");
         assert!(drawn.len() < 60_000, "{name}: too large for a README");
     }
 }
@@ -80,7 +72,7 @@ fn each_picture_is_drawn_from_its_text() {
 #[test]
 fn the_picture_is_as_wide_as_the_terminal_of_the_runs() {
     let width = format!("readonly COLUMNS={} ", picture::COLUMNS);
-    assert!(read(&docs("outage.sh")).contains(&width), "docs/outage.sh has no {width}");
+    assert!(read("docs/outage.sh").contains(&width), "docs/outage.sh has no {width}");
 }
 
 #[test]

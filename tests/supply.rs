@@ -4,21 +4,11 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::Folder;
+use common::{Folder, path, read};
 use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
 
 /// A word in a TOML file.
 fn text(value: &Value) -> String {
@@ -106,6 +96,37 @@ fn every_crate_comes_from_the_registry_and_has_a_checksum() {
         }
     }
     assert_eq!(registries.len(), 1, "{registries:?}");
+}
+
+/// Else "make fuzz" would lock what nobody has looked at.
+#[test]
+fn the_fuzz_targets_lock_has_every_crate_that_the_program_needs() {
+    let all = locked("Cargo.lock");
+    let fuzz = locked("fuzz/Cargo.lock");
+    let manifest = toml("Cargo.toml");
+    let mut open: Vec<String> =
+        manifest["dependencies"].as_object().expect("a table").keys().cloned().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        assert!(fuzz.contains_key(&name), "no {name} in fuzz/Cargo.lock: run make fuzz, keep it");
+        if seen.insert(name.clone()) {
+            open.extend(all[&name].iter().cloned());
+        }
+    }
+    assert!(seen.len() > 20, "{seen:?}");
+}
+
+/// The crates of a lock file, of all versions, and what each needs.
+fn locked(file: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut locked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in toml(file)["package"].as_array().expect("a list") {
+        let needs = package.get("dependencies").and_then(Value::as_array);
+        // With the version behind it, where there are several.
+        let name = |need| text(need).split(' ').next().map(str::to_owned);
+        let crates = locked.entry(text(&package["name"])).or_default();
+        crates.extend(needs.into_iter().flatten().filter_map(name));
+    }
+    locked
 }
 
 #[test]

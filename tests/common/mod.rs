@@ -60,6 +60,16 @@ pub fn skip(missing: &str) {
     assert!(std::env::var_os("REQUIRE_ALL").is_none_or(|v| v != "1"), "SKIPPED: {missing}");
 }
 
+/// A file of the sources.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The text of a file of the sources.
+pub fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
 /// A directory of one test's own, readable by everybody; removed in the end.
 pub struct Folder(pub PathBuf);
 
