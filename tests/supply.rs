@@ -108,7 +108,10 @@ fn the_fuzz_targets_lock_has_every_crate_that_the_program_needs() {
         manifest["dependencies"].as_object().expect("a table").keys().cloned().collect();
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
-        assert!(fuzz.contains_key(&name), "no {name} in fuzz/Cargo.lock: run make fuzz, keep it");
+        assert!(
+            fuzz.contains_key(&name),
+            "no {name} in fuzz/Cargo.lock: cargo update -w --manifest-path fuzz/Cargo.toml"
+        );
         if seen.insert(name.clone()) {
             open.extend(all[&name].iter().cloned());
         }
