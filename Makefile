@@ -38,7 +38,7 @@ check: ## run all tests; as root, install the Debian packages that they use
 	$(CARGO) test --locked --no-fail-fast
 
 # The tests that need neither root nor a package, in these files; every other file is left out.
-quick = docs environment formats fuzz house supply
+quick = docs environment formats fuzz house recorded supply
 of_packages = mandoc groff
 others = $(filter-out $(quick),$(patsubst %/main,%,$(patsubst tests/%.rs,%,\
     $(wildcard tests/*.rs tests/*/main.rs))))
