@@ -7,7 +7,7 @@ export REQUIRE_ALL
 
 target = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo check torture install clean help
+.PHONY: build demo check quick torture completions install uninstall deb rpm vendor clean help
 
 build: ## build the program (target/release/httpd-semguard)
 	$(CARGO) build --release --locked
@@ -19,6 +19,17 @@ check: ## run all tests; as root, install the Debian packages that they use
 	@tests/setup.sh || [ "$$REQUIRE_ALL" != 1 ]
 	$(CARGO) test --locked --no-fail-fast
 
+# The tests that need neither root nor a package, in these files; every other file is left out.
+quick = docs environment formats fuzz house recorded supply
+of_packages = mandoc groff
+others = $(filter-out $(quick),$(patsubst %/main,%,$(patsubst tests/%.rs,%,\
+    $(wildcard tests/*.rs tests/*/main.rs))))
+quick: ## run the tests that need neither root nor a package, in under a minute once built
+	$(CARGO) test --quiet --locked --no-fail-fast --lib $(quick:%=--test %) -- $(of_packages:%=--skip %) --skip real::
+	@echo "make quick left out, of docs and formats: $(of_packages) real"
+	@echo "and all of:" $(sort $(others)) | fmt -w 100
+	@echo "make check runs them."
+
 .PHONY: agreement
 agreement: ## compare the forecast with N=300 real starts (SEED= for others); root
 	AGREEMENT_N=$(N) AGREEMENT_SEED=$(SEED) REQUIRE_ALL=1 $(CARGO) test --locked --test agreement
@@ -27,6 +38,28 @@ RUNS ?= 20000
 SEED ?=
 torture: ## run random worlds with RUNS=20000 guard runs (SEED= repeats one); root
 	MODEL_RUNS=$(RUNS) MODEL_SEED=$(SEED) REQUIRE_ALL=1 $(CARGO) test --locked --test model no_history
+
+.PHONY: fuzz
+# What is interesting and new goes below target: tests/corpus keeps what somebody chose.
+fuzz: ## fuzz each target in fuzz/ for FUZZ_SECONDS=60, from tests/corpus; nightly Rust
+	@CARGO=$(CARGO) fuzz/run.sh $(abspath $(target))/fuzz
+
+.PHONY: deny
+# An installed cargo-deny serves, else this version is installed below target. The database of
+# advisories lives on another host than the crates do.
+CARGO_DENY = cargo-deny@0.20.2
+deny: export PATH := $(PATH):$(abspath $(target))/tools/bin
+deny: ## check licences, sources, versions and advisories of all crates (deny.toml, cargo-deny)
+	@command -v cargo-deny >/dev/null || \
+	    $(CARGO) install --locked --root $(abspath $(target))/tools $(CARGO_DENY) || \
+	    { echo "make deny: missing: $(CARGO_DENY), and it could not be installed" >&2; exit 1; }
+	$(CARGO) deny --locked check licenses sources bans
+	@if $(CARGO) deny --locked fetch db; then \
+	    $(CARGO) deny --locked check advisories; \
+	else \
+	    echo "SKIPPED: make deny: ADVISORIES NOT CHECKED, their database could not be had" >&2; \
+	    [ "$$REQUIRE_ALL" != 1 ]; \
+	fi
 
 .PHONY: hard
 hard: ## try the hard cases and print what each lost and kept; root
@@ -107,4 +140,4 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

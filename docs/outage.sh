@@ -12,9 +12,16 @@
 # Exit: 0 made; 1 something did not go as told; 77 this machine cannot run it.
 set -euo pipefail
 
+if [ "${1:-}" != --inside ]; then # in there it stands before this script
+    SELF=$(readlink -e "$0")
+    STORY=${SELF%/*}/story.sh
+    # shellcheck source=/dev/null
+    . "$STORY"
+fi
+export TELLER=outage
+
 readonly COLUMNS=120 # of the terminal, and of docs/picture.rs
 readonly PROMPT=$'\e[1;32mroot@web1\e[0m:\e[1;34m~\e[0m# '
-readonly NOT_HERE=77
 
 # ---- what differs from run to run --------------------------------------------------------------
 
@@ -42,12 +49,11 @@ placeholders() {
 outside() {
     local dir=${1:?name the directory to write to} program why
     program=$(readlink -e "${SEMGUARD:?name the program}")
-    if [ "$(id -u)" -ne 0 ] || [ ! -e /usr/lib/apache2/modules/mod_mpm_prefork.so ]; then
+    if ! has_apache; then
         echo "outage: it takes root and Debian's apache2" >&2
         exit "$NOT_HERE"
     fi
-    local enter=(unshare --ipc --mount --net --pid --fork --kill-child --mount-proc)
-    if ! why=$("${enter[@]}" mount -t tmpfs outage /run 2>&1); then
+    if ! why=$("${ENTER[@]}" mount -t tmpfs outage /run 2>&1); then
         echo "outage: root may not make namespaces here: ${why:-unshare failed}" >&2
         exit "$NOT_HERE"
     fi
@@ -58,130 +64,39 @@ outside() {
     # may cover their directory.
     local part
     for part in alone beside without; do
-        "${enter[@]}" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TERM=xterm-256color \
+        "${ENTER[@]}" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TERM=xterm-256color \
             bash /dev/fd/6 --inside "$part" </dev/null \
-            6<"$SELF" 3<"$program" \
+            6< <(cat "$STORY" "$SELF") 3<"$program" \
             >>"$MADE/outage.md" 4>>"$MADE/refused.ansi" 5>>"$MADE/healed.ansi"
     done
     mv "$MADE"/*.ansi "$dir/outage"
     mv "$MADE/outage.md" "$dir"
 }
 
-# ---- inside: the stage -------------------------------------------------------------------------
-
-enter() {
-    local dir
-    cd /
-    # The server's files, the guard's lock: on file systems that end with the namespace.
-    for dir in /run /etc/apache2 /etc/sysctl.d /var/log/apache2 /var/www; do
-        mount -t tmpfs -o mode=755 outage "$dir"
-    done
-    mkdir -p /run/lock /run/apache2 /run/outage/bin /var/www/html
-    cat <&3 >/run/outage/bin/httpd-semguard
-    chmod 755 /run/outage/bin/httpd-semguard
-    exec 3<&-
-    PATH=/run/outage/bin:$PATH
-    ip link set lo up
-    echo 'It works' >/var/www/html/index.html
-    configure apache2 80 8080 error.log
-    # A set of another program.
-    perl -e 'semget(0xa7, 1, 01600) // die "semget: $!"'
-}
-
-configure() { # NAME PORT PORT LOG
-    cat >"/etc/apache2/$1.conf" <<CONF
-ServerName localhost
-ServerRoot /etc/apache2
-PidFile /run/apache2/$1.pid
-ErrorLog /var/log/apache2/$4
-LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
-LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
-LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
-StartServers 2
-MinSpareServers 1
-MaxRequestWorkers 2
-User www-data
-Group www-data
-Mutex sysvsem default
-Listen 127.0.0.1:$2
-Listen 127.0.0.1:$3
-DocumentRoot /var/www/html
-CONF
-    echo 'export LANG=C' >/etc/apache2/envvars
-}
-
-failed() {
-    echo "outage: $*" >&2
-    exit 1
-}
-
-# Waits until a command succeeds.
-until_true() {
-    local _
-    for _ in $(seq 500); do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 0.02
-    done
-    failed "waited in vain: $*"
-}
-
-answers() { curl -sf -m 5 -o /dev/null "http://127.0.0.1:$1/"; }
 is_quiet() { ! curl -s -m 5 -o /dev/null "http://127.0.0.1:$1/"; }
-
-# Starts and kills the server this many times; every process of it is gone then.
-start_and_kill() {
-    local n pid
-    for ((n = 0; n < $1; n++)); do
-        apachectl start || return
-        until_true answers 80
-        pid=$(cat /run/apache2/apache2.pid)
-        kill -KILL -- "-$pid"
-        while pgrep -g "$pid" >/dev/null; do sleep 0.01; done
-    done
-}
 
 # ---- inside: writing down ----------------------------------------------------------------------
 
-# The output and exit code of the command last run, and the file of the picture it goes into.
-OUTPUT='' CODE=0 PICTURE=/dev/null
+# The file of the picture that the command last run goes into.
+PICTURE=/dev/null
 
 open_block() { printf '```\n'; }
 close_block() { printf '```\n\n'; }
 
-# Of five or more lines that differ in numbers only, the first two and the last.
-abridged() {
-    awk '
-        { line[NR] = $0; gsub(/\033\[[0-9;]*m/, "") }
-        { gsub(/[0-9]+( (s|min|h))?/, "N"); gsub(/ +/, " "); like[NR] = $0 }
-        END {
-            for (i = 1; i <= NR; i = next_one) {
-                for (next_one = i + 1; next_one <= NR && like[next_one] == like[i]; next_one++);
-                many = next_one - i >= 5
-                for (k = i; k < next_one; k++) {
-                    if (!many || k < i + 2 || k == next_one - 1) print line[k]
-                    else if (k == i + 2) printf "\033[2m[… %d more such lines …]\033[0m\n", next_one - i - 3
-                }
-            }
-        }'
-}
-
-# Text without its colours.
-plain() { sed 's/\x1b\[[0-9;]*m//g'; }
-
 # Runs what would be typed, and writes that and what it says into the page. The guard gets a
 # terminal: what it writes there in colour goes into the picture, without colour into the page.
 run() {
-    local raw=/run/outage/raw said
+    local raw=$STAGE/raw said
     printf '# %s\n' "$1"
     CODE=0
     case $1 in
     *httpd-semguard*)
-        script -qec "stty cols $COLUMNS; $1" /dev/null </dev/null >$raw 2>&1 || CODE=$?
-        sed -i 's/\r$//; s/\x1b\[K//g' $raw
+        script -qec "stty cols $COLUMNS; $1" /dev/null </dev/null >"$raw" 2>&1 || CODE=$?
+        sed -i 's/\r$//; s/\x1b\[K//g' "$raw"
         ;;
-    *) (eval "$1") >$raw 2>&1 </dev/null || CODE=$? ;;
+    *) (eval "$1") >"$raw" 2>&1 </dev/null || CODE=$? ;;
     esac
-    said=$(sed 's/ *$//' $raw | abridged)
+    said=$(sed 's/ *$//' "$raw" | abridged)
     OUTPUT=$(plain <<<"$said")
     [ -z "$OUTPUT" ] || printf '%s\n' "$OUTPUT"
     printf '%s\e[1m%s\e[0m\n' "$PROMPT" "$1" >>"$PICTURE"
@@ -189,25 +104,6 @@ run() {
     if [[ $1 == *httpd-semguard* && $CODE -ne 0 ]]; then
         printf '# echo $?\n%s\n' "$CODE"
     fi
-}
-
-must_exit() { [ "$CODE" -eq "$1" ] || failed "exit $CODE where $1 was to come: $OUTPUT"; }
-must_say() { # what a terminal wraps counts as one line
-    local flat
-    flat=$(tr -s ' \n' ' ' <<<"$OUTPUT")
-    [[ $flat == *"$1"* ]] || failed "no \"$1\" in what it said: $OUTPUT"
-}
-
-starts() {
-    run 'apachectl start'
-    must_exit 0
-    until_true answers 80
-}
-
-is_refused() {
-    run 'apachectl start'
-    must_exit 1
-    must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
 }
 
 set_limits() {
@@ -233,7 +129,7 @@ runs; of many lines that differ in numbers only, three are shown.
 A line in `/etc/sysctl.d` was meant to say `250 32000 32 512`. Its first space got lost:
 
 MD
-    set_limits '25032000 32 512 512'
+    set_limits "$LIMITS"
     open_block
     run 'cat /etc/sysctl.d/60-sem.conf'
     run 'ipcs -ls'
@@ -248,7 +144,7 @@ when a stop takes too long. A killed httpd cannot remove its semaphore set. Afte
 has this of each start but the first, and the table is full:
 
 MD
-    start_and_kill 31 || failed "a start was refused too early"
+    start_and_kill 31
     open_block
     run 'grep AH00098 /var/log/apache2/error.log'
     must_say 'Unclean shutdown of previous Apache run?'
@@ -272,11 +168,7 @@ The disk is not full, and `df` will not help. The guard says what is:
 
 MD
     open_block
-    run 'httpd-semguard check'
-    must_exit 69
-    must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
-    must_say 'SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use'
-    must_say 'looks like "250 32000" with the space lost'
+    is_explained
     close_block
     PICTURE=/dev/null
     cat <<'MD'
@@ -299,12 +191,8 @@ MD
     exec 9>&5
     PICTURE=/dev/fd/9
     open_block
-    run 'httpd-semguard guard'
-    must_exit 0
-    must_say 'removed 31 orphaned sets'
-    starts
-    run 'curl -s http://127.0.0.1/'
-    must_say 'It works'
+    is_mended 31
+    starts_and_answers
     run 'ipcs -s'
     must_say '0x000000a7'
     close_block
@@ -324,11 +212,11 @@ On this machine a second Apache, the shop, runs under the same user, and is well
 killed until the table was full.
 
 MD
-    set_limits '25032000 32 512 512'
+    set_limits "$LIMITS"
     configure shop 81 8081 shop.log
     apachectl -f /etc/apache2/shop.conf -k start
     until_true answers 81
-    start_and_kill 30 || failed "a start was refused too early"
+    start_and_kill 30
     open_block
     is_refused
     run 'curl -s http://127.0.0.1:81/'
@@ -449,15 +337,16 @@ MD
 }
 
 inside() {
-    enter
+    cd /
+    stage_set
+    mount -t tmpfs -o mode=755 outage /etc/sysctl.d
+    apache_set
+    of_another_program
     "part_$1"
 }
 
 case "${1:-}" in
 --placeholders) placeholders ;;
 --inside) inside "$2" ;;
-*)
-    SELF=$(readlink -e "$0")
-    outside "$@"
-    ;;
+*) outside "$@" ;;
 esac

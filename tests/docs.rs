@@ -1,14 +1,17 @@
-//! Holds the manual page, `--help`, the README and the systemd drop-ins against the code: what
-//! they promise exists, and what exists they tell.
+//! Holds the manual page, `--help`, the README and the systemd drop-ins against the code, and every
+//! page against the Makefile: what they promise exists, and what exists they tell.
 
-use std::collections::BTreeSet;
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::CommandFactory;
+use common::{path, read, skip};
 use httpd_semguard::cli;
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::Exit;
@@ -30,14 +33,6 @@ const FOR_FLEETS: [&str; 9] = [
     "packaging/ansible/playbook.yml",
     "packaging/ansible/roles/httpd_semguard/defaults/main.yml",
 ];
-
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-fn read(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
 
 fn drop_ins() -> Vec<String> {
     ["apache2", "apache2@", "httpd", "httpd@", "httpd24-httpd"]
@@ -199,18 +194,148 @@ fn every_file_that_the_readme_links_to_exists() {
     }
 }
 
-/// Says that a test could not run; where all are required, that is a failure.
-fn skipped(what: &str) {
-    assert_ne!(std::env::var("REQUIRE_ALL").as_deref(), Ok("1"), "{what}");
-    // Not by a macro: the test harness would swallow it.
-    let _ = writeln!(io::stderr(), "SKIPPED: {what}");
+/// The targets of the Makefile, and whether each has its line for `make help`.
+fn targets() -> BTreeMap<String, bool> {
+    let makefile = read("Makefile");
+    let mut targets = BTreeMap::new();
+    for line in makefile.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())) {
+        let (rule, says) = line.split_once("##").map_or((line, false), |(rule, _)| (rule, true));
+        let Some((names, of)) = rule.split_once(':') else { continue };
+        // A variable, or one of a target's own.
+        if names.contains('=') || of.contains('=') {
+            continue;
+        }
+        for name in names.split_whitespace() {
+            *targets.entry(name.to_owned()).or_default() |= says;
+        }
+    }
+    targets
+}
+
+/// The targets of each `make` that a line has as a command: quoted, in a block of code, after what
+/// a shell has before a command.
+fn makes(line: &str, is_script: bool) -> Vec<String> {
+    let mut named = Vec::new();
+    for (at, _) in line.match_indices("make ") {
+        let (before, words) = (&line[..at], &line[at + "make ".len()..]);
+        let indent = before.trim_start_matches('#').len();
+        let is_alone = before.trim_start_matches(['#', ' ']).is_empty();
+        let last = before.split_whitespace().next_back().unwrap_or("");
+        let sets_variable = last.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+        });
+        let is_command = before.ends_with(['`', '"'])
+            || is_alone && (indent >= 3 || is_script && before.is_empty())
+            || before.ends_with(' ') && (sets_variable || ["sudo", "&&", "run"].contains(&last));
+        // To the end of what is quoted, or to the remark behind.
+        let words = words.split([' ', '\n']).take_while(|w| is_command && !w.is_empty());
+        for word in words.skip_while(|w| w.starts_with('-')) {
+            let name = word.trim_end_matches(['`', '"', ',', '.', ';', ':', ')', '\'']);
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
+                break;
+            }
+            named.push(name.to_owned());
+            if name != word {
+                break;
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn a_make_is_told_from_the_verb() {
+    for (line, is_script, want) in [
+        ("runs (`make outage`), and `make deb RPM=1`.", false, vec!["outage", "deb"]),
+        ("    make build completions", false, vec!["build", "completions"]),
+        ("    make deb && sudo make install PREFIX=/usr", false, vec!["deb", "install"]),
+        ("#   DEMO_LIMITS=keep make demo        with the limits", false, vec!["demo"]),
+        ("REQUIRE_ALL=1 make check", true, vec!["check"]),
+        ("TARGET=/t make --no-print-directory install PREFIX=/usr", true, vec!["install"]),
+        ("make build", true, vec!["build"]),
+        ("make it do, above all", false, vec![]),
+        ("the kernel lets users make namespaces", false, vec![]),
+        ("# what users make of it", true, vec![]),
+    ] {
+        assert_eq!(makes(line, is_script), want, "{line}");
+    }
+}
+
+/// Every text of the tree but the program's code and what was recorded or made.
+fn pages() -> Vec<PathBuf> {
+    const NOT: [&str; 7] = ["target", ".git", "src", "corpus", "golden", "dumps", "artifacts"];
+    let mut open = vec![path(".")];
+    let mut pages = Vec::new();
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let at = entry.expect("an entry").path();
+            let name = at.file_name().expect("a name").to_string_lossy().into_owned();
+            match (at.is_dir(), NOT.contains(&name.as_str())) {
+                (true, false) => open.push(at),
+                (false, false) if name != "Makefile" && !name.ends_with(".lock") => pages.push(at),
+                _ => {}
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn every_make_target_that_a_page_names_exists() {
+    let targets = targets();
+    let mut named = BTreeSet::new();
+    for page in pages() {
+        let Ok(text) = fs::read_to_string(&page) else { continue };
+        let name = page.file_name().expect("a name").to_string_lossy();
+        let is_script = [".spec", ".sh", "run", ".yml"].iter().any(|end| name.ends_with(end));
+        let is_told = |l: &&str| !name.ends_with(".rs") || l.trim_start().starts_with("//");
+        let lines = text.lines().filter(is_told);
+        for target in lines.flat_map(|l| makes(l, is_script)) {
+            assert!(targets.contains_key(&target), "{} names make {target}", page.display());
+            named.insert(target);
+        }
+    }
+    let surely = ["build", "check", "deb", "demo", "deny", "fuzz", "install", "outage", "torture"];
+    assert!(surely.iter().all(|t| named.contains(*t)), "{named:?}");
+}
+
+/// A target that is also a folder's name would do nothing.
+#[test]
+fn no_make_target_is_taken_for_a_file() {
+    let makefile = read("Makefile");
+    let phony = makefile.lines().filter_map(|l| l.strip_prefix(".PHONY:"));
+    let phony: BTreeSet<&str> = phony.flat_map(str::split_whitespace).collect();
+    for target in targets().keys() {
+        assert!(phony.contains(target.as_str()), "{target} is not declared as .PHONY");
+    }
+}
+
+#[test]
+fn make_help_tells_what_every_target_does() {
+    let mut make = Command::new("make");
+    make.args(["--no-print-directory", "help"]).current_dir(path(".")).env_remove("MAKEFLAGS");
+    let output = match make.output() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return skip("no make to ask for help"),
+        output => output.expect("it runs"),
+    };
+    let help = String::from_utf8_lossy(&output.stdout);
+    let rows: BTreeMap<&str, usize> = help
+        .lines()
+        .filter_map(|l| l.strip_prefix("  make ")?.split_once(' '))
+        .map(|(name, says)| (name, name.len() + says.len() - says.trim_start().len()))
+        .collect();
+    let told: Vec<&str> = rows.keys().copied().collect();
+    let targets = targets();
+    assert_eq!(told, targets.keys().map(String::as_str).collect::<Vec<_>>(), "{help}");
+    assert!(targets.values().all(|says| *says));
+    assert_eq!(rows.values().collect::<BTreeSet<_>>().len(), 1, "one column for all: {help}");
 }
 
 /// Runs a formatter on the manual page, which must have nothing to remark.
 fn passes(program: &str, args: &[&str]) {
     match Command::new(program).args(args).arg(path(MAN)).env("LC_ALL", "C.UTF-8").output() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            skipped(&format!("no {program} to check the manual page with"));
+            skip(&format!("no {program} to check the manual page with"));
         }
         Err(e) => panic!("{program}: {e}"),
         Ok(output) => {

@@ -4,49 +4,36 @@
 //! `FUZZ_SEED=N` takes others.
 
 mod checks;
+mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use checks::judge::Case;
+use common::{Folder, path};
 use httpd_semguard::facts::evidence::Who;
 use httpd_semguard::facts::verdict::{Reason, Verdict};
 use httpd_semguard::look::httpd::dump;
+use proptest::prelude::{Rng, RngCore};
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// How long one check may go on, and how many inputs it takes at most.
 const PATIENCE: Duration = Duration::from_millis(700);
 const INPUTS: usize = 40_000;
 
-/// xorshift64* (Vigna): good enough to damage text.
-struct Random(u64);
-
-impl Random {
-    fn new(salt: u64) -> Random {
-        let seed = std::env::var("FUZZ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-        Random((seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        let count = self.below(most);
-        (0..count).map(|_| self.next() as u8).collect()
-    }
+/// Numbers that `FUZZ_SEED` repeats, others for each use.
+fn random(of: u64) -> TestRng {
+    let seed = std::env::var("FUZZ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1_u64);
+    let seed = [seed.to_le_bytes(), (of + 1).to_le_bytes()].concat();
+    TestRng::from_seed(RngAlgorithm::XorShift, &seed)
 }
 
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+fn bytes(random: &mut TestRng, most: usize) -> Vec<u8> {
+    let mut bytes = vec![0; random.random_range(0..most)];
+    random.fill_bytes(&mut bytes);
+    bytes
 }
 
 /// The files of a directory; none where there is no such directory.
@@ -89,7 +76,7 @@ impl Drop for Broken {
 }
 
 /// One piece of damage of the sort that a pipe, a module or an attacker does.
-fn damage(text: &mut Vec<u8>, random: &mut Random) {
+fn damage(text: &mut Vec<u8>, random: &mut TestRng) {
     const PIECES: [&[u8]; 16] = [
         b"\n",
         b"\"",
@@ -108,24 +95,24 @@ fn damage(text: &mut Vec<u8>, random: &mut Random) {
         b"4294967296",
         b"balancer://",
     ];
-    let at = random.below(text.len() + 1);
+    let at = random.random_range(0..=text.len());
     let rest = text.len() - at;
-    match random.below(6) {
+    match random.random_range(0..6) {
         0 => text.truncate(at),
         1 => {
-            let count = random.below(rest.min(200));
+            let count = random.random_range(0..=rest.min(200));
             text.drain(at..at + count);
         }
         2 => {
-            let count = random.below(rest.min(200));
+            let count = random.random_range(0..=rest.min(200));
             let copy = text[at..at + count].to_vec();
-            let to = random.below(text.len());
+            let to = random.random_range(0..=text.len());
             text.splice(to..to, copy);
         }
-        3 if rest > 0 => text[at] = random.next() as u8,
+        3 if rest > 0 => text[at] = random.random(),
         4 if rest > 0 => text[at] ^= 0x20,
         _ => {
-            text.splice(at..at, PIECES[random.below(PIECES.len())].iter().copied());
+            text.splice(at..at, PIECES[random.random_range(0..PIECES.len())].iter().copied());
         }
     }
 }
@@ -152,10 +139,10 @@ fn files_and_dirs(dir: &str) -> Vec<String> {
 fn every_check_holds_for_random_bytes() {
     let mut broken = Broken::default();
     for (salt, check) in checks::ALL.into_iter().enumerate() {
-        let mut random = Random::new(salt as u64);
+        let mut random = random(salt as u64);
         let began = Instant::now();
         for _ in 0..INPUTS {
-            broken.run(check, &random.bytes(300));
+            broken.run(check, &bytes(&mut random, 300));
             if began.elapsed() > PATIENCE {
                 break;
             }
@@ -167,11 +154,11 @@ fn every_check_holds_for_random_bytes() {
 fn every_check_holds_for_damaged_dumps_of_a_real_httpd() {
     let dumps = recorded();
     let mut broken = Broken::default();
-    let mut random = Random::new(99);
+    let mut random = random(99);
     let began = Instant::now();
     for round in 0..INPUTS {
         let mut text = dumps[round % dumps.len()].1.clone();
-        for _ in 0..=random.below(8) {
+        for _ in 0..random.random_range(1..9) {
             damage(&mut text, &mut random);
         }
         for check in checks::ALL {
@@ -189,10 +176,10 @@ fn every_check_holds_for_damaged_dumps_of_a_real_httpd() {
 /// many are orphans with living processes around.
 #[test]
 fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
-    let mut random = Random::new(7);
+    let mut random = random(7);
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..80_000 {
-        let case = Case::new(&random.bytes(300));
+        let case = Case::new(&bytes(&mut random, 300));
         let row = match case.verdict() {
             Verdict::Ask => "memory is asked for",
             Verdict::Orphan if case.processes.is_empty() => "orphan, nobody alive",
@@ -241,4 +228,60 @@ fn a_dump_of_a_thousand_virtual_hosts_is_read_at_once() {
     let demand = httpd_semguard::decide::demand::demand(&read, None, &Default::default());
     assert!(!demand.rows.is_empty());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// Runs what `make fuzz` runs, with stand-ins for what it needs; `cargo` is this script.
+fn make_fuzz(folder: &Folder, cargo: &str, others: &[&str]) -> Output {
+    folder.program("cargo", format!("#!/bin/sh\n{cargo}\n").as_bytes());
+    for name in others {
+        folder.program(name, b"#!/bin/sh\n");
+    }
+    Command::new(path("fuzz/run.sh"))
+        .arg(folder.0.join("fuzz"))
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.0.display()))
+        .env("FUZZ_SECONDS", "7")
+        .output()
+        .expect("it runs")
+}
+
+#[test]
+fn make_fuzz_runs_each_check_from_its_corpus() {
+    let folder = Folder::new("fuzz-runs");
+    let script = "[ \"$2\" = --version ] || echo \"$@\"";
+    let output = make_fuzz(&folder, script, &["cargo-fuzz", "c++"]);
+    let ran = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(ran.lines().count(), checks::ALL.len(), "{ran}");
+    let manifest = fs::read_to_string(path("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");
+    for ((name, _), line) in checks::ALL.iter().zip(ran.lines()) {
+        let dir = folder.0.join("fuzz");
+        let own = format!("fuzz run --target-dir {0} {name} {0}/corpus/{name}", dir.display());
+        let corpus = format!("{own} tests/corpus/{name} tests/dumps -- -max_total_time=7 ");
+        assert!(line.contains(&corpus), "{line}");
+        let program = format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n");
+        assert!(manifest.contains(&program), "fuzz/Cargo.toml has no {name}");
+        let target = fs::read_to_string(path(&format!("fuzz/fuzz_targets/{name}.rs"))).expect(name);
+        assert!(target.contains(&format!("{name}(data)")), "{target}");
+    }
+}
+
+#[test]
+fn make_fuzz_ends_with_the_first_input_that_breaks_a_promise() {
+    let script = "[ \"$2\" = --version ] || { echo \"$6\"; exit 77; }";
+    let output = make_fuzz(&Folder::new("fuzz-broken"), script, &["cargo-fuzz", "c++"]);
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn make_fuzz_names_what_is_missing_and_fails() {
+    let script = "[ \"$1\" = --version ] && echo cargo 1.85.0";
+    let output = make_fuzz(&Folder::new("fuzz-missing"), script, &["c++"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for missing in ["nightly Rust (rustup toolchain install nightly)", "cargo-fuzz ("] {
+        assert!(said.contains(&format!("make fuzz: missing: {missing}")), "{said}");
+    }
+    assert!(!said.contains("C++"), "{said}");
 }

@@ -11,52 +11,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::{Folder, path, read};
+
 const PICTURES: [&str; 2] = ["refused", "healed"];
 
 fn docs(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+    path("docs").join(name)
 }
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// A directory of this test's own; removed in the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Place {
-        let dir = std::env::temp_dir().join(format!("semguard-outage-{}", std::process::id()));
-        fs::create_dir(&dir).expect("a directory");
-        Place(dir)
-    }
-
-    /// The file without what differs from run to run, by the script's own rules.
-    fn comparable(&self, name: &str, from: &Path) -> PathBuf {
-        let text = Command::new(docs("outage.sh"))
-            .arg("--placeholders")
-            .stdin(fs::File::open(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())))
-            .output()
-            .expect("it runs");
-        assert!(text.status.success(), "{}", String::from_utf8_lossy(&text.stderr));
-        let to = self.0.join(name);
-        fs::write(&to, text.stdout).expect("written");
-        to
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// The file without what differs from run to run, by the script's own rules.
+fn comparable(folder: &Folder, name: &str, from: &Path) -> PathBuf {
+    let text = Command::new(docs("outage.sh"))
+        .arg("--placeholders")
+        .stdin(fs::File::open(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())))
+        .output()
+        .expect("it runs");
+    assert!(text.status.success(), "{}", String::from_utf8_lossy(&text.stderr));
+    let to = folder.0.join(name);
+    fs::write(&to, text.stdout).expect("written");
+    to
 }
 
 #[test]
 fn the_page_and_the_pictures_show_what_the_program_says_today() {
     require!("apache2", "curl", "perl", "pgrep", "script", "strace", "sysctl");
-    let place = Place::new();
+    let folder = Folder::new("outage");
     let made = Command::new(docs("outage.sh"))
-        .arg(&place.0)
+        .arg(&folder.0)
         .env("SEMGUARD", env!("CARGO_BIN_EXE_httpd-semguard"))
         .stdin(Stdio::null())
         .output()
@@ -66,8 +47,8 @@ fn the_page_and_the_pictures_show_what_the_program_says_today() {
 
     let texts = PICTURES.map(|p| format!("outage/{p}.ansi"));
     for name in texts.iter().map(String::as_str).chain(["outage.md"]) {
-        let before = place.comparable("in-the-tree", &docs(name));
-        let now = place.comparable("made-now", &place.0.join(name));
+        let before = comparable(&folder, "in-the-tree", &docs(name));
+        let now = comparable(&folder, "made-now", &folder.0.join(name));
         let diff = Command::new("diff").arg("-u").args([before, now]).output().expect("it runs");
         let shown = String::from_utf8_lossy(&diff.stdout);
         assert!(
@@ -80,14 +61,10 @@ fn the_page_and_the_pictures_show_what_the_program_says_today() {
 #[test]
 fn each_picture_is_drawn_from_its_text() {
     for name in PICTURES {
-        let text = read(&docs(&format!("outage/{name}.ansi")));
+        let text = read(&format!("docs/outage/{name}.ansi"));
         let drawn = picture::picture(&text);
-        let file = docs(&format!("outage/{name}.svg"));
-        assert!(
-            drawn == read(&file),
-            "{} is not that of its text: run make outage",
-            file.display()
-        );
+        let file = format!("docs/outage/{name}.svg");
+        assert!(drawn == read(&file), "{file} is not that of its text: run make outage");
         assert!(drawn.len() < 60_000, "{name}: too large for a README");
     }
 }
@@ -95,7 +72,7 @@ fn each_picture_is_drawn_from_its_text() {
 #[test]
 fn the_picture_is_as_wide_as_the_terminal_of_the_runs() {
     let width = format!("readonly COLUMNS={} ", picture::COLUMNS);
-    assert!(read(&docs("outage.sh")).contains(&width), "docs/outage.sh has no {width}");
+    assert!(read("docs/outage.sh").contains(&width), "docs/outage.sh has no {width}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -57,6 +58,42 @@ pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     let _ = writeln!(io::stderr(), "SKIPPED: {test}: {missing}");
     assert!(std::env::var_os("REQUIRE_ALL").is_none_or(|v| v != "1"), "SKIPPED: {missing}");
+}
+
+/// A file of the sources.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The text of a file of the sources.
+pub fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// A directory of one test's own, readable by everybody; removed in the end.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Folder {
+        let dir = std::env::temp_dir().join(format!("semguard-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).expect("a directory");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("chmod");
+        Folder(dir)
+    }
+
+    /// Puts a program there that anybody may run.
+    pub fn program(&self, name: &str, content: &[u8]) -> PathBuf {
+        let file = self.0.join(name);
+        fs::write(&file, content).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("chmod");
+        file
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Waits until `done` holds.

@@ -1,0 +1,203 @@
+#!/bin/bash
+# The outage that "make demo" shows (tests/demo.sh) and docs/outage.md tells (docs/outage.sh): the
+# semaphore table is filled by a server that is killed again and again, the next start is refused,
+# httpd-semguard says why and mends it, the server starts. Each part is a function that fails where
+# it does not go as told. Read by both, which have
+#
+#   run COMMAND   shows a command as it would be typed, runs it, shows what it says, and leaves that
+#                 in OUTPUT and CODE
+#
+# and set TELLER, the name that they put before an error.
+# shellcheck disable=SC2034 # some of this is for them
+set -euo pipefail
+
+readonly LIMITS='25032000 32 512 512' # "250 32000 32 512" with the first space lost
+readonly NOT_HERE=77
+# What an outage is played in: nothing outside is touched, and nothing is left.
+readonly ENTER=(unshare --ipc --mount --net --pid --fork --kill-child --mount-proc)
+readonly STAGE=/run/outage
+
+OUTPUT='' CODE=0
+# How the server is started, what the guard is told of it, what runs out, and whether it is Apache.
+START='apachectl start' GUARDED='' BINDS=SEMMNS APACHE=1
+
+failed() {
+    printf '\n%s: FAILED: %s\n' "$TELLER" "$*" >&2
+    exit 1
+}
+
+must_exit() { [ "$CODE" -eq "$1" ] || failed "exit $CODE where $1 was to come: $OUTPUT"; }
+must_say() { # what a terminal wraps counts as one line
+    local flat
+    flat=$(tr -s ' \n' ' ' <<<"$OUTPUT")
+    [[ $flat == *"$1"* ]] || failed "no \"$1\" in what it said: $OUTPUT"
+}
+must_be() { # WHAT IS WANTED
+    [ "$2" -eq "$3" ] || failed "$1: $2 where $3 were to be"
+}
+
+# Sets of this user with this key; empty: of any.
+count() { tail -n +2 /proc/sysvipc/sem | awk -v uid="$1" -v key="$2" \
+    '(uid == "" || $5 == uid) && (key == "" || $1 == key)' | wc -l; }
+
+# Waits until a command succeeds.
+until_true() {
+    local _
+    for _ in $(seq 500); do
+        ! "$@" >/dev/null 2>&1 || return 0
+        sleep 0.02
+    done
+    failed "waited in vain: $*"
+}
+
+# Of five or more lines that differ in numbers only, the first two and the last.
+abridged() {
+    awk '
+        { line[NR] = $0; gsub(/\033\[[0-9;]*m/, "") }
+        { gsub(/[0-9]+( (s|min|h))?/, "N"); gsub(/ +/, " "); like[NR] = $0 }
+        END {
+            for (i = 1; i <= NR; i = next_one) {
+                for (next_one = i + 1; next_one <= NR && like[next_one] == like[i]; next_one++);
+                many = next_one - i >= 5
+                for (k = i; k < next_one; k++) {
+                    if (!many || k < i + 2 || k == next_one - 1) print line[k]
+                    else if (k == i + 2) printf "\033[2m[… %d more such lines …]\033[0m\n", next_one - i - 3
+                }
+            }
+        }'
+}
+
+# Text without its colours.
+plain() { sed 's/\x1b\[[0-9;]*m//g'; }
+
+# ---- the stage, in namespaces of its own ---------------------------------------------------------
+
+# The guard's lock, the program (which comes on fd 3), the loopback device (SIOCSIFFLAGS, IFF_UP |
+# IFF_RUNNING): on file systems that end with the namespace.
+stage_set() {
+    mount -t tmpfs -o mode=755 outage /run
+    mkdir -p $STAGE/bin
+    cat <&3 >$STAGE/bin/httpd-semguard
+    exec 3<&-
+    chmod 755 $STAGE/bin/httpd-semguard
+    PATH=$STAGE/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    perl -e 'socket(my $s, 2, 2, 0) or die "socket: $!";
+        ioctl($s, 0x8914, my $r = pack("a16 s x22", "lo", 0x41)) or die "lo: $!"'
+}
+
+has_apache() { [ "$(id -u)" -eq 0 ] && [ -e /usr/lib/apache2/modules/mod_mpm_prefork.so ]; }
+
+# A real Apache: prefork, two listeners, System V semaphores.
+apache_set() {
+    local dir
+    for dir in /etc/apache2 /var/log/apache2 /var/www; do
+        mount -t tmpfs -o mode=755 outage "$dir"
+    done
+    mkdir -p /run/lock /run/apache2 /var/www/html
+    echo 'It works' >/var/www/html/index.html
+    echo 'export LANG=C' >/etc/apache2/envvars
+    configure apache2 80 8080 error.log
+}
+
+configure() { # NAME PORT PORT LOG
+    cat >"/etc/apache2/$1.conf" <<CONF
+ServerName localhost
+ServerRoot /etc/apache2
+PidFile /run/apache2/$1.pid
+ErrorLog /var/log/apache2/$4
+LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+StartServers 2
+MinSpareServers 1
+MaxRequestWorkers 2
+User www-data
+Group www-data
+Mutex sysvsem default
+Listen 127.0.0.1:$2
+Listen 127.0.0.1:$3
+DocumentRoot /var/www/html
+CONF
+}
+
+# A request, by nothing but the shell.
+answers() { # PORT
+    (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q 'It works' <&3)
+}
+
+# ---- the story -----------------------------------------------------------------------------------
+
+of_another_program() { perl -e 'semget(0xa7, 1, 01600) // die "semget: $!"'; }
+
+# Whether a process group has a member that is more than a zombie.
+has_living_members() {
+    cat /proc/[0-9]*/stat 2>/dev/null |
+        awk -v group="$1" '{ sub(/.*\) /, "") } $3 == group && $1 != "Z" { found = 1 }
+            END { exit !found }'
+}
+
+# The whole group is killed, as systemd does when its patience ends.
+kill_server() {
+    local leader file=$STAGE/server.pid
+    [ ! "$APACHE" ] || file=/run/apache2/apache2.pid
+    leader=$(cat "$file")
+    kill -KILL -- "-$leader"
+    while has_living_members "$leader"; do sleep 0.01; done
+}
+
+# The server is started and killed this many times, and leaves a set each time.
+start_and_kill() {
+    local n before
+    before=$(count '' '')
+    for ((n = 1; n <= $1; n++)); do
+        $START >/dev/null || failed "start $n was refused"
+        [ ! "$APACHE" ] || until_true answers 80
+        kill_server
+        must_be "sets after $n kills" "$(count '' '')" $((before + n))
+    done
+}
+
+is_refused() {
+    run "$START"
+    must_exit 1
+    must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
+}
+
+is_explained() {
+    local before
+    before=$(count '' '')
+    run "httpd-semguard check$GUARDED"
+    must_exit 69
+    must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
+    if [ $BINDS = SEMMNS ]; then
+        must_say 'SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use'
+        must_say 'looks like "250 32000" with the space lost'
+    else
+        must_say 'SEMMNI, the number of semaphore sets, is'
+    fi
+    must_be 'sets after the check' "$(count '' '')" "$before"
+}
+
+is_mended() { # THIS MANY
+    local before
+    before=$(count '' '')
+    run "httpd-semguard guard$GUARDED"
+    must_exit 0
+    must_say "removed $1 orphaned sets"
+    must_be 'sets that are left' "$(count '' '')" $((before - $1))
+    must_be 'the set of another program' "$(count '' $((0xa7)))" 1
+}
+
+starts() {
+    run "$START"
+    must_exit 0
+    [ ! "$APACHE" ] || until_true answers 80
+}
+
+starts_and_answers() {
+    starts
+    if [ "$APACHE" ] && command -v curl >/dev/null; then
+        run 'curl -s http://127.0.0.1/'
+        must_say 'It works'
+    fi
+}
