@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
-use crate::act::{lock, reap, resources, trial};
+use crate::act::{lock, numbering, reap, resources, trial};
 use crate::cli::Options;
 use crate::decide::demand;
 use crate::decide::forecast::{Forecast, Input};
@@ -66,6 +66,9 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
 
     // Is there room for what httpd needs?
+    if let (Some(table), true) = (&table, options.removes()) {
+        events.extend(numbering::move_on(&need, &table.left));
+    }
     let mut input = Input {
         capacity: table.as_ref().map(|t| t.left),
         need,

@@ -1,6 +1,7 @@
 //! What changes something: removing a set, trials, the report's file. Imports facts, decide and look.
 
 pub mod lock;
+pub mod numbering;
 pub mod output;
 pub mod reap;
 pub mod resources;

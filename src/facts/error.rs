@@ -1,8 +1,9 @@
 //! Everything that can end a run before its answer: each error knows its exit code, and what to
 //! do next.
 
+use std::fmt;
+use std::io::Error as IoError;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
 use nix::errno::Errno;
 
@@ -55,7 +56,7 @@ impl From<Exit> for std::process::ExitCode {
 /// The text of an error as strerror(3) has it, and so httpd in its log.
 #[must_use]
 pub fn strerror(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno as i32).to_string();
+    let text = IoError::from_raw_os_error(errno as i32).to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
@@ -81,7 +82,7 @@ pub enum Error {
 impl Error {
     /// That a report could not be written to a file.
     #[must_use]
-    pub fn output(path: &Path, error: &io::Error) -> Error {
+    pub fn output(path: &Path, error: &IoError) -> Error {
         Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     }
 

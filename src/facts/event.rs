@@ -16,6 +16,8 @@ pub enum Event {
     LeftoverRemoved(SemId),
     /// It could not be removed.
     LeftoverStays(SemId, Errno),
+    /// The kernel's numbering of sets was moved on, from the one number to the other.
+    NumberingMovedOn(SemId, SemId),
     /// The way back from this user was refused: the rest of the run had fewer rights.
     StayedAs(Uid, Errno),
 }
@@ -24,6 +26,6 @@ impl Event {
     /// Whether it deserves attention.
     #[must_use]
     pub fn is_warning(self) -> bool {
-        !matches!(self, Event::LeftoverRemoved(_))
+        !matches!(self, Event::LeftoverRemoved(_) | Event::NumberingMovedOn(..))
     }
 }

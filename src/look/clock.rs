@@ -32,3 +32,12 @@ pub fn nap(duration: Duration) {
     let _ =
         clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &duration.into());
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn boot_is_before_now() {
+        let clock = super::now().expect("clocks can be read");
+        assert!(clock.boot < clock.now && clock.ticks_per_second > 0);
+    }
+}

@@ -77,7 +77,8 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
         found(report).into_iter().for_each(|line| say(Level::Debug, line));
     }
     for event in report.events.iter().filter(|event| !event.is_warning()) {
-        say(Level::Info, happened(event));
+        let is_routine = matches!(event, Event::NumberingMovedOn(..));
+        say(if is_routine { Level::Debug } else { Level::Info }, happened(event));
     }
     if let Some(table) = &report.table {
         removals(report, table, verbose).into_iter().for_each(|(level, line)| say(level, line));
@@ -185,6 +186,9 @@ fn happened(event: &Event) -> String {
         Event::LeftoverStays(id, e) => {
             format!("the trial set {id} of a killed guard stays: IPC_RMID says {}", because(e))
         }
+        Event::NumberingMovedOn(from, to) => format!(
+            "moved the kernel's numbering of sets on, from {from} to {to}: larger numbers tell more"
+        ),
         Event::StayedAs(uid, e) => {
             format!("going on as uid {uid}: setresuid says {} to the way back", because(e))
         }
