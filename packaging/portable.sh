@@ -15,7 +15,7 @@ readonly LARGEST=$((5 * 1024 * 1024 / 4))
 
 # By readelf, which reads every architecture's programs.
 gate() {
-    local program=$1 wrong=()
+    local program=$1 name=${1%.new} wrong=()
     local symbols needed header loads
     header=$(LC_ALL=C readelf --wide --file-header --program-headers "$program")
     symbols=$(LC_ALL=C readelf --wide --dyn-syms "$program")
@@ -56,10 +56,10 @@ gate() {
     [ "$size" -le $LARGEST ] || wrong+=("has $size bytes; $LARGEST are the most")
 
     if [ ${#wrong[@]} -gt 0 ]; then
-        printf "portable: $program: %s\n" "${wrong[@]}" >&2
+        printf "portable: $name: %s\n" "${wrong[@]}" >&2
         return 1
     fi
-    echo "portable: $program: $size bytes, GLIBC_$newest at most"
+    echo "portable: $name: $size bytes, GLIBC_$newest at most"
 }
 
 if [ "${1:-}" = gate ]; then
