@@ -28,19 +28,23 @@ fn make(sources: &Path, programs: &Path, name: &str, how: &str) -> PathBuf {
 
 /// The release around the portable programs. None: it cannot be made here; that is said.
 fn release() -> Option<&'static Path> {
-    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+    static RELEASE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let tools = ["chroot", "debootstrap", "dpkg-deb", "groff", "python3", "readelf", "rpmbuild"];
     if let Err(missing) = common::present(&tools) {
         common::skip(&missing);
         return None;
     }
+    // What cannot be built is not tried again for each test.
     let release = RELEASE.get_or_init(|| {
         // Where tests/portable.rs has them built, too.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder");
-        Run::of(command("packaging/portable.sh").arg(target)).exits(0);
-        make(Path::new(SOURCE), &target.join("portable"), "release", "exec \"$@\"")
+        let run = Run::of(command("packaging/portable.sh").arg(target));
+        if run.code != Some(0) {
+            return Err(run.to_string());
+        }
+        Ok(make(Path::new(SOURCE), &target.join("portable"), "release", "exec \"$@\""))
     });
-    Some(release)
+    Some(release.as_ref().unwrap_or_else(|failed| panic!("packaging/portable.sh: {failed}")))
 }
 
 fn deb(arch: &str) -> String {
