@@ -1,7 +1,5 @@
 //! Looks for sets' numbers in a piece of memory. Pure.
 
-use std::ops::Range;
-
 use crate::facts::memory::Words;
 
 /// Sets are known to the reader by their place in one list of numbers.
@@ -27,21 +25,38 @@ struct Needle {
 }
 
 /// Words that are told from all others at the speed of memory: whole blocks are passed over in
-/// which no word is near any that is looked for, and of the others each word is looked up in a
+/// which no word is like any that is looked for, and of the others each word is looked up in a
 /// table of bits first.
 pub(super) struct Needles {
     /// Sorted.
     needles: Vec<Needle>,
-    /// First word and length of each range that they lie in.
-    ranges: Vec<(u32, u32)>,
+    /// What they are like.
+    ranges: Vec<Range>,
     bits: Box<[u64; 1 << (BITS - 6)]>,
 }
+
+/// Words near to each other, and so are their lower bits: a set's number is a sequence number, which
+/// may be anything, and below it an index, which is small (ipc/util.h, `IPCMNI_SHIFT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    length: u32,
+    first_low: u32,
+    length_low: u32,
+}
+
+/// The bits of the index.
+const LOW: u32 = (1 << 15) - 1;
 
 /// The bytes that are compared at once.
 const BLOCK: usize = 256;
 
-/// The most ranges. Numbers are near to each other, and so is each form of them.
-const RANGES: usize = 6;
+/// The most ranges: each costs a pass over a block.
+const RANGES: usize = 4;
+
+/// What is so far from each other is of two ranges: the upper halves of doubles lie far from all
+/// else, and their lower bits may be anything.
+const FAR: u32 = 1 << 26;
 
 const BITS: u32 = 16;
 
@@ -91,19 +106,14 @@ impl Needles {
     /// perhaps more than once.
     pub(super) fn scan(&self, bytes: &[u8], mut found: impl FnMut(Hit)) {
         for (block, at) in bytes.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-            let mut near = false;
-            for (first, length) in &self.ranges {
-                near |= any_in_range(block, *first, *length);
-            }
-            if near {
+            if self.ranges.iter().any(|r| r.near_any(block) && r.like_any(block)) {
                 self.scan_block(bytes, at..at + block.len(), &mut found);
             }
         }
     }
 
-    fn scan_block(&self, bytes: &[u8], block: Range<usize>, found: &mut impl FnMut(Hit)) {
-        for (at, word) in block.clone().step_by(4).zip(bytes[block].chunks_exact(4)) {
-            let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+    fn scan_block(&self, bytes: &[u8], block: std::ops::Range<usize>, found: &mut impl FnMut(Hit)) {
+        for (at, word) in block.clone().step_by(4).zip(words(&bytes[block])) {
             let (place, shift) = bit(word);
             if self.bits[place] >> shift & 1 == 1 {
                 self.look_up(word, bytes, at, found);
@@ -124,24 +134,36 @@ impl Needles {
     }
 }
 
-/// Whether a word of the block lies in the range. Written without a way out in the middle, so that
-/// many are compared at once.
-fn any_in_range(block: &[u8], first: u32, length: u32) -> bool {
-    let mut any = 0_u32;
-    for bytes in block.chunks_exact(4) {
-        let word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        any |= u32::from(word.wrapping_sub(first) <= length);
+// Both without a way out in the middle, so that many words are compared at once.
+impl Range {
+    /// Whether a word of the block lies in the range.
+    fn near_any(&self, block: &[u8]) -> bool {
+        let Range { first, length, .. } = *self;
+        words(block).fold(false, |any, word| any | (word.wrapping_sub(first) <= length))
     }
-    any != 0
+
+    /// Whether the lower bits of one that does are such, too.
+    fn like_any(&self, block: &[u8]) -> bool {
+        let Range { first, length, first_low, length_low } = *self;
+        let like = |word: u32| {
+            let near = u32::from(word.wrapping_sub(first) <= length);
+            near & u32::from((word & LOW).wrapping_sub(first_low) <= length_low)
+        };
+        words(block).fold(0, |any, word| any | like(word)) != 0
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    bytes.chunks_exact(4).map(|w| u32::from_ne_bytes([w[0], w[1], w[2], w[3]]))
 }
 
 /// As few ranges as are allowed, parted where the words are farthest from each other.
-fn ranges(needles: &[Needle]) -> Vec<(u32, u32)> {
+fn ranges(needles: &[Needle]) -> Vec<Range> {
     let mut gaps: Vec<(u32, usize)> = needles
         .windows(2)
         .enumerate()
         .map(|(i, pair)| (pair[1].word - pair[0].word, i + 1))
-        .filter(|(gap, _)| *gap > 4096)
+        .filter(|(gap, _)| *gap > FAR)
         .collect();
     gaps.sort_unstable_by(|a, b| b.cmp(a));
     gaps.truncate(RANGES - 1);
@@ -152,8 +174,11 @@ fn ranges(needles: &[Needle]) -> Vec<(u32, u32)> {
         .windows(2)
         .filter(|pair| pair[0] < pair[1])
         .map(|pair| {
-            let first = needles[pair[0]].word;
-            (first, needles[pair[1] - 1].word - first)
+            let needles = &needles[pair[0]..pair[1]];
+            let (first, last) = (needles[0].word, needles[needles.len() - 1].word);
+            let low = needles.iter().map(|n| n.word & LOW);
+            let (first_low, last_low) = low.fold((LOW, 0), |(a, b), w| (a.min(w), b.max(w)));
+            Range { first, length: last - first, first_low, length_low: last_low - first_low }
         })
         .collect()
 }
