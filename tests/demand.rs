@@ -5,7 +5,9 @@ mod common;
 #[path = "agreement/server.rs"]
 mod server;
 
-use common::Namespace;
+use std::fs;
+
+use common::{Namespace, Run};
 use nix::unistd::{SysconfVar, sysconf};
 use server::{APACHE, CONTROL, Config, Need, Outcome, TLS};
 
@@ -323,6 +325,84 @@ fn modules_of_other_packages() {
                 &[("wsgi", 1)],
             ),
         ]);
+    }
+}
+
+// The configuration that will run.
+
+#[test]
+fn to_ask_with_mod_info_does_not_change_what_the_configuration_makes_of_it() {
+    require!("apache2", "openssl", "bash");
+    let one = &[("mpm-accept", 1)][..];
+    let when =
+        |condition: &str| format!("<IfModule {condition}>\nListen 127.0.0.1:8081\n</IfModule>");
+    compare(&[
+        ("prefork", &[], &when("mod_info.c"), &[]),
+        ("prefork", &[], &when("info_module"), &[]),
+        ("prefork", &[], &when("!mod_info.c"), one),
+        ("prefork", &["info"], &when("mod_info.c"), one),
+        ("prefork", &["info"], &when("!mod_info.c"), &[]),
+    ]);
+}
+
+#[test]
+fn a_section_without_a_directive_in_it_ends_where_it_ends() {
+    require!("apache2", "openssl", "bash");
+    let modules: &[&str] =
+        &["proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"];
+    let member = "BalancerMember balancer://a http://127.0.0.1:9001\n";
+    for before in [
+        "<VirtualHost *:8081>\n</VirtualHost>\n",
+        "<VirtualHost *:8081>\n<Location /x>\n</Location>\n</VirtualHost>\n",
+        "<Proxy balancer://b>\n</Proxy>\n",
+    ] {
+        let config = format!("{before}{member}<VirtualHost *:8082>\n{member}</VirtualHost>\n");
+        let expected = &[("proxy", 1), ("proxy-balancer-shm", 2)];
+        compare(&[("event", modules, &config, expected)]);
+    }
+}
+
+#[test]
+fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
+    require!("apache2", "openssl", "bash");
+    // Three sets, and places for three: after one killing, only a guard makes room. Numbers that do
+    // not stand in everybody's memory anyway.
+    let ns = Namespace::new(ROOMY);
+    server::furnish(&ns);
+    let actor = ns.actor_copy("numbers");
+    let makes = format!("{actor} make 64 1001 exit >/dev/null && ipcrm --all=sem");
+    ns.sh(&format!("for i in $(seq 60); do {makes} || exit; done")).exits(0);
+    ns.sh("echo 250 32000 32 3 >/proc/sys/kernel/sem").exits(0);
+    let mut config = Config::new("event");
+    config.load(&["proxy", "ldap", "lua"]);
+    config.add("Mutex sysvsem default");
+    ns.write("httpd.conf", &config.text());
+    ns.sh("chown -R 1001 /run/t && chmod 755 /run/t").exits(0);
+    let as_1001 = ["--reuid", "1001", "--regid", "1001", "--clear-groups"];
+    let program = |program: &str, args: &[&str]| {
+        let mut command = ns.command("setpriv");
+        command.args(as_1001).arg(program).args(args);
+        command
+    };
+    let guard = ns.guard_copy();
+    for kill in 0..3 {
+        let args =
+            |command| [command, "--log", "stderr", "-v", "--httpd", APACHE, "--", CONF[0], CONF[1]];
+        let heard = Run::of(&mut program(&guard, &args("check")));
+        heard.logs("users: 1001 (httpd's configuration)").logs("need: 3 semaphore sets");
+        // Root may look at everybody, its own first process included.
+        let run = server::ask(&ns, &["guard", "--user", "1001"], APACHE, &CONF).exits(0);
+        assert_eq!(ns.ids(), [], "{kill}: {run}");
+        let start = Run::of(&mut program(APACHE, &["-f", CONF[1], "-k", "start"]));
+        start.exits(0);
+        common::wait_until("httpd has made its locks", || ns.ids().len() == 3);
+        assert!(ns.sets().iter().all(|s| s.uid == 1001 && s.cuid == 1001));
+        // It leads its group since it detached.
+        let leader = fs::read_to_string(ns.path("/run/t/httpd.pid")).expect("a pid file");
+        let leader: i32 = leader.trim().parse().expect("a pid");
+        ns.sh(&format!("kill -s KILL -- -{leader} && rm /run/t/httpd.pid")).exits(0);
+        common::wait_until("it is dead", || !ns.lives(leader));
+        assert_eq!(ns.ids().len(), 3, "what a killing leaves");
     }
 }
 

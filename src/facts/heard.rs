@@ -102,6 +102,20 @@ pub struct Told {
     pub build: Option<Build>,
     /// The machine that it will run on.
     pub host: Host,
+    /// The modules that are not httpd's own, and what they take from libraries; none: nothing that
+    /// makes locks.
+    pub foreign: Vec<(String, Option<Import>)>,
+}
+
+/// What a module takes from libraries that makes locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// semget(2).
+    Semget,
+    /// APR's mutexes between processes.
+    AprMutex,
+    /// Its file was not found, or could not be read.
+    Unread,
 }
 
 /// What httpd said, and what it comes to.
