@@ -121,7 +121,7 @@ pub const KINDS: &[Kind] = &[
     kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (since(17), None), Both, OpenLogs, Rule::Listeners),
     // modules/aaa/mod_auth_digest.c
     kind("authdigest-client", &["auth_digest"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
-    kind("authdigest-opaque", &["auth_digest"], (V24, until(70)), Second, PostConfig, Rule::Loaded(1)),
+    kind("authdigest-opaque", &["auth_digest"], (V24, until(62)), Second, PostConfig, Rule::Loaded(1)),
     // modules/ssl/ssl_engine_mutex.c, ssl_util_stapling.c
     kind("ssl-cache", &["ssl"], (V24, None), Kept, PostConfig, Rule::SessionCache),
     kind("ssl-stapling", &["ssl"], (V24, until(15)), Kept, PostConfig, Rule::Stapling),
