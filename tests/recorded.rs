@@ -129,6 +129,7 @@ fn forecast_with(room: i64, demand: &Demand) -> Forecast {
         running: None,
         min_free: 0,
         trial: Trial::Passed,
+        locks: true,
         shortage: None,
         refused_directory: None,
     };

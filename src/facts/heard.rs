@@ -60,6 +60,16 @@ impl Heard {
         }
     }
 
+    /// Whether it surely locks a semaphore set as soon as it serves: without an answer, where an
+    /// accept lock is what is assumed of it; a figure that was `given` by hand says nothing of it.
+    #[must_use]
+    pub fn locks(&self, given: Option<u32>) -> bool {
+        match self {
+            Heard::Answered(answer) => answer.demand.grabs().is_some(),
+            Heard::NotAsked | Heard::Refused(_) => given.is_none(),
+        }
+    }
+
     /// The number of the user that its workers run as.
     #[must_use]
     pub fn user(&self) -> Option<u32> {
