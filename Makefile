@@ -73,6 +73,10 @@ outage: ## make docs/outage.md and its pictures anew, from real runs; root
 	SEMGUARD=$(target)/debug/httpd-semguard docs/outage.sh docs
 	$(target)/debug/examples/picture docs/outage/*.ansi
 
+.PHONY: mutexes
+mutexes: ## make docs/mutexes.md anew, from the code's table
+	WRITE_PAGES=1 $(CARGO) test --quiet --locked --test mutexes
+
 .PHONY: bench
 bench: ## measure what a run costs (target/bench/report.md), BENCH_RUNS=20 times each; root
 	@for tool in gcc gnuplot unshare ipcs; do command -v $$tool >/dev/null || \

@@ -75,13 +75,16 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         running: table.as_ref().and_then(|t| t.running.clone()),
         min_free: options.min_free.into(),
         trial: Trial::Skipped("nothing is to be forecast"),
+        locks: heard.locks(options.need),
         shortage: None,
         refused_directory: heard.mutex_directory(),
     };
     let mut forecast = None;
     if options.command != Command::List {
         input.trial = match &table {
-            Some(t) => trial::run(&users, &input.need, &t.found, &t.left, options.removes()),
+            Some(t) => {
+                trial::run(&users, &input.need, &t.found, &t.left, input.locks, options.removes())
+            }
             None => Trial::Skipped("there are no semaphores to try"),
         };
         let demand = heard.demand().zip(users.first());

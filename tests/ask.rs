@@ -285,6 +285,65 @@ fn arguments_after_the_dashes_arrive_as_they_are_and_first() {
     );
 }
 
+// Programs that answer to less.
+
+/// A control program that answers where there is no word of this in its arguments.
+fn answers_without(ns: &Namespace, word: &str) {
+    ns.write("dump", DUMP);
+    control(
+        ns,
+        &format!("case \"$*\" in *{word}*) echo no such thing >&2; exit 1;; esac; cat /run/t/dump"),
+    );
+}
+
+#[test]
+fn a_refusal_with_mod_info_is_asked_again_without() {
+    require!();
+    let ns = Namespace::new(FULL);
+    ns.sh("mkdir /run/modules && touch /run/modules/mod_info.so").exits(0);
+    answers_without(&ns, "LoadModule");
+    guard(&ns, "check --user 33").exits(69).does_not_log("not heard");
+    // What is refused without it, too, is refused.
+    answers_without(&ns, "-t");
+    guard(&ns, "check --user 33").exits(0).logs("/run/t/apachectl says: no such thing");
+}
+
+#[test]
+fn without_mod_info_the_doubt_is_a_handful_and_no_alarm() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.write("dump", include_str!("dumps/without-mod-info.txt"));
+    control(&ns, "cat /run/t/dump");
+    let run = guard(&ns, "check -v").exits(0).does_not_log("may not start");
+    run.logs("its use unknown");
+    let nagios = guard(&ns, "check --format nagios");
+    assert!(nagios.out.contains("OK"), "{nagios}");
+}
+
+#[test]
+fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
+    require!();
+    let ns = Namespace::new("250 32000 32 1");
+    let dump = DUMP.trim_end().to_owned() + "\n strange_module (shared)\n";
+    ns.write("dump", &dump);
+    control(&ns, "cat /run/t/dump");
+    ns.sh("mkdir /run/modules").exits(0);
+    let with = |content: &str| {
+        ns.sh(&format!("printf '{content}' >/run/modules/mod_strange.so")).exits(0);
+        guard(&ns, "check -v --user 33").exits(0)
+    };
+    with("\\177ELF\\0apr_palloc\\0").does_not_log("strange").does_not_log("may not start");
+    let run = with("\\177ELF\\0semget\\0");
+    run.logs("httpd may not start: it needs 1 to 9 semaphore sets, and 1 can be made");
+    with("\\177ELF\\0semget\\0").logs("in doubt: strange, 0 to 8 (mod_strange, which is not");
+    // One that is not found is in doubt as well.
+    ns.sh("rm /run/modules/mod_strange.so").exits(0);
+    guard(&ns, "check --user 33").exits(0).logs("its file was not found");
+    // Room for all of it settles the doubt.
+    limit(&ns, ROOMY);
+    guard(&ns, "check --user 33").exits(0).does_not_log("may not start");
+}
+
 // What no answer means, and what it does not.
 
 #[test]

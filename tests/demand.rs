@@ -5,7 +5,9 @@ mod common;
 #[path = "agreement/server.rs"]
 mod server;
 
-use common::Namespace;
+use std::fs;
+
+use common::{Namespace, Run};
 use nix::unistd::{SysconfVar, sysconf};
 use server::{APACHE, CONTROL, Config, Need, Outcome, TLS};
 
@@ -324,6 +326,188 @@ fn modules_of_other_packages() {
             ),
         ]);
     }
+}
+
+// The configuration that will run.
+
+#[test]
+fn to_ask_with_mod_info_does_not_change_what_the_configuration_makes_of_it() {
+    require!("apache2", "openssl", "bash");
+    let one = &[("mpm-accept", 1)][..];
+    let when =
+        |condition: &str| format!("<IfModule {condition}>\nListen 127.0.0.1:8081\n</IfModule>");
+    compare(&[
+        ("prefork", &[], &when("mod_info.c"), &[]),
+        ("prefork", &[], &when("info_module"), &[]),
+        ("prefork", &[], &when("!mod_info.c"), one),
+        ("prefork", &["info"], &when("mod_info.c"), one),
+        ("prefork", &["info"], &when("!mod_info.c"), &[]),
+    ]);
+}
+
+#[test]
+fn a_section_without_a_directive_in_it_ends_where_it_ends() {
+    require!("apache2", "openssl", "bash");
+    let modules: &[&str] =
+        &["proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"];
+    let member = "BalancerMember balancer://a http://127.0.0.1:9001\n";
+    for before in [
+        "<VirtualHost *:8081>\n</VirtualHost>\n",
+        "<VirtualHost *:8081>\n<Location /x>\n</Location>\n</VirtualHost>\n",
+        "<Proxy balancer://b>\n</Proxy>\n",
+    ] {
+        let config = format!("{before}{member}<VirtualHost *:8082>\n{member}</VirtualHost>\n");
+        let expected = &[("proxy", 1), ("proxy-balancer-shm", 2)];
+        compare(&[("event", modules, &config, expected)]);
+    }
+}
+
+#[test]
+fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
+    require!("apache2", "openssl", "bash");
+    // Three sets, and places for three: after one killing, only a guard makes room. Numbers that do
+    // not stand in everybody's memory anyway.
+    let ns = Namespace::new(ROOMY);
+    server::furnish(&ns);
+    let actor = ns.actor_copy("numbers");
+    let makes = format!("{actor} make 64 1001 exit >/dev/null && ipcrm --all=sem");
+    ns.sh(&format!("for i in $(seq 60); do {makes} || exit; done")).exits(0);
+    ns.sh("echo 250 32000 32 3 >/proc/sys/kernel/sem").exits(0);
+    let mut config = Config::new("event");
+    config.load(&["proxy", "ldap", "lua"]);
+    config.add("Mutex sysvsem default");
+    ns.write("httpd.conf", &config.text());
+    ns.sh("chown -R 1001 /run/t && chmod 755 /run/t").exits(0);
+    let as_1001 = ["--reuid", "1001", "--regid", "1001", "--clear-groups"];
+    let program = |program: &str, args: &[&str]| {
+        let mut command = ns.command("setpriv");
+        command.args(as_1001).arg(program).args(args);
+        command
+    };
+    let guard = ns.guard_copy();
+    for kill in 0..3 {
+        let args =
+            |command| [command, "--log", "stderr", "-v", "--httpd", APACHE, "--", CONF[0], CONF[1]];
+        let heard = Run::of(&mut program(&guard, &args("check")));
+        heard.logs("users: 1001 (httpd's configuration)").logs("need: 3 semaphore sets");
+        // Root may look at everybody, its own first process included.
+        let run = server::ask(&ns, &["guard", "--user", "1001"], APACHE, &CONF).exits(0);
+        assert_eq!(ns.ids(), [], "{kill}: {run}");
+        let start = Run::of(&mut program(APACHE, &["-f", CONF[1], "-k", "start"]));
+        start.exits(0);
+        common::wait_until("httpd has made its locks", || ns.ids().len() == 3);
+        assert!(ns.sets().iter().all(|s| s.uid == 1001 && s.cuid == 1001));
+        // It leads its group since it detached.
+        let leader = fs::read_to_string(ns.path("/run/t/httpd.pid")).expect("a pid file");
+        let leader: i32 = leader.trim().parse().expect("a pid");
+        ns.sh(&format!("kill -s KILL -- -{leader} && rm /run/t/httpd.pid")).exits(0);
+        common::wait_until("it is dead", || !ns.lives(leader));
+        assert_eq!(ns.ids().len(), 3, "what a killing leaves");
+    }
+}
+
+// What a lock needs beside a set.
+
+/// What the guard says of a start on this table, after this script and with these limits of a shell;
+/// `/run/t/limited` is httpd with the same.
+fn said(sem: &str, config: &Config, script: &str, limits: &str) -> (Namespace, Run) {
+    let ns = Namespace::new(sem);
+    server::furnish(&ns);
+    ns.write("httpd.conf", &config.text());
+    ns.write("limited", &format!("#!/bin/bash\n{limits}\nexec {APACHE} \"$@\"\n"));
+    ns.sh(&format!("chmod 755 /run/t/limited && {script}")).exits(0);
+    let guard = ns.guard_copy();
+    let mut command = ns.command("bash");
+    let check =
+        format!("{limits} exec {guard} check --log stderr --httpd {APACHE} -- -f {}", CONF[1]);
+    let check = Run::of(command.args(["-c", &check]));
+    (ns, check)
+}
+
+/// The same, and whether httpd serves then.
+fn said_and_done(sem: &str, config: &Config, script: &str, limits: &str) -> (Run, server::Start) {
+    let (ns, check) = said(sem, config, script, limits);
+    (check, server::start(&ns, "/run/t/limited", &CONF))
+}
+
+/// Two listeners under prefork.
+fn two_listeners() -> Config {
+    let mut config = Config::new("prefork");
+    config.add("Mutex sysvsem default\nListen 127.0.0.1:8081");
+    config
+}
+
+#[test]
+fn without_operations_the_first_lock_fails() {
+    require!("apache2", "openssl", "bash");
+    let (check, start) = said_and_done("250 32000 0 128", &two_listeners(), "true", "");
+    assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
+    let line = "(7)Argument list too long: AH00144: couldn't grab the accept mutex";
+    assert!(start.said.contains(line), "{}", start.said);
+    check.exits(69).logs(&format!("httpd would not start: {line}")).logs("SEMOPM").logs("32000 1 ");
+    // Who has no accept mutex starts.
+    let mut config = Config::new("event");
+    config.load(&["proxy"]);
+    config.add("Mutex sysvsem default");
+    let (check, start) = said_and_done("250 32000 0 128", &config, "true", "");
+    assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
+    check.exits(0).does_not_log("not start");
+}
+
+/// So many balancers, by this mechanism.
+fn balancers(count: usize, mutex: &str) -> Config {
+    let mut config = Config::new("event");
+    config.load(&["proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"]);
+    config.add(&format!("Mutex {mutex} default"));
+    for n in 0..count {
+        config.add(&format!("BalancerMember balancer://b{n} http://127.0.0.1:9001"));
+    }
+    config
+}
+
+#[test]
+fn httpds_own_shared_memory_takes_the_room_of_posix_semaphores() {
+    require!("apache2", "openssl", "bash");
+    let shm =
+        |inodes: u32| format!("mount -t tmpfs -o mode=1777,nr_inodes={inodes} tmpfs /dev/shm");
+    let config = balancers(3, "posixsem");
+    let (check, start) = said_and_done(ROOMY, &config, &shm(7), "");
+    assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
+    check.exits(0).logs("httpd may not start: (28)").logs("shared memory (balancers, caches)");
+    let (check, start) = said_and_done(ROOMY, &config, &shm(20), "");
+    assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
+    check.exits(0).does_not_log("not start");
+}
+
+#[test]
+fn flock_files_are_opened_again_by_workers_within_their_limit() {
+    require!("apache2", "openssl", "bash");
+    let config = balancers(60, "flock:/run/t/locks");
+    let open = "chmod 755 /run/t/locks";
+    let (ns, check) = said(ROOMY, &config, open, "ulimit -n 90;");
+    Run::of(ns.command("/run/t/limited").args(CONF).args(["-k", "start"])).exits(0);
+    common::wait_until("no worker can live", || {
+        let log = fs::read_to_string(ns.path("/run/t/error.log")).unwrap_or_default();
+        log.contains("(24)Too many open files")
+    });
+    check.exits(0).logs("httpd may not start: (24)Too many open files").logs("LimitNOFILE=");
+    let (check, start) = said_and_done(ROOMY, &config, open, "ulimit -n 400;");
+    assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
+    check.exits(0).does_not_log("not start");
+}
+
+#[test]
+fn a_dev_zero_that_opens_and_cannot_be_mapped_fails_a_pthread_mutex() {
+    require!("apache2", "openssl", "bash");
+    let mut config = Config::new("event");
+    config.load(&["proxy"]);
+    config.add("Mutex pthread default");
+    let zero = "mount --bind /dev/null /dev/zero";
+    let (check, start) = said_and_done(ROOMY, &config, zero, "");
+    assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
+    let line = "(19)No such device: AH00023: Couldn't create the proxy mutex";
+    assert!(start.said.contains(line), "{}", start.said);
+    check.exits(69).logs(&format!("httpd would not start: {line}"));
 }
 
 // Debian's own configuration.

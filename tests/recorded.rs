@@ -129,6 +129,7 @@ fn forecast_with(room: i64, demand: &Demand) -> Forecast {
         running: None,
         min_free: 0,
         trial: Trial::Passed,
+        locks: true,
         shortage: None,
         refused_directory: None,
     };
@@ -174,28 +175,47 @@ fn the_verdict_on_every_recorded_start_is_what_it_did() {
     );
 }
 
+/// The first line about a lock is not about the one that was missing: mod_rewrite's warning that
+/// there is none, and a lock file that the start before had left.
+const OTHER_LINES: [(&str, &str); 3] = [
+    ("2.2.15-prefork", "prg without RewriteLock"),
+    ("2.2.15-worker", "prg without RewriteLock"),
+    ("2.2.15-prefork", "SSLMutex flock:@D@/sm +vhost"),
+];
+
+/// The launcher's exit is another one than that of the same start under prefork (authnz_ldap+ldap);
+/// and that of the lock file above.
+const OTHER_EXITS: [(&str, &str); 2] =
+    [("2.2.15-worker", "authnz_ldap+ldap"), ("2.2.15-prefork", "SSLMutex flock:@D@/sm +vhost")];
+
 #[test]
 fn the_mutex_that_httpd_names_and_whether_its_launcher_knew_are_forecast() {
-    let (mut refusals, mut other_line, mut other_exit) = (0, Vec::new(), Vec::new());
+    let (mut refusals, mut wrong) = (0, Vec::new());
+    let (mut other_lines, mut other_exits) = (0, 0);
     for r in records() {
+        let listed = |list: &[(&str, &str)]| list.contains(&(&r.httpd, &r.name));
         for refusal in &r.refused {
             refusals += 1;
             let of = format!("{} {} with {}: {:?}", r.httpd, r.name, refusal.room, refusal.line);
             let Some(broken) = r.demand.breaks_off(refusal.room) else {
-                other_line.push(format!("{of}, forecast: none"));
+                wrong.push(format!("{of}, forecast: none"));
                 continue;
             };
             if broken.line != comparable(&refusal.line) {
-                other_line.push(format!("{of}, forecast: {}", broken.line));
+                other_lines += 1;
+                if !listed(&OTHER_LINES) {
+                    wrong.push(format!("{of}, forecast: {}", broken.line));
+                }
             }
             if broken.detached != refusal.detached {
-                other_exit.push(format!("{of}, forecast: detached {}", broken.detached));
+                other_exits += 1;
+                if !listed(&OTHER_EXITS) {
+                    wrong.push(format!("{of}, forecast: detached {}", broken.detached));
+                }
             }
         }
     }
-    let most = refusals * 2 / 100;
-    for (what, other) in [("lines", &other_line), ("exit codes", &other_exit)] {
-        let said = other.join("\n");
-        assert!(other.len() <= most, "{} of {refusals} {what} are others:\n{said}", other.len());
-    }
+    assert!(wrong.is_empty(), "{} of {refusals}:\n{}", wrong.len(), wrong.join("\n"));
+    // Nothing is on a list that is no exception any more.
+    assert_eq!((other_lines, other_exits), (OTHER_LINES.len(), OTHER_EXITS.len()));
 }

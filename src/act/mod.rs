@@ -3,6 +3,7 @@
 pub mod lock;
 pub mod numbering;
 pub mod output;
+pub mod pthread;
 pub mod reap;
 pub mod resources;
 pub mod signals;

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, getgrouplist};
 
-use crate::act::signals;
+use crate::act::{pthread, signals};
 use crate::facts::mutex::{Demand, Mechanism, Row};
 use crate::facts::shortage::Shortage;
 use crate::facts::users::Guarded;
@@ -38,7 +39,7 @@ pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {
     // So that no signal ends the run while a trial file has a name. What httpd surely makes, then
     // what it may make beside.
     let found = signals::held(|| try_all(demand, true).or_else(|| try_all(demand, false)));
-    found.or_else(|| closed_directory(demand, user))
+    found.or_else(|| closed_directory(demand, user)).or_else(|| too_many_files(demand))
 }
 
 /// A worker opens each flock file again, as its user: without a way into the directory it dies as
@@ -58,6 +59,31 @@ fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
         errno: Errno::EACCES,
         made: 0,
         needed: row.most,
+        certain: false,
+    })
+}
+
+/// What an httpd has open beside its lock files, or a little more: listeners, logs, pipes.
+const OTHER_FILES: u64 = 20;
+
+/// A worker opens each flock file again, and keeps what its leader had opened. In doubt, because a
+/// control program may raise the limit that the guard has, and httpd may have more or fewer other
+/// files open.
+fn too_many_files(demand: &Demand) -> Option<Shortage> {
+    let flock = |row: &&Row| row.mechanism == Some(Mechanism::Flock) && row.most > 0;
+    let files: u64 = demand.rows.iter().filter(flock).map(|row| u64::from(row.most)).sum();
+    let row = demand.rows.iter().rfind(flock)?;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let needed = 2 * files + OTHER_FILES;
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    (needed > limit).then(|| Shortage {
+        mutex: row.mutex.clone(),
+        line: row.line(),
+        mechanism: Mechanism::Flock,
+        path: PathBuf::from(&row.dir),
+        errno: Errno::EMFILE,
+        made: number(limit),
+        needed: number(needed),
         certain: false,
     })
 }
@@ -88,7 +114,9 @@ fn may_enter(dir: &Path, user: &Guarded) -> bool {
 fn try_all(demand: &Demand, certain: bool) -> Option<Shortage> {
     let mut held = Vec::new();
     groups(demand).into_iter().find_map(|(mechanism, place, rows)| {
-        try_group(mechanism, &place, &rows, certain, &mut held)
+        // Where APR keeps shared memory that has a name depends on its build.
+        let shared = if certain { 0 } else { demand.shared_memory().min(MOST_TRIED) };
+        try_group(mechanism, &place, &rows, certain, shared, &mut held)
     })
 }
 
@@ -120,6 +148,7 @@ fn try_group(
     place: &Path,
     rows: &[&Row],
     certain: bool,
+    shared: u32,
     held: &mut Vec<File>,
 ) -> Option<Shortage> {
     let number = |row: &&Row| if certain { row.least } else { row.most };
@@ -130,11 +159,22 @@ fn try_group(
     let wanted = needed.min(MOST_TRIED);
     let (made, error) = match mechanism {
         // A process-shared mutex lives in a page of /dev/zero (apr locks/unix/proc_mutex.c).
-        Mechanism::Pthread => match File::options().read(true).write(true).open(place) {
-            Ok(_) => return None,
-            Err(e) => (0, e),
-        },
-        Mechanism::PosixSem => files(place, wanted, &SEM_BYTES, true, held)?,
+        // One shows what all would meet.
+        Mechanism::Pthread => {
+            let opened = File::options().read(true).write(true).open(place);
+            match opened.and_then(|zero| Ok(pthread::make_and_remove(&zero)?)) {
+                Ok(()) => return None,
+                Err(e) if teaches_nothing(&e) => return None,
+                Err(e) => (0, e),
+            }
+        }
+        Mechanism::PosixSem => {
+            files(place, wanted, &SEM_BYTES, true, held).or_else(|| match shared {
+                // Once they are made, httpd's own shared memory takes the rest.
+                0 => None,
+                more => files(place, more, &SEM_BYTES, false, held).map(|(_, e)| (wanted - 1, e)),
+            })?
+        }
         _ => files(place, wanted, &[], false, held)?,
     };
     // httpd makes them row by row.
@@ -153,6 +193,11 @@ fn try_group(
         needed,
         certain,
     })
+}
+
+/// This process's own limits, or a name that is taken: nothing is learnt of httpd's.
+fn teaches_nothing(e: &io::Error) -> bool {
+    LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0)))
 }
 
 /// Makes `count` files in `dir`, each with `content`, removes their names and leaves them open in
@@ -191,9 +236,7 @@ fn files(
         match made {
             Ok(file) => held.push(file),
             // This process's own limits, or a name that is taken: nothing is learnt of httpd's.
-            Err(e) if LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0))) => {
-                return None;
-            }
+            Err(e) if teaches_nothing(&e) => return None,
             Err(e) => return Some((n, e)),
         }
     }

@@ -1,5 +1,5 @@
 //! The System V semaphore calls that change something: one typed function per semctl(2) command.
-//! With look/sysv.rs the only room with unsafe code; it decides nothing.
+//! With pthread.rs and look/sysv.rs the only room with unsafe code; it decides nothing.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -40,6 +40,22 @@ pub fn set_value(id: SemId, value: i32) -> nix::Result<()> {
     // SAFETY: the fourth argument of SETVAL is the integer member of `union semun`, passed by
     // value; no memory of ours is touched.
     Errno::result(unsafe { libc::semctl(id.0, 0, libc::SETVAL, value) }).map(drop)
+}
+
+/// Takes the first semaphore and gives it back, each with `SEM_UNDO`, as APR locks and unlocks
+/// (locks/unix/proc_mutex.c, `proc_mutex_sysv_acquire`); waits for nobody.
+///
+/// # Errors
+/// `E2BIG`: SEMOPM is 0; `ENOMEM`, `ENOSPC`: no memory to undo it; `EAGAIN`: somebody holds it; `EPERM`,
+/// `EACCES`, `ENOSYS`: seccomp or an LSM.
+pub fn lock_and_unlock(id: SemId) -> nix::Result<()> {
+    for by in [-1, 1] {
+        let flags = (libc::SEM_UNDO | libc::IPC_NOWAIT) as i16;
+        let mut operation = libc::sembuf { sem_num: 0, sem_op: by, sem_flg: flags };
+        // SAFETY: semop reads one `struct sembuf`, which lives until the call returns.
+        Errno::result(unsafe { libc::semop(id.0, std::ptr::from_mut(&mut operation), 1) })?;
+    }
+    Ok(())
 }
 
 /// Gives the set to `uid` and `gid`, mode 0600 (`IPC_SET`), as httpd does

@@ -7,18 +7,20 @@ use nix::unistd::geteuid;
 use crate::act::{signals, sysv};
 use crate::facts::capacity::Capacity;
 use crate::facts::need::Need;
-use crate::facts::trial::{KEY, Trial};
+use crate::facts::trial::{KEY, LOCKING, Trial};
 use crate::facts::users::Guarded;
 
 /// Tries a set of the guard's own for the first of the guarded users, where there is room for it and
 /// it can teach something. `found` is the table as it was, `left` as it will be; a run that `removes`
-/// has made it so already.
+/// has made it so already. `locks`: the set is locked, too, which an httpd without an accept mutex does
+/// not need for its start.
 #[must_use]
 pub fn run(
     users: &[Guarded],
     need: &Need,
     found: &Capacity,
     left: &Capacity,
+    locks: bool,
     removes: bool,
 ) -> Trial {
     let Some(user) = users.first() else { return Trial::Skipped("nobody is guarded") };
@@ -38,12 +40,12 @@ pub fn run(
         return Trial::Skipped("neither root nor httpd's user makes it");
     }
     // So that no signal ends the run while the set exists.
-    signals::held(|| make_and_remove(user))
+    signals::held(|| make_and_remove(user, locks))
 }
 
 /// Makes a set as httpd makes its mutexes (apr locks/unix/proc_mutex.c, `proc_mutex_sysv_create`), for
 /// `user` where the caller is root, and removes it.
-fn make_and_remove(user: &Guarded) -> Trial {
+fn make_and_remove(user: &Guarded, locks: bool) -> Trial {
     let id = match sysv::create(KEY) {
         Ok(id) => id,
         Err(Errno::EEXIST) => return Trial::Disturbed,
@@ -56,10 +58,14 @@ fn make_and_remove(user: &Guarded) -> Trial {
             Ok(())
         }
     });
+    let used = used.and_then(|()| match locks {
+        true => sysv::lock_and_unlock(id).map_err(|e| (LOCKING, e)),
+        false => Ok(()),
+    });
     let removed = sysv::remove(id).map_err(|e| ("semctl(IPC_RMID)", e));
     match used.and(removed) {
         Ok(()) => Trial::Passed,
-        Err((_, Errno::EINVAL | Errno::EIDRM)) => Trial::Disturbed,
+        Err((_, Errno::EINVAL | Errno::EIDRM | Errno::EAGAIN)) => Trial::Disturbed,
         Err((call, e)) => Trial::Refused(call, e),
     }
 }

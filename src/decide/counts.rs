@@ -16,7 +16,7 @@ pub(super) const HANDFUL: u32 = 8;
 /// How many a rule makes of a configuration, and why.
 pub(super) fn count(rule: Rule, module: &str, case: &Case<'_>) -> Count {
     let dump = case.dump;
-    let unread = |most: u32| up_to(most, format!("mod_{module}, its use unknown"));
+    let unread = |most: u32| up_to(most, format!("mod_{module}, its use unknown without mod_info"));
     if !dump.has_config {
         return match rule {
             Rule::Loaded(n) => exactly(n, cause(module)),
@@ -72,7 +72,10 @@ fn listen_buckets(case: &Case<'_>, mpm: &str) -> Count {
 }
 
 fn listeners_unread(case: &Case<'_>, mpm: &str) -> Count {
-    up_to(case.host.cores.clamp(1, HANDFUL), format!("{mpm}, its listeners unknown"))
+    up_to(
+        case.host.cores.clamp(1, HANDFUL),
+        format!("{mpm}, its listeners unknown without mod_info"),
+    )
 }
 
 /// Listening sockets, at least and at most (server/listen.c, `alloc_listener`, `open_listeners`):
@@ -255,7 +258,7 @@ fn watchdogs_unread(dump: &Dump) -> Count {
     let sure = u32::from(dump.has_module("proxy_hcheck"));
     let may = ["heartbeat", "heartmonitor", "md"].iter().filter(|m| dump.has_module(m)).count();
     let most = sure + u32::try_from(may).unwrap_or(u32::MAX) + u32::from(dump.has_module("md"));
-    Count { least: sure, most, cause: "mod_watchdog, its use unknown".into() }
+    Count { least: sure, most, cause: "mod_watchdog, its use unknown without mod_info".into() }
 }
 
 /// watchdog-callback (modules/core/mod_watchdog.c): one per singleton watchdog that is in use.

@@ -8,7 +8,7 @@ use super::foreign;
 use super::hooks;
 use crate::facts::build::{Build, Version};
 use crate::facts::dump::{Dump, Host, Setting};
-use crate::facts::heard::{Answer, Told};
+use crate::facts::heard::{Answer, Import, Told};
 use crate::facts::kinds::{self, Kind};
 use crate::facts::mutex::{Demand, Mechanism, Moment, Passes, Row, Words};
 
@@ -18,6 +18,7 @@ pub(super) struct Case<'a> {
     pub(super) dump: &'a Dump,
     pub(super) build: Option<&'a Build>,
     pub(super) host: &'a Host,
+    pub(super) foreign: &'a [(String, Option<Import>)],
 }
 
 impl Case<'_> {
@@ -46,8 +47,8 @@ pub(super) fn up_to(n: u32, cause: impl Into<String>) -> Count {
 /// What an httpd's words come to.
 #[must_use]
 pub fn answer(told: Told) -> Answer {
-    let Told { control, dump, build, host } = told;
-    let demand = demand(&dump, build.as_ref(), &host);
+    let Told { control, dump, build, host, foreign } = told;
+    let demand = of(Case { dump: &dump, build: build.as_ref(), host: &host, foreign: &foreign });
     Answer {
         demand,
         further_users: further_users(&dump),
@@ -58,11 +59,14 @@ pub fn answer(told: Told) -> Answer {
     }
 }
 
-/// The mutexes that httpd will make.
+/// The mutexes that httpd will make, but for those of modules that nobody knows.
 #[must_use]
 pub fn demand(dump: &Dump, build: Option<&Build>, host: &Host) -> Demand {
-    let case = Case { dump, build, host };
-    let order = hooks::order(&dump.modules, case.version());
+    of(Case { dump, build, host, foreign: &[] })
+}
+
+fn of(case: Case<'_>) -> Demand {
+    let order = hooks::order(&case.dump.modules, case.version());
     let mut rows = match case.version() {
         Some(version) if version.is_22() => demand22::rows(&case),
         _ => registered(&case),

@@ -6,7 +6,7 @@ use crate::facts::capacity::{Capacity, Limit, Room};
 use crate::facts::need::Need;
 use crate::facts::row::Running;
 use crate::facts::shortage::Shortage;
-use crate::facts::trial::Trial;
+use crate::facts::trial::{LOCKING, Trial};
 
 /// What will happen when httpd is started now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Input {
     pub min_free: i64,
     /// What the trial set showed.
     pub trial: Trial,
+    /// Whether httpd surely locks a semaphore set as soon as it serves.
+    pub locks: bool,
     /// What is missing for mutexes of other mechanisms.
     pub shortage: Option<Shortage>,
     /// The argument of a `Mutex` directive whose directory httpd refuses.
@@ -90,6 +92,9 @@ impl Input {
             (Some(capacity), Some((surely, perhaps))) => {
                 if perhaps.sets < need.at_least {
                     return Forecast::Fails(Failure::NoRoom(perhaps.binding));
+                }
+                if self.locks && capacity.limits.semopm < 1 && need.at_least > 0 {
+                    return Forecast::Fails(Failure::Refused(LOCKING, Errno::E2BIG));
                 }
                 if let (Trial::Refused(call, errno), true) = (self.trial, need.at_least > 0) {
                     return Forecast::Fails(Failure::Refused(call, errno));

@@ -2,59 +2,80 @@
 
 use super::counts::HANDFUL;
 use super::demand::{Case, compiled};
-use crate::facts::dump::Directive;
+use crate::facts::dump::{Directive, Dump};
+use crate::facts::heard::Import;
+use crate::facts::kinds::{FOREIGN, Foreign};
 use crate::facts::mutex::{Mechanism, Passes, Row, Words};
 
-/// Modules from elsewhere that make mutexes without registering them, most of them by APR's
-/// default whatever `Mutex` says. Their figures are those of the versions in Debian 12; others may
-/// make fewer, and some of these modules do without: so at least none.
+/// The rows of modules that register no mutexes: those of the table, and those whose files say that
+/// they may make some.
 pub(super) fn rows(case: &Case<'_>) -> Vec<Row> {
-    let (dump, compiled) = (case.dump, compiled(case));
-    const MODULES: [(&str, u32); 8] = [
-        ("security2", 3),
-        ("jk", 1),
-        ("auth_mellon", 1),
-        ("tile", 3),
-        ("upload_progress", 1),
-        ("python", 8),
-        ("mono", 8),
-        ("qos", 4),
-    ];
-    let row = |mutex: &str, mechanism, most, cause| Row {
-        mutex: mutex.to_owned(),
-        mechanism,
-        dir: String::new(),
-        least: 0,
-        most,
-        cause,
-        passes: Passes::Second,
-        words: Words::Ah00023,
-    };
+    let dump = case.dump;
     // Where APR's default is something else, they make no semaphore set, and what they make
     // instead is theirs to know.
-    let default = match compiled {
+    let default = match compiled(case) {
         None => None,
         Some(Mechanism::SysVSem) => Some(Mechanism::SysVSem),
         Some(_) => Some(Mechanism::None),
     };
-    let mut rows: Vec<Row> = MODULES
-        .into_iter()
-        .filter(|(module, _)| dump.has_module(module))
-        .map(|(module, most)| row(module, default, most, format!("mod_{module}")))
-        .collect();
-    if dump.has_module("wsgi") {
-        let groups = dump.all("WSGIDaemonProcess").filter(|(_, d)| is_multi_process(d)).count();
-        let accept = dump.last_global("WSGIAcceptMutex").map(|d| d.args.to_ascii_lowercase());
-        let mechanism = match accept.as_deref() {
-            Some("sysvsem") => Some(Mechanism::SysVSem),
-            Some("default") | None => default,
-            Some(_) => Some(Mechanism::None),
+    let known = FOREIGN.iter().filter(|f| f.most > 0 && dump.has_module(f.module)).map(|f| {
+        let (least, most) = match f.module {
+            "python" => python_locks(dump, f),
+            _ => (f.least, f.most),
         };
-        let groups = u32::try_from(groups).unwrap_or(u32::MAX);
-        let most = if dump.has_config { groups } else { HANDFUL };
-        rows.push(row("wsgi", mechanism, most, "WSGIDaemonProcess with several processes".into()));
+        row(f.module, default, least, most, format!("mod_{}", f.module))
+    });
+    let unknown = case.foreign.iter().filter_map(|(module, import)| {
+        let (mechanism, why) = match import.as_ref()? {
+            Import::Semget => (Some(Mechanism::SysVSem), "its file takes semget"),
+            Import::AprMutex => (default, "its file takes APR's mutexes"),
+            Import::Unread => (default, "its file was not found"),
+        };
+        let cause = format!("mod_{module}, which is not httpd's own: {why}");
+        Some(row(module, mechanism, 0, HANDFUL, cause))
+    });
+    known.chain(wsgi(dump, default)).chain(unknown).collect()
+}
+
+fn row(module: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: String) -> Row {
+    Row {
+        mutex: module.to_owned(),
+        mechanism,
+        dir: String::new(),
+        least,
+        most,
+        cause,
+        passes: Passes::Second,
+        words: Words::Ah00023,
     }
-    rows
+}
+
+/// mod_python's locks (src/mod_python.c, `init_mutexes`): so many as PythonOption says.
+fn python_locks(dump: &Dump, usual: &Foreign) -> (u32, u32) {
+    let option = |(_, d): (usize, &Directive)| {
+        let words = d.words();
+        let named = words.first().is_some_and(|w| w == "mod_python.mutex_locks");
+        if named { words.get(1)?.parse().ok() } else { None }
+    };
+    let most = dump.all("PythonOption").filter_map(option).last().unwrap_or(usual.most);
+    (most.min(usual.least), most)
+}
+
+/// mod_wsgi: one for each daemon group with several processes.
+fn wsgi(dump: &Dump, default: Option<Mechanism>) -> Option<Row> {
+    if !dump.has_module("wsgi") {
+        return None;
+    }
+    let groups = dump.all("WSGIDaemonProcess").filter(|(_, d)| is_multi_process(d)).count();
+    let accept = dump.last_global("WSGIAcceptMutex").map(|d| d.args.to_ascii_lowercase());
+    let mechanism = match accept.as_deref() {
+        Some("sysvsem") => Some(Mechanism::SysVSem),
+        Some("default") | None => default,
+        Some(_) => Some(Mechanism::None),
+    };
+    let groups = u32::try_from(groups).unwrap_or(u32::MAX);
+    let most = if dump.has_config { groups } else { HANDFUL };
+    Some(row("wsgi", mechanism, 0, most, "WSGIDaemonProcess with several processes".into()))
 }
 
 /// Whether a WSGI daemon group has more than one process.

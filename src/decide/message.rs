@@ -11,7 +11,7 @@ use crate::facts::mutex::{Break, Demand, Mechanism};
 use crate::facts::need::sets;
 use crate::facts::printable::printable;
 use crate::facts::shortage::Shortage;
-use crate::facts::trial::Trial;
+use crate::facts::trial::{LOCKING, Trial};
 
 /// A line as httpd writes it to its ErrorLog: the error, its words, and what it says of it.
 fn httpds_line(errno: Errno, line: &str) -> String {
@@ -61,6 +61,26 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
             why.push(format!("its workers open it again as their user, who may not enter {path}"));
             remedies =
                 vec![Remedy::command(format!("chmod o+x {path}"), "and every directory above it")];
+        } else if (shortage.mechanism, shortage.errno) == (Mechanism::Flock, Errno::EMFILE) {
+            why.truncate(1);
+            why.push(format!(
+                "its workers open each such file again: they may have {} files open, and need about {}",
+                shortage.made, shortage.needed
+            ));
+            remedies = vec![Remedy::advice(format!(
+                "set LimitNOFILE={} in httpd's unit, or ulimit -n before it is started",
+                2 * shortage.needed
+            ))];
+        } else if shortage.mechanism == Mechanism::PosixSem
+            && shortage.made + 1 >= shortage.needed
+            && s.demand.is_some_and(|d| d.shared_memory() > 0)
+        {
+            let path = printable(&shortage.path.to_string_lossy());
+            why.truncate(1);
+            why.push(format!(
+                "httpd's own shared memory (balancers, caches) takes room in {path} as well, and for \
+                 both there is too little"
+            ));
         } else {
             why.push(format!("whether httpd makes its {} mutex cannot be told", shortage.mutex));
         }
@@ -106,6 +126,11 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
         (Failure::MutexDirectory(argument), _) => {
             format!("httpd would not start: Invalid Mutex directory in argument {argument}")
         }
+        (Failure::Refused(LOCKING, errno), _) => {
+            let grabs =
+                s.demand.and_then(Demand::grabs).unwrap_or("couldn't grab the accept mutex");
+            format!("httpd would not start: {}", httpds_line(*errno, grabs))
+        }
         (_, Some(errno)) => format!("httpd would not start: {}", httpds_line(errno, &line)),
         (_, None) => {
             format!("httpd would leave less room than asked for (--min-free {})", s.input.min_free)
@@ -113,6 +138,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
     };
     let (mut why, remedies) = match failure {
         Failure::NoRoom(_) | Failure::Reserve => (why_no_room(s), remedies(s)),
+        Failure::Refused(LOCKING, Errno::E2BIG) => why_no_operations(s),
         Failure::Refused(call, errno) => why_refused(call, *errno, s.input),
         Failure::Resource(shortage) => why_shortage(shortage),
         Failure::MutexDirectory(_) => (
@@ -191,12 +217,25 @@ fn why_refused(call: &str, errno: Errno, input: &Input) -> (Vec<String>, Vec<Rem
     let remedy = match errno {
         Errno::ENOMEM => "free memory: the kernel has none for a semaphore set",
         Errno::ENOSPC => "look again: something filled the table at this moment (ipcs -s -u)",
+        _ if call == LOCKING => {
+            "allow semop: look for SystemCallFilter= in httpd's unit, and for denials of a security \
+             module (ausearch -m AVC, dmesg)"
+        }
         _ => {
             "allow semget and semctl: look for SystemCallFilter= in httpd's unit, and for denials \
              of a security module (ausearch -m AVC, dmesg)"
         }
     };
     (why, vec![Remedy::advice(remedy)])
+}
+
+fn why_no_operations(s: &Situation<'_>) -> (Vec<String>, Vec<Remedy>) {
+    let semopm = s.input.capacity.map_or(0, |c| c.limits.semopm);
+    let why = format!(
+        "SEMOPM, the number of operations in one semop call, is {semopm}: its locks can be made, and not \
+         one be taken"
+    );
+    (vec![why], remedies(s))
 }
 
 fn why_no_sysv_ipc() -> (Vec<String>, Vec<Remedy>) {

@@ -67,6 +67,8 @@ impl Directive {
 pub struct Dump {
     /// The user that workers run as: name and number.
     pub user: Option<(String, u32)>,
+    /// It says that this user is not used, because it is not root that asks.
+    pub user_is_not_used: bool,
     /// `ServerRoot`.
     pub server_root: Option<String>,
     /// `PidFile`, perhaps relative to it.

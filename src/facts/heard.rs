@@ -60,6 +60,16 @@ impl Heard {
         }
     }
 
+    /// Whether it surely locks a semaphore set as soon as it serves: without an answer, where an
+    /// accept lock is what is assumed of it; a figure that was `given` by hand says nothing of it.
+    #[must_use]
+    pub fn locks(&self, given: Option<u32>) -> bool {
+        match self {
+            Heard::Answered(answer) => answer.demand.grabs().is_some(),
+            Heard::NotAsked | Heard::Refused(_) => given.is_none(),
+        }
+    }
+
     /// The number of the user that its workers run as.
     #[must_use]
     pub fn user(&self) -> Option<u32> {
@@ -102,6 +112,20 @@ pub struct Told {
     pub build: Option<Build>,
     /// The machine that it will run on.
     pub host: Host,
+    /// The modules that are not httpd's own, and what they take from libraries; none: nothing that
+    /// makes locks.
+    pub foreign: Vec<(String, Option<Import>)>,
+}
+
+/// What a module takes from libraries that makes locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// semget(2).
+    Semget,
+    /// APR's mutexes between processes.
+    AprMutex,
+    /// Its file was not found, or could not be read.
+    Unread,
 }
 
 /// What httpd said, and what it comes to.

@@ -121,7 +121,7 @@ pub const KINDS: &[Kind] = &[
     kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (since(17), None), Both, OpenLogs, Rule::Listeners),
     // modules/aaa/mod_auth_digest.c
     kind("authdigest-client", &["auth_digest"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
-    kind("authdigest-opaque", &["auth_digest"], (V24, until(70)), Second, PostConfig, Rule::Loaded(1)),
+    kind("authdigest-opaque", &["auth_digest"], (V24, until(62)), Second, PostConfig, Rule::Loaded(1)),
     // modules/ssl/ssl_engine_mutex.c, ssl_util_stapling.c
     kind("ssl-cache", &["ssl"], (V24, None), Kept, PostConfig, Rule::SessionCache),
     kind("ssl-stapling", &["ssl"], (V24, until(15)), Kept, PostConfig, Rule::Stapling),
@@ -164,3 +164,66 @@ pub const KINDS: &[Kind] = &[
     // modules/ldap/util_ldap.c
     kind("LDAPSharedCacheSize", &["ldap"], (V22, V22_LAST), Second, PostConfig, Rule::LdapCache),
 ];
+
+/// A module that is not httpd's own, and makes mutexes without registering them, most of them by
+/// APR's default whatever `Mutex` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign {
+    /// The module, without "_module".
+    pub module: &'static str,
+    /// At least so many, where it does not start without.
+    pub least: u32,
+    /// At most so many.
+    pub most: u32,
+}
+
+const fn foreign(module: &'static str, least: u32, most: u32) -> Foreign {
+    Foreign { module, least, most }
+}
+
+/// Those that are known. The figures are those of the versions in Debian 12; others may make fewer,
+/// and some of these modules do without.
+pub const FOREIGN: &[Foreign] = &[
+    foreign("security2", 0, 3),
+    foreign("jk", 0, 1),
+    foreign("auth_mellon", 0, 1),
+    foreign("tile", 0, 3),
+    foreign("upload_progress", 0, 1),
+    // Goes on with two of them; PythonOption mod_python.mutex_locks is the most.
+    foreign("python", 2, 8),
+    foreign("mono", 0, 8),
+    foreign("qos", 0, 4),
+    // One for each WSGIDaemonProcess with several processes, by WSGIAcceptMutex.
+    foreign("wsgi", 0, 0),
+    // PHP's scripts make sets of their own (sem_get), the module none; Perl's neither.
+    foreign("php", 0, 0),
+    foreign("php5", 0, 0),
+    foreign("php7", 0, 0),
+    foreign("perl", 0, 0),
+];
+
+/// httpd's own modules, 2.4.1 to 2.4.62.
+const OWN: &str = " core so http request access_compat actions alias allowmethods asis auth_basic \
+    auth_digest auth_form authn_anon authn_core authn_dbd authn_dbm authn_file authn_socache \
+    authnz_fcgi authnz_ldap authz_core authz_dbd authz_dbm authz_groupfile authz_host authz_owner \
+    authz_user autoindex brotli bucketeer buffer cache cache_disk cache_socache case_filter \
+    case_filter_in cern_meta cgi cgid charset_lite data dav dav_fs dav_lock dbd deflate dialup dir \
+    dumpio echo env example_hooks example_ipc expires ext_filter file_cache filter headers \
+    heartbeat heartmonitor http2 ident imagemap include info journald lbmethod_bybusyness \
+    lbmethod_byrequests lbmethod_bytraffic lbmethod_heartbeat ldap log_config log_debug \
+    log_forensic logio lua macro md mime mime_magic mpm_event mpm_prefork mpm_worker negotiation \
+    optional_fn_export optional_fn_import optional_hook_export optional_hook_import privileges \
+    proxy proxy_ajp proxy_balancer proxy_connect proxy_express proxy_fcgi proxy_fdpass proxy_ftp \
+    proxy_hcheck proxy_html proxy_http proxy_http2 proxy_scgi proxy_uwsgi proxy_wstunnel ratelimit \
+    reflector remoteip reqtimeout rewrite sed session session_cookie session_crypto session_dbd \
+    setenvif slotmem_plain slotmem_shm socache_dbm socache_dc socache_memcache socache_redis \
+    socache_shmcb speling ssl status substitute suexec systemd tls unique_id unixd userdir \
+    usertrack version vhost_alias watchdog xml2enc ";
+
+/// Whether it is known what mutexes this module makes: httpd's own register theirs.
+#[must_use]
+pub fn is_known(module: &str) -> bool {
+    OWN.contains(&format!(" {module} "))
+        || KINDS.iter().any(|k| k.modules.contains(&module))
+        || FOREIGN.iter().any(|f| f.module == module)
+}

@@ -210,6 +210,33 @@ impl Demand {
             .or_else(|| walk(kept, true, [Passes::Both, Passes::Second]))
     }
 
+    /// Files of shared memory that httpd makes beside its mutexes, at least: of each balancer, and of
+    /// the server that has them (modules/proxy/mod_proxy_balancer.c), of mod_ssl's and other caches.
+    #[must_use]
+    pub fn shared_memory(&self) -> u32 {
+        let of = |row: &Row| match &row.mutex[..] {
+            "proxy-balancer-shm" if row.least > 0 => row.least + 1,
+            "ssl-cache" | "ssl-stapling" | "authn-socache" | "cache-socache" => row.least,
+            _ => 0,
+        };
+        self.rows.iter().map(of).fold(0, u32::saturating_add)
+    }
+
+    /// What httpd logs when it cannot take the lock around accept(), where that is surely a semaphore
+    /// set: the one lock without which nobody is served.
+    #[must_use]
+    pub fn grabs(&self) -> Option<&'static str> {
+        let surely = |row: &&Row| row.mechanism == Some(Mechanism::SysVSem) && row.least > 0;
+        self.rows.iter().filter(surely).find_map(|row| match (&row.words, &row.mutex[..]) {
+            (Words::AcceptLock { .. }, _) => Some("couldn't grab the accept mutex"),
+            (_, "mpm-accept") if row.cause.starts_with("mpm_worker") => Some(
+                "AH00272: apr_proc_mutex_lock failed. Attempting to shutdown process gracefully.",
+            ),
+            (_, "mpm-accept") => Some("AH00144: couldn't grab the accept mutex"),
+            _ => None,
+        })
+    }
+
     /// The rows that are in doubt: more may be made than surely are.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Row> {
         self.by(Mechanism::SysVSem).filter(|r| r.mechanism.is_none() || r.least < r.most)

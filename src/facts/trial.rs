@@ -18,3 +18,6 @@ pub enum Trial {
     /// Not tried, for this reason.
     Skipped(&'static str),
 }
+
+/// The call that locks and unlocks.
+pub const LOCKING: &str = "semop";

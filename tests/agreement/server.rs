@@ -198,10 +198,62 @@ done
 echo "$outcome $code $(($(sets) - before))"
 "#;
 
+/// What APR makes of a mutex whose mechanism is the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum World {
+    /// As Debian's APR has it: a process-shared pthread mutex.
+    Debian,
+    /// As an APR up to 1.6 has it: a System V semaphore set.
+    SysVSem,
+}
+
+/// Where the library of [`World::SysVSem`] is in a namespace.
+const PRELOADED: &str = "/run/t/sysvsem.so";
+
+/// The library, and an httpd that says of itself what it makes true.
+fn sysvsem() -> &'static (Vec<u8>, Vec<u8>) {
+    static MADE: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let file = std::env::temp_dir().join(format!("semguard-sysvsem-{}.so", std::process::id()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agreement/sysvsem.c");
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&file).arg(source).arg("-ldl");
+        let compiled = Run::of(&mut cc);
+        let library = fs::read(&file);
+        let _ = fs::remove_file(&file);
+        let library = match (compiled.code, library) {
+            (Some(0), Ok(library)) => library,
+            _ => panic!("cc made no library: {compiled}"),
+        };
+        let mut httpd = fs::read(APACHE).expect("httpd");
+        let (theirs, ours) = (b"APR_USE_PROC_PTHREAD_SERIALIZE", b"APR_USE_SYSVSEM_SERIALIZE");
+        let is_theirs = |at: &usize| httpd[*at..].starts_with(theirs);
+        let places: Vec<usize> = (0..httpd.len()).filter(is_theirs).collect();
+        let [place] = places[..] else { panic!("{APACHE} says its default {places:?}") };
+        httpd[place..place + theirs.len()].fill(0);
+        httpd[place..place + ours.len()].copy_from_slice(ours);
+        (library, httpd)
+    })
+}
+
+/// Puts the namespace into this world.
+pub fn enter(ns: &Namespace, world: World) {
+    if world == World::SysVSem {
+        let (library, httpd) = sysvsem();
+        fs::write(ns.path(PRELOADED), library).expect("written");
+        fs::write(ns.path("/run/t/apache2"), httpd).expect("written");
+        ns.sh(&format!("chmod 755 /run/t/apache2 && mount --bind /run/t/apache2 {APACHE}"))
+            .exits(0);
+    }
+}
+
 /// Starts httpd in the namespace by `control` with these arguments and `-k start`.
 pub fn start(ns: &Namespace, control: &str, args: &[&str]) -> Start {
     let mut command = ns.command("bash");
     command.args(["-c", START, "start", control]).args(args).args(["-k", "start"]);
+    if ns.path(PRELOADED).exists() {
+        command.env("LD_PRELOAD", PRELOADED);
+    }
     let run = Run::of(&mut command).exits(0);
     let words: Vec<&str> = run.out.split_whitespace().collect();
     let read = |name: &str| fs::read(ns.path(&format!("{DIR}/{name}"))).unwrap_or_default();

@@ -174,6 +174,7 @@ pub(crate) fn input(need: Need) -> Input {
         running: None,
         min_free: 0,
         trial: Trial::Passed,
+        locks: true,
         shortage: None,
         refused_directory: None,
     }

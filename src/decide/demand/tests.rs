@@ -147,9 +147,21 @@ fn a_balancer_of_the_same_name_counts_twice_up_to_2_4_29_and_inheritance_came_wi
 
 // Row by row, on configurations written here.
 
+/// As mod_info prints it.
+fn indented(config: &str) -> String {
+    let mut depth = 0_usize;
+    let mut text = String::new();
+    for line in config.lines() {
+        depth -= usize::from(line.starts_with("</"));
+        text += &format!("{}{line}\n", "  ".repeat(depth));
+        depth += usize::from(line.starts_with('<') && !line.starts_with("</"));
+    }
+    text
+}
+
 /// A dump with these modules, mutex types and directives, and `Mutex sysvsem default`.
 fn configured(modules: &[&str], types: &[&str], config: &str) -> Dump {
-    let mut text = format!("# In file: /x\n{config}\nServerRoot: \"/r\"\n");
+    let mut text = format!("# In file: /x\n{}\nServerRoot: \"/r\"\n", indented(config));
     text += "Mutex default: dir=\"/run/\" mechanism=sysvsem \n";
     for t in types {
         text += &format!("Mutex {t}: using_defaults\n");

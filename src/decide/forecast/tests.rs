@@ -33,6 +33,7 @@ pub(crate) fn input(capacity: Capacity, need: Need) -> Input {
         running: None,
         min_free: 0,
         trial: Trial::Passed,
+        locks: true,
         shortage: None,
         refused_directory: None,
     }
@@ -89,6 +90,17 @@ fn a_refused_trial_fails_what_surely_needs_a_set() {
     assert_eq!(of(need(1, 1)), Forecast::Fails(Failure::Refused("semget", Errno::EPERM)));
     assert_eq!(of(need(0, 1)), Forecast::AtRisk);
     assert_eq!(of(need(0, 0)), Forecast::Starts);
+}
+
+#[test]
+fn without_operations_whoever_locks_at_once_fails_and_others_start() {
+    let limits = Limits { semopm: 0, ..capacity(10, 0).limits };
+    let table = Capacity { limits, ..capacity(10, 0) };
+    let of = |need, locks| Input { locks, ..input(table, need) }.forecast();
+    let refused = Failure::Refused("semop", Errno::E2BIG);
+    assert_eq!(of(need(1, 1), true), Forecast::Fails(refused));
+    assert_eq!(of(need(1, 1), false), Forecast::Starts);
+    assert_eq!(of(need(0, 0), true), Forecast::Starts);
 }
 
 #[test]

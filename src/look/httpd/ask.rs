@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -44,60 +43,6 @@ impl Question {
     }
 }
 
-/// The control program to ask: the one named; else SUSE's, which hands over the modules and files that
-/// /etc/sysconfig/apache2 names; else Debian's, which reads envvars; else httpd itself, because newer
-/// apachectl scripts refuse arguments.
-///
-/// # Errors
-/// [`NoAnswer::NotFound`], [`NoAnswer::NotAbsolute`].
-pub fn control_program(named: Option<&Path>) -> Result<PathBuf, NoAnswer> {
-    if let Some(path) = named {
-        return if path.is_absolute() {
-            Ok(path.to_owned())
-        } else {
-            Err(NoAnswer::NotAbsolute(path.to_owned()))
-        };
-    }
-    let candidates = [
-        ("/usr/sbin/start_apache2", "/usr/sbin/start_apache2"),
-        ("/usr/sbin/apache2", "/usr/sbin/apache2ctl"),
-        ("/usr/sbin/httpd", "/usr/sbin/httpd"),
-        ("/usr/local/apache2/bin/httpd", "/usr/local/apache2/bin/httpd"),
-    ];
-    candidates
-        .into_iter()
-        .find(|(server, control)| is_executable(server.as_ref()) && is_executable(control.as_ref()))
-        .map(|(_, control)| PathBuf::from(control))
-        .ok_or(NoAnswer::NotFound)
-}
-
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-/// mod_info's file for a control program, where it is installed: with it httpd prints its whole
-/// configuration as it resolved it.
-#[must_use]
-pub fn mod_info(control: &Path) -> Option<PathBuf> {
-    let own = control.parent().and_then(Path::parent).map(|p| p.join("modules"));
-    let debian = control.file_name().is_some_and(|n| n.to_string_lossy().starts_with("apache2"));
-    let system: &[&str] = if debian {
-        &["/usr/lib/apache2/modules"]
-    } else {
-        &[
-            "/usr/lib64/httpd/modules",
-            "/usr/lib/httpd/modules",
-            "/etc/httpd/modules",
-            "/usr/lib64/apache2",
-            "/usr/lib/apache2/modules",
-        ]
-    };
-    own.into_iter()
-        .chain(system.iter().map(PathBuf::from))
-        .map(|dir| dir.join("mod_info.so"))
-        .find(|file| file.is_file())
-}
-
 /// How long the pipes are left alone after something was read from them.
 const NAP: Duration = Duration::from_micros(500);
 
@@ -110,27 +55,44 @@ pub struct Said {
     pub err: Vec<u8>,
 }
 
-/// Asks for the configuration: users, mutexes, modules and, where mod_info can be loaded, the
+/// Asks for the configuration: users, mutexes, modules and, where there is a file of mod_info's, the
 /// directives. It makes no mutex and passes on a full table (measured on 2.4.71).
+///
+/// mod_info is loaded behind the configuration (-c): there it changes nothing of it, because every
+/// `<IfModule mod_info.c>` has been decided by then (server/core.c, `start_ifmod`, when the line is
+/// read). What is refused with it (a file of another build, a script that cuts arguments apart) is
+/// asked again without.
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub fn configuration(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
+pub fn configuration(
+    question: &Question,
+    control: &Path,
+    mod_info: Option<&Path>,
+) -> Result<Said, NoAnswer> {
     let dumps = ["-t", "-D", "DUMP_RUN_CFG", "-D", "DUMP_MODULES", "-D", "DUMP_CONFIG"];
     let mut args = question.args.clone();
     args.extend(dumps.map(OsString::from));
-    if let Some(file) = mod_info(control) {
-        let mut load = OsString::from("LoadModule info_module ");
+    if let Some(file) = mod_info {
+        let mut load = OsString::from("LoadModule info_module \"");
         load.push(file);
-        let with = [args.clone(), vec!["-C".into(), load]].concat();
+        load.push("\"");
+        let with = [args.clone(), vec!["-c".into(), load]].concat();
         match run(control, &with, question) {
-            // Built in, or of another build: then without.
-            Err(NoAnswer::Refused(_, said))
-                if said.contains("info_module") || said.contains("mod_info") => {}
+            Err(NoAnswer::Refused(..)) => {}
             answer => return answer,
         }
     }
     run(control, &args, question)
+}
+
+/// Asks httpd 2.2 for its modules; it prints no more of itself.
+///
+/// # Errors
+/// [`NoAnswer`].
+pub fn modules(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
+    let dumps = ["-t", "-D", "DUMP_MODULES"].map(OsString::from);
+    run(control, &[&question.args[..], &dumps].concat(), question)
 }
 
 /// Asks for the compiled-in settings (`-V`).

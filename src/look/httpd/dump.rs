@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> Dump {
             // DUMP_RUN_CFG follows the configuration; nothing of that comes after it.
             in_config = false;
         } else if in_config {
-            config_line(plain, &mut dump, &mut open);
+            config_line(line, &mut dump, &mut open);
         }
     }
     dump
@@ -108,6 +108,7 @@ fn run_line(line: &str, dump: &mut Dump) -> bool {
     } else if let Some(rest) = line.strip_prefix("PidFile: ") {
         dump.pid_file = Some(unquote(rest));
     } else if let Some(rest) = line.strip_prefix("User: name=") {
+        dump.user_is_not_used = rest.ends_with(" not_used");
         dump.user = rest
             .rsplit_once(" id=")
             .and_then(|(name, id)| Some((printable(&unquote(name)), first_number(id)?)));
@@ -146,19 +147,19 @@ fn mutex(rest: &str) -> Option<(&str, Setting)> {
     ))
 }
 
-/// A line of DUMP_CONFIG (modules/generators/mod_info.c): a directive, the opening or the closing
-/// of a section, or a comment with a line number.
+/// A line of DUMP_CONFIG (modules/generators/mod_info.c, `mod_info_module_cmds`): a directive, the
+/// opening or the closing of a section, or a comment with a line number. How far it is indented says
+/// which sections it stands in: one without a directive in it is not closed.
 fn config_line(line: &str, dump: &mut Dump, open: &mut Vec<usize>) {
-    if line.is_empty() || line.starts_with('#') {
+    let text = line.trim_start();
+    open.truncate((line.len() - text.len()) / 2);
+    let text = text.trim_end();
+    if text.is_empty() || text.starts_with('#') || text.starts_with("</") {
         return;
     }
-    if line.starts_with("</") {
-        open.pop();
-        return;
-    }
-    let (text, section) = match line.strip_prefix('<') {
+    let (text, section) = match text.strip_prefix('<') {
         Some(rest) => (rest.strip_suffix('>').unwrap_or(rest), true),
-        None => (line, false),
+        None => (text, false),
     };
     let (name, args) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     dump.directives.push(Directive {

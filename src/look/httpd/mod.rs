@@ -2,40 +2,54 @@
 //! files and the resolver; what it comes to, `decide` knows.
 
 pub mod ask;
+pub mod binary;
 pub mod dump;
 pub mod httpd22;
+pub mod place;
 
 use std::net::{Ipv4Addr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use nix::ifaddrs::getifaddrs;
-use nix::unistd::{SysconfVar, sysconf};
+use nix::unistd::{SysconfVar, User, geteuid, sysconf};
 
 use crate::facts::dump::{Dump, Host};
-use crate::facts::heard::{NoAnswer, Told};
+use crate::facts::heard::{Import, NoAnswer, Told};
+use crate::facts::kinds;
+use crate::facts::printable::printable;
 use ask::Question;
 
-/// Asks httpd for its configuration, and, where `needs_build` finds that its answer depends on it, how it
-/// was built.
+/// Asks httpd for its configuration, and, where its file does not tell how it was built and
+/// `needs_build` finds that its answer depends on it, for that.
 ///
 /// # Errors
 /// [`NoAnswer`]: then the need has to be assumed.
 pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result<Told, NoAnswer> {
-    let control = ask::control_program(question.httpd.as_deref())?;
-    let said = ask::configuration(question, &control)?;
+    let control = place::control_program(question.httpd.as_deref())?;
+    let server = place::server(&control).and_then(|file| place::program(&file));
+    let built = server.and_then(|bytes| binary::build(&bytes));
+    let root = built.as_ref().and_then(|b| b.root.clone());
+    let directories = place::module_directories(&control, &question.args, root.as_deref());
+    let mod_info = directories.iter().map(|d| d.join("mod_info.so")).find(|f| f.is_file());
+    let said = ask::configuration(question, &control, mod_info.as_deref())?;
     let text = String::from_utf8_lossy(&said.out);
-    let dump = dump::parse(&text);
+    let mut dump = dump::parse(&text);
     if !dump.is_answer() {
         return ask22(question, control, &text);
     }
+    if dump.user_is_not_used {
+        dump.user = Some(caller());
+    }
     let host = host(&dump);
     // No answer to a second call is an answer, too.
-    let build = if needs_build(&dump, &host) {
-        ask::build(question, &control).ok().map(|s| dump::build(&String::from_utf8_lossy(&s.out)))
-    } else {
-        None
+    let build = match built {
+        None if needs_build(&dump, &host) => ask::build(question, &control)
+            .ok()
+            .map(|said| dump::build(&String::from_utf8_lossy(&said.out))),
+        built => built,
     };
-    Ok(Told { control, dump, build, host })
+    let foreign = foreign(&dump, &directories);
+    Ok(Told { control, dump, build, host, foreign })
 }
 
 /// What an httpd says that does not know the dumps, but for its modules: 2.2, or no httpd at all.
@@ -46,9 +60,32 @@ fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, No
         return Err(NoAnswer::Garbage(control));
     }
     let (modules, compiled_in) = dump::modules(listed);
-    let dump = httpd22::read(&httpd22::Real, &build, &question.args, &modules, compiled_in);
+    let mut dump = httpd22::read(&httpd22::Real, &build, &question.args, &modules, compiled_in);
+    if !geteuid().is_root() {
+        dump.user = Some(caller());
+    }
     let host = host(&dump);
-    Ok(Told { control, dump, build: Some(build), host })
+    Ok(Told { control, dump, build: Some(build), host, foreign: Vec::new() })
+}
+
+/// Whoever asks: httpd ignores `User` where it is not root that starts it.
+fn caller() -> (String, u32) {
+    let uid = geteuid();
+    let name = User::from_uid(uid).ok().flatten().map(|user| printable(&user.name));
+    (name.unwrap_or_else(|| uid.to_string()), uid.as_raw())
+}
+
+/// The modules that are not httpd's own, and what their files say that they make.
+fn foreign(dump: &Dump, directories: &[PathBuf]) -> Vec<(String, Option<Import>)> {
+    let unknown = |module: &&String| !kinds::is_known(module);
+    dump.modules
+        .iter()
+        .filter(unknown)
+        .map(|module| {
+            let file = place::module_file(directories, module).and_then(|f| place::program(&f));
+            (module.clone(), file.map_or(Some(Import::Unread), |bytes| binary::import(&bytes)))
+        })
+        .collect()
 }
 
 fn host(dump: &Dump) -> Host {

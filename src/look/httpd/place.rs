@@ -1,0 +1,129 @@
+//! Where httpd and its modules are on the systems that have it. Looks at the file system.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::facts::heard::NoAnswer;
+
+/// Servers, and what to ask of them: what reads their environment first, where there is such a
+/// thing and it passes arguments on; httpd itself elsewhere, because newer apachectl scripts refuse
+/// arguments. SUSE, whose own hands over the modules and
+/// files that /etc/sysconfig/apache2 names; Debian and Ubuntu; Fedora, EL, Amazon, cPanel, Alpine; Arch; builds by hand;
+/// Software Collections.
+const CONTROLS: [(&str, &str); 10] = [
+    ("/usr/sbin/start_apache2", "/usr/sbin/start_apache2"),
+    ("/usr/sbin/apache2", "/usr/sbin/apache2ctl"),
+    ("/usr/sbin/httpd", "/usr/sbin/httpd"),
+    ("/usr/bin/httpd", "/usr/bin/httpd"),
+    ("/usr/local/apache2/bin/httpd", "/usr/local/apache2/bin/httpd"),
+    ("/usr/local/httpd/bin/httpd", "/usr/local/httpd/bin/httpd"),
+    ("/usr/local/sbin/httpd", "/usr/local/sbin/httpd"),
+    ("/opt/apache2/bin/httpd", "/opt/apache2/bin/httpd"),
+    ("/opt/httpd/bin/httpd", "/opt/httpd/bin/httpd"),
+    ("/opt/rh/httpd24/root/usr/sbin/httpd", "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper"),
+];
+
+/// Where distributions put modules: Debian and Gentoo, Fedora and EL, cPanel, SUSE (per MPM, too),
+/// Alpine, Arch.
+const MODULES: [&str; 14] = [
+    "/usr/lib/apache2/modules",
+    "/usr/lib64/httpd/modules",
+    "/usr/lib/httpd/modules",
+    "/etc/httpd/modules",
+    "/usr/lib64/apache2/modules",
+    "/etc/apache2/modules",
+    "/usr/lib64/apache2",
+    "/usr/lib64/apache2-prefork",
+    "/usr/lib64/apache2-worker",
+    "/usr/lib64/apache2-event",
+    "/usr/lib/apache2",
+    "/usr/lib/apache2-prefork",
+    "/usr/lib/apache2-worker",
+    "/usr/lib/apache2-event",
+];
+
+/// Below the directory above that of a control program.
+const OWN_MODULES: [&str; 7] = [
+    "modules",
+    "lib64/httpd/modules",
+    "lib/httpd/modules",
+    "lib64/apache2/modules",
+    "lib/apache2/modules",
+    "libexec/apache2",
+    "libexec",
+];
+
+/// The control program to ask: the one named, else the first that is here.
+///
+/// # Errors
+/// [`NoAnswer::NotFound`], [`NoAnswer::NotAbsolute`].
+pub fn control_program(named: Option<&Path>) -> Result<PathBuf, NoAnswer> {
+    if let Some(path) = named {
+        return if path.is_absolute() {
+            Ok(path.to_owned())
+        } else {
+            Err(NoAnswer::NotAbsolute(path.to_owned()))
+        };
+    }
+    CONTROLS
+        .into_iter()
+        .find(|(server, control)| is_executable(server.as_ref()) && is_executable(control.as_ref()))
+        .map(|(_, control)| PathBuf::from(control))
+        .ok_or(NoAnswer::NotFound)
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// The server that a control program runs: itself, or, where it is a script of a known name, the
+/// one next to it.
+#[must_use]
+pub fn server(control: &Path) -> Option<PathBuf> {
+    let name = control.file_name()?.to_str()?;
+    let servers: &[&str] = match name {
+        "apache2ctl" | "apachectl" | "start_apache2" => &["apache2", "httpd"],
+        "httpd-scl-wrapper" => &["httpd"],
+        _ => return Some(control.to_owned()),
+    };
+    servers.iter().map(|s| control.with_file_name(s)).find(|s| is_executable(s))
+}
+
+/// The directories in which a server's modules may be, the likeliest first: below the ServerRoot
+/// that it is given or was built with, next to its control program, where distributions put them.
+#[must_use]
+pub fn module_directories(control: &Path, args: &[OsString], root: Option<&str>) -> Vec<PathBuf> {
+    let given = args.iter().position(|a| a == "-d").and_then(|i| args.get(i + 1));
+    let roots = given.map(PathBuf::from).into_iter().chain(root.map(PathBuf::from));
+    let above = control.parent().and_then(Path::parent).map(Path::to_path_buf);
+    let mut dirs: Vec<PathBuf> = roots.map(|root| root.join("modules")).collect();
+    dirs.extend(OWN_MODULES.iter().filter_map(|own| Some(above.as_ref()?.join(own))));
+    dirs.extend(MODULES.iter().map(PathBuf::from));
+    dirs.retain(|dir| dir.is_absolute() && dir.is_dir());
+    dirs
+}
+
+/// The file of a module, by the name that it is loaded under.
+#[must_use]
+pub fn module_file(directories: &[PathBuf], module: &str) -> Option<PathBuf> {
+    let names = [format!("mod_{module}.so"), format!("lib{module}.so"), format!("{module}.so")];
+    directories
+        .iter()
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+        .find(|file| file.is_file())
+}
+
+/// The most of a program that is read.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// A program's bytes, if it is one.
+#[must_use]
+pub fn program(path: &Path) -> Option<Vec<u8>> {
+    let meta = fs::metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > MOST_BYTES {
+        return None;
+    }
+    fs::read(path).ok().filter(|bytes| bytes.starts_with(b"\x7fELF"))
+}

@@ -1,0 +1,179 @@
+//! docs/mutexes.md is the code's table of mutex kinds, in words. `make mutexes` writes it anew.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use httpd_semguard::decide::demand::demand;
+use httpd_semguard::facts::build::{Build, Version};
+use httpd_semguard::facts::dump::{Directive, Dump, Host, Mutex, Setting};
+use httpd_semguard::facts::kinds::{FOREIGN, KINDS, Kind, Rule};
+use httpd_semguard::facts::mutex::{Mechanism, Moment, Passes};
+
+const HEAD: &str = "\
+# Which httpd needs how many sets
+
+This page is made from the table that the forecast counts by (`src/facts/kinds.rs`; `make mutexes`). It
+is about httpds whose locks are System V semaphore sets: those on an APR up to 1.6 unless the
+configuration says otherwise, and those on a newer one whose configuration says `Mutex sysvsem`
+(`httpd -V` prints the default: `APR_USE_SYSVSEM_SERIALIZE`). Each mutex is one set of one semaphore.
+
+`httpd-semguard check -v` says which of these an httpd makes, and why. To look into its configuration
+it loads mod_info for the one call; where that is not to be had, what depends on directives is in doubt.
+
+## The accept mutex
+
+";
+
+const MODULES: &str = "
+`ListenCoresBucketsRatio` makes one for each listen bucket. A later httpd than is known here counts as the
+newest; one that did not say which it is, as all of them.
+
+## The other mutexes of httpd's own modules
+
+*Launcher*: it is made before httpd detaches, so that `apachectl start` fails with a message; *server*: it is
+made when the launcher has exited with 0 already, and only the ErrorLog tells; *both*: in the first on
+trial, in the second for good. *Kept*: it is made by the launcher and never freed while httpd runs.
+
+";
+
+const OTHERS: &str = "
+## Modules that are not httpd's own
+
+They make theirs by APR's default, whatever `Mutex` says, and register none; mod_fcgid above is the
+exception. Any other module whose file takes `apr_proc_mutex_create`, `apr_global_mutex_create` or
+`semget` from a library counts as a doubt.
+
+";
+
+/// The versions that a kind is of.
+fn versions(kind: &Kind) -> String {
+    let is_first = [Version(2, 2, 0), Version(2, 4, 0)].contains(&kind.from);
+    match (is_first, kind.until) {
+        _ if kind.from.is_22() => "2.2".into(),
+        (true, None) => "2.4".into(),
+        (true, Some(until)) => format!("2.4 up to {until}"),
+        (false, None) => format!("{} and newer", kind.from),
+        (false, Some(until)) => format!("{} to {until}", kind.from),
+    }
+}
+
+fn how_many(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Loaded(_) => "1",
+        Rule::Listeners => "1 per listen bucket, with more than one listener",
+        Rule::SessionCache => "1 for any `SSLSessionCache` of shmcb or dbm",
+        Rule::Stapling => "1 for `SSLUseStapling on` on a server that speaks TLS",
+        Rule::StaplingCache => {
+            "1 for `SSLUseStapling on` on a server that speaks TLS, with a cache of shmcb or dbm"
+        }
+        Rule::RewriteProgram => "1 for a `RewriteMap` by `prg:`",
+        Rule::Balancers { inherit: false, .. } => {
+            "1 per balancer; those of the main server again for each virtual host with a directive of \
+             mod_proxy in it"
+        }
+        Rule::Balancers { merged: false, .. } => {
+            "the same, unless the host has both `BalancerInherit off` and `ProxyPassInherit off`"
+        }
+        Rule::Balancers { .. } => "the same; a balancer of the same name in both is one",
+        Rule::Watchdogs => {
+            "1 per watchdog: mod_proxy_hcheck, `HeartbeatAddress`, `HeartbeatListen`, `MDomain`, \
+             `MDStapling`"
+        }
+        Rule::AuthnCache => "1 for `AuthnCacheEnable` or `AuthnCacheProvideFor`",
+        Rule::CacheSocache => "1 for any `CacheSocache` of shmcb or dbm",
+        Rule::TlsCache => "at most 1, by `TLSSessionCache`",
+        Rule::LdapCache => "1, unless `LDAPSharedCacheSize` is 0",
+        Rule::SslMutex => "1, unless `SSLMutex none`",
+        Rule::RewriteLock => "1 for `RewriteLock`",
+    }
+}
+
+fn when(kind: &Kind) -> &'static str {
+    match kind.passes {
+        Passes::Both => "both",
+        Passes::Kept => "launcher, kept",
+        Passes::Second => "server",
+    }
+}
+
+/// Sets of an MPM alone, with so many listeners.
+fn of_mpm(version: Version, mpm: &str, listeners: usize) -> i64 {
+    let listen = |n: usize| Directive {
+        name: "Listen".into(),
+        args: format!("192.0.2.1:{n}"),
+        parent: None,
+        section: false,
+    };
+    let accept = Mutex { name: "mpm-accept".into(), setting: Setting::UsingDefaults };
+    let dump = Dump {
+        modules: vec![format!("mpm_{mpm}")],
+        mutexes: if mpm == "event" || version.is_22() { Vec::new() } else { vec![accept] },
+        directives: (1..=listeners).map(listen).collect(),
+        has_config: true,
+        ..Dump::default()
+    };
+    let build = Build {
+        version: Some(version),
+        default: Some(Mechanism::SysVSem),
+        unserialized_single_listen: true,
+        ..Build::default()
+    };
+    let (least, most) = demand(&dump, Some(&build), &Host { cores: 1, ..Host::default() }).sets();
+    assert_eq!(least, most);
+    most
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    page +=
+        "| httpd | prefork or worker, one listener | two or more | event |\n|---|---|---|---|\n";
+    for (name, version) in [
+        ("2.2", Version(2, 2, 15)),
+        ("2.4 up to 2.4.16", Version(2, 4, 16)),
+        ("2.4.17 and newer", Version(2, 4, 17)),
+    ] {
+        let of = |mpm: &str, listeners| of_mpm(version, mpm, listeners);
+        assert_eq!([of("prefork", 1), of("prefork", 2)], [of("worker", 1), of("worker", 2)]);
+        let (one, two, event) = (of("prefork", 1), of("prefork", 2), of("event", 2));
+        let _ = writeln!(page, "| {name} | {one} | {two} | {event} |");
+    }
+    page += MODULES;
+    page += "| mutex | module | httpd | sets | made in |\n|---|---|---|---|---|\n";
+    let own = KINDS.iter().filter(|k| k.moment == Moment::PostConfig);
+    for kind in own {
+        let modules: Vec<String> = kind.modules.iter().map(|m| format!("mod_{m}")).collect();
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} | {} |",
+            kind.mutex,
+            modules.join(", "),
+            versions(kind),
+            how_many(kind.rule),
+            when(kind)
+        );
+    }
+    page += OTHERS;
+    page += "| module | sets |\n|---|---|\n";
+    for foreign in FOREIGN.iter().filter(|f| f.most > 0) {
+        let sets = match (foreign.module, foreign.least, foreign.most) {
+            ("python", ..) => {
+                "2 to 8, or 2 to what `PythonOption mod_python.mutex_locks` says".into()
+            }
+            (_, least, most) => format!("{least} to {most}"),
+        };
+        let _ = writeln!(page, "| mod_{} | {sets} |", foreign.module);
+    }
+    page += "| mod_wsgi | 1 for each `WSGIDaemonProcess` with several processes, by `WSGIAcceptMutex` |\n";
+    page
+}
+
+#[test]
+fn the_page_of_mutexes_is_the_codes_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mutexes.md");
+    let page = page();
+    if std::env::var_os("WRITE_PAGES").is_some() {
+        std::fs::write(&path, &page).expect("written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "docs/mutexes.md is not the code's table: make mutexes");
+}
