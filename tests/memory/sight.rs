@@ -101,10 +101,11 @@ fn memory_that_reads_as_nothing_or_fails_is_never_taken_for_empty() {
 fn a_fault_that_passes_is_looked_at_again() {
     require!("strace");
     let holder = Holder::new("heap");
-    for fault in
-        ["pread64:retval=0:when=2", "pread64:error=EIO:when=2", "pread64:error=ESRCH:when=3"]
-    {
-        let path = format!("/proc/{}/mem", holder.pid);
+    let path = format!("/proc/{}/mem", holder.pid);
+    // In each of the reads in turn.
+    let faults = ["retval=0", "error=EIO", "error=ESRCH"];
+    for (nth, fault) in (2..9).flat_map(|nth| faults.map(|fault| (nth, fault))) {
+        let fault = format!("pread64:{fault}:when={nth}");
         let wrapper = format!("strace -qq -o /dev/null -P {path} -e inject={fault}");
         let reading = one_under(&wrapper, holder.pid, Words::Plain);
         assert!(held(&reading) && reading.extent == Extent::Full, "{fault}: {reading:?}");
