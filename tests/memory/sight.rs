@@ -141,6 +141,17 @@ fn a_page_that_no_other_may_read_is_a_doubt() {
 }
 
 #[test]
+fn a_few_open_files_are_enough_for_many_processes() {
+    require!();
+    let holders: Vec<Holder> = (0..12).map(|_| Holder::new("heap")).collect();
+    let pids: Vec<i32> = holders.iter().map(|h| h.pid).collect();
+    let wrapper = Wrapper::new("prlimit --nofile=24");
+    for reading in wrapper.read(&request(&pids, Words::AnyLanguage)) {
+        assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_is_held_up_is_given_up_and_the_others_are_read() {
     require!("strace");
     let (first, second) = (Holder::new("nowhere"), Holder::new("heap"));
