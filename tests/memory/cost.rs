@@ -6,11 +6,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use httpd_semguard::facts::memory::{Budget, Extent, Words};
+use httpd_semguard::facts::memory::{Budget, Extent, Request, Words};
+use httpd_semguard::facts::set::SemId;
 use nix::libc;
 
 use crate::common::{skip, wait_until};
-use crate::holder::{Holder, Wrapper, held, one, read, request};
+use crate::holder::{Holder, NUMBER, Wrapper, held, one, read, request};
 use crate::require;
 
 /// The figures of smaps that may not change, by mapping. (How much of its program is mapped may: it
@@ -71,6 +72,17 @@ fn holes_are_not_read_of_private_memory_nor_of_shared() {
     }
 }
 
+/// Asks the first of the owner's processes for the number of which the one that they hold is a tagged
+/// form (2n+1), and the other for it as it is.
+fn mixed(both: &[i32; 2], asked: &Request) -> Request {
+    let mut mixed = request(both, Words::AnyLanguage);
+    mixed.budget = asked.budget;
+    mixed.doubts[0].made_by_owner = false;
+    mixed.doubts[0].sets = vec![SemId(NUMBER / 2)];
+    mixed.suspects[1].asks[0].words = Words::Plain;
+    mixed
+}
+
 /// The process and its child.
 fn family(holder: &mut Holder) -> [i32; 2] {
     [holder.pid, holder.hear().expect("a child")]
@@ -85,6 +97,10 @@ fn pages_that_two_processes_share_are_read_once_and_count_for_both() {
     asked.budget.bytes = 12 << 20;
     for reading in read(&asked) {
         assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
+    }
+    // What was seen for one that is asked more closely is not told of the other.
+    for reading in read(&mixed(&both, &asked)).iter().skip(1) {
+        assert!(reading.holds.is_empty() && reading.extent == Extent::Full, "{reading:?}");
     }
     // Where frames cannot be seen, each is read by itself.
     let blind = "setpriv --bounding-set -all,+sys_ptrace,+dac_read_search";
@@ -150,11 +166,7 @@ fn a_reader_cannot_be_dumped_or_looked_into_from_before_it_reads() {
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", &mem, "-e"];
     let held = ["inject=pread64:delay_enter=600s:when=1"];
     let mut strace = reader(&[&strace[..], &held, &FEW].concat());
-    let text = format!(
-        "10000000 1000000000 1\nroot {}\npid {} 0.\nend\n",
-        crate::holder::NUMBER,
-        holder.pid
-    );
+    let text = format!("10000000 1000000000 1\nroot {}\npid {} 0.\nend\n", NUMBER, holder.pid);
     let mut input = strace.stdin.take().expect("a pipe");
     input.write_all(text.as_bytes()).expect("written");
     drop(input);
@@ -216,8 +228,7 @@ fn speed_of_a_gigabyte() {
         (1000, 7, Words::AnyLanguage),
     ] {
         let mut asked = request(&[holder.pid], words);
-        asked.doubts[0].sets =
-            (0..sets).map(|i| httpd_semguard::facts::set::SemId(40_000 + i * step)).collect();
+        asked.doubts[0].sets = (0..sets).map(|i| SemId(40_000 + i * step)).collect();
         asked.doubts[0].made_by_owner = false;
         asked.budget = Budget { bytes: 1 << 40, ..asked.budget };
         let began = std::time::Instant::now();

@@ -33,9 +33,16 @@ static void die(const char *what)
 	exit(1);
 }
 
+/* Byte by byte, so that it is in no register, and from there on no stack. */
+static void write_word(volatile void *at, uint64_t word, int bytes)
+{
+	for (int i = 0; i < bytes; i++)
+		((volatile uint8_t *)at)[i] = (uint8_t)(word >> 8 * i) ^ (uint8_t)MASK;
+}
+
 static void put(volatile void *at)
 {
-	*(volatile uint32_t *)at = (uint32_t)(masked ^ MASK);
+	write_word(at, masked, 4);
 }
 
 static void *map(size_t size, int flags, int fd)
@@ -181,6 +188,13 @@ int main(int argc, char **argv)
 			ready();
 		nap();
 		execl("/proc/self/exe", "holder", "exec", argv[2], word, NULL);
+	} else if (is(place, "become")) {
+		/* Holds nothing until it becomes another program, at the signal. */
+		signal(SIGUSR1, wake);
+		ready();
+		while (!awake)
+			usleep(1000);
+		execl("/proc/self/exe", "holder", "data", argv[2], NULL);
 	} else if (is(place, "hop")) {
 		/* Goes on as a child. */
 		put(page());
@@ -267,7 +281,7 @@ int main(int argc, char **argv)
 	} else if (is(place, "words")) {
 		volatile uint64_t *to = (volatile uint64_t *)page();
 		for (int i = 3; argv[i]; i++)
-			*to++ = strtoull(argv[i], NULL, 10) ^ MASK;
+			write_word(to++, strtoull(argv[i], NULL, 10), 8);
 	} else if (is(place, "large")) {
 		size_t size = strtoull(argv[3], NULL, 10) * MIB;
 		uint32_t *to = map(size, MAP_PRIVATE | MAP_ANONYMOUS, -1);

@@ -7,7 +7,7 @@ use std::process::Command;
 use httpd_semguard::facts::memory::Words;
 
 use crate::common::skip;
-use crate::holder::{Holder, NUMBER, compile, held, masked, one};
+use crate::holder::{Holder, NUMBER, compile, held, masked, one, program};
 use crate::require;
 
 #[test]
@@ -84,6 +84,22 @@ fn of_a_file_on_a_disk_it_is_found_on_a_mapped_page_and_on_one_that_was_written(
     // What stands in a file is nobody's knowledge for that.
     let file = File::new(disk, Some(NUMBER));
     assert!(!Holder::with("file-unwritten", &[file.name()]).is_read());
+}
+
+#[test]
+fn a_mapped_file_of_an_overlay_as_containers_have_it_is_read() {
+    require!("unshare");
+    let script = "set -e; mount -t tmpfs tmpfs /mnt; cd /mnt; mkdir lower upper work all; \
+                  head -c 1048576 /dev/zero >lower/file; \
+                  mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work all; \
+                  exec \"$@\" /mnt/all/file";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(program());
+    let Some(holder) = Holder::of(command.args(["file-shared", &masked(NUMBER as u64)])) else {
+        skip("this kernel has no overlayfs");
+        return;
+    };
+    assert!(holder.is_read());
 }
 
 #[test]

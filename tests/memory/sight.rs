@@ -101,10 +101,11 @@ fn memory_that_reads_as_nothing_or_fails_is_never_taken_for_empty() {
 fn a_fault_that_passes_is_looked_at_again() {
     require!("strace");
     let holder = Holder::new("heap");
-    for fault in
-        ["pread64:retval=0:when=2", "pread64:error=EIO:when=2", "pread64:error=ESRCH:when=3"]
-    {
-        let path = format!("/proc/{}/mem", holder.pid);
+    let path = format!("/proc/{}/mem", holder.pid);
+    // In each of the reads in turn.
+    let faults = ["retval=0", "error=EIO", "error=ESRCH"];
+    for (nth, fault) in (2..9).flat_map(|nth| faults.map(|fault| (nth, fault))) {
+        let fault = format!("pread64:{fault}:when={nth}");
         let wrapper = format!("strace -qq -o /dev/null -P {path} -e inject={fault}");
         let reading = one_under(&wrapper, holder.pid, Words::Plain);
         assert!(held(&reading) && reading.extent == Extent::Full, "{fault}: {reading:?}");
@@ -137,6 +138,17 @@ fn a_page_that_no_other_may_read_is_a_doubt() {
     };
     let reading = crate::holder::one(holder.pid, Words::Plain);
     assert_eq!(reading.extent, Extent::Part(Gap::Unreadable(Errno::EIO)), "{reading:?}");
+}
+
+#[test]
+fn a_few_open_files_are_enough_for_many_processes() {
+    require!();
+    let holders: Vec<Holder> = (0..12).map(|_| Holder::new("heap")).collect();
+    let pids: Vec<i32> = holders.iter().map(|h| h.pid).collect();
+    let wrapper = Wrapper::new("prlimit --nofile=24");
+    for reading in wrapper.read(&request(&pids, Words::AnyLanguage)) {
+        assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
+    }
 }
 
 #[test]

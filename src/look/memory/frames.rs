@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use super::parse::Entry;
 use super::scan::Hit;
 use crate::facts::memory::Words;
@@ -13,8 +15,9 @@ use crate::facts::memory::Words;
 /// met.
 const MOST: usize = 1 << 19;
 
-/// The most processes whose pages are remembered: each keeps a file open.
-const MOST_OWNERS: usize = 200;
+/// The most processes whose pages are remembered: each keeps a file open, and of the files that may
+/// be open they take no more than a quarter.
+const MOST_OWNERS: u64 = 200;
 
 /// The most hits that are remembered.
 const MOST_HITS: usize = 1 << 18;
@@ -45,7 +48,8 @@ pub(super) struct Frames {
 impl Frames {
     /// A number for a process whose pages are to be remembered; none if there are too many.
     pub(super) fn owner(&mut self, pagemap: &File) -> Option<u16> {
-        if self.owners.len() >= MOST_OWNERS {
+        let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 4);
+        if self.owners.len() as u64 >= most.min(MOST_OWNERS) {
             return None;
         }
         self.owners.push(pagemap.try_clone().ok()?);

@@ -234,7 +234,6 @@ impl<W: Write> Reader<'_, W> {
             _ => Shared::Unseen,
         };
         let file = match fs::metadata(&path) {
-            Ok(file) if file.ino() != mapping.object.inode => return Ok(Shared::Changed),
             // To open a device is to do something with it.
             Ok(file) if !file.is_file() => return Ok(Shared::Elsewhere),
             Ok(file) => file,
@@ -244,6 +243,10 @@ impl<W: Write> Reader<'_, W> {
             Ok(fs) if [TMPFS_MAGIC, HUGETLBFS_MAGIC].contains(&fs.filesystem_type()) => {}
             Ok(_) => return Ok(Shared::Elsewhere),
             Err(e) => return Ok(refused(e)),
+        }
+        // (Only here: maps tells of a file on an overlay what lies below it.)
+        if file.ino() != mapping.object.inode {
+            return Ok(Shared::Changed);
         }
         let (from, to) = (mapping.offset(start), mapping.offset(end).min(file.len()));
         // Where it is mapped does not matter.
