@@ -8,6 +8,8 @@ mod server;
 use std::fs;
 
 use common::{Namespace, Run};
+use httpd_semguard::facts::build::Build;
+use httpd_semguard::look::httpd::{binary, dump};
 use nix::unistd::{SysconfVar, sysconf};
 use server::{APACHE, CONTROL, Config, Need, Outcome, TLS};
 
@@ -363,6 +365,34 @@ fn a_section_without_a_directive_in_it_ends_where_it_ends() {
 }
 
 #[test]
+fn an_httpds_file_says_what_it_would_say_of_its_build() {
+    require!("apache2", "bash");
+    let file = binary::build(&fs::read(APACHE).expect("httpd")).expect("all is in it");
+    let ns = Namespace::new(ROOMY);
+    ns.write("httpd.conf", &Config::new("event").text());
+    let asked = Run::of(ns.command(APACHE).args(CONF).arg("-V")).exits(0);
+    let asked = dump::build(&asked.out);
+    // Which MPM is loaded is not in it.
+    assert_eq!(file, Build { mpm: None, ..asked });
+}
+
+#[test]
+fn asking_is_one_call_of_the_control_program() {
+    require!("apache2", "openssl", "bash");
+    let ns = Namespace::new(ROOMY);
+    server::furnish(&ns);
+    let mut config = two_listeners();
+    config.load(&["proxy", "ldap"]);
+    ns.write("httpd.conf", &config.text());
+    let script = format!("#!/bin/sh\necho call >>/run/t/calls\nexec {APACHE} \"$@\"\n");
+    ns.write("apache2ctl", &script);
+    ns.sh(&format!("chmod 755 /run/t/apache2ctl && cp {APACHE} /run/t/apache2")).exits(0);
+    let run = server::ask(&ns, &["check", "-v"], "/run/t/apache2ctl", &CONF).exits(0);
+    run.logs("need: 3 semaphore sets");
+    assert_eq!(fs::read_to_string(ns.path("/run/t/calls")).expect("called"), "call\n");
+}
+
+#[test]
 fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
     require!("apache2", "openssl", "bash");
     // Three sets, and places for three: after one killing, only a guard makes room. Numbers that do
@@ -392,7 +422,7 @@ fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
         heard.logs("users: 1001 (httpd's configuration)").logs("need: 3 semaphore sets");
         // Root may look at everybody, its own first process included.
         let run = server::ask(&ns, &["guard", "--user", "1001"], APACHE, &CONF).exits(0);
-        assert_eq!(ns.ids(), [], "{kill}: {run}");
+        assert!(ns.ids().is_empty(), "{kill}: {run}");
         let start = Run::of(&mut program(APACHE, &["-f", CONF[1], "-k", "start"]));
         start.exits(0);
         common::wait_until("httpd has made its locks", || ns.ids().len() == 3);
