@@ -557,7 +557,8 @@ fn debians_own_configuration_starts_in_a_full_table_and_the_guard_says_why() {
     .exits(0);
     for args in [["check", "-v"], ["guard", "-v"]] {
         let run = server::ask(&ns, &args, CONTROL, &[]).exits(0);
-        run.clone().prints("httpd can start: it makes no System V semaphore set; 0 of 0 free");
+        run.clone()
+            .prints("httpd's locks can be made: it makes no System V semaphore set; 0 of 0 free");
         run.logs("need: 0 semaphore sets").does_not_log("may not start");
     }
     let quiet = server::ask(&ns, &["guard", "-q"], CONTROL, &[]).exits(0);
