@@ -347,6 +347,13 @@ fn watchdogs_add_up() {
     let host = "<VirtualHost *:80>\nServerName www.example.com\n</VirtualHost>";
     assert_eq!(of(&["md"], &format!("MDomain www.example.com\n{host}")), (1, 1));
     assert_eq!(of(&["md"], &format!("MDomain other.example.com\n{host}")), (0, 1));
+    let other = |mode| format!("MDRenewMode {mode}\nMDomain other.example.com\n{host}");
+    assert_eq!(of(&["md"], &other("always")), (1, 1));
+    assert_eq!(of(&["md"], &other("manual")), (1, 1), "since 2.4.41");
+    let older = Build { version: Some(Version(2, 4, 37)), ..older() };
+    let manual = other("manual").replace("MDRenewMode", "MDDriveMode");
+    let dump = configured(&["md"], &["watchdog-callback"], &manual);
+    assert_eq!(demand(&dump, Some(&older), &Host::default()).sets(), (0, 0));
     assert_eq!(of(&["md"], "MDStapling on"), (0, 1));
 }
 
