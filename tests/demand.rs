@@ -484,6 +484,33 @@ fn without_operations_the_first_lock_fails() {
     check.exits(0).does_not_log("not start");
 }
 
+#[test]
+fn a_filter_that_refuses_to_lock_fails_only_who_locks_at_once() {
+    require!("apache2", "openssl", "bash", "strace");
+    let proxy = || {
+        let mut config = Config::new("event");
+        config.load(&["proxy"]);
+        config.add("Mutex sysvsem default");
+        config
+    };
+    for (config, code) in [(two_listeners(), 69), (proxy(), 0)] {
+        let ns = Namespace::new(ROOMY);
+        server::furnish(&ns);
+        ns.write("httpd.conf", &config.text());
+        let guard = ns.guard_copy();
+        let strace = "strace -f -o /dev/null -e inject=semop,semtimedop:error=EPERM";
+        let check =
+            format!("{strace} {guard} check --log stderr --httpd {APACHE} -- -f {}", CONF[1]);
+        let run = ns.sh(&check).exits(code);
+        assert!(ns.ids().is_empty(), "{run}");
+        if code == 69 {
+            run.logs("(1)Operation not permitted: AH00144: couldn't grab the accept mutex")
+                .logs("semop for a trial set says EPERM")
+                .logs("allow semop");
+        }
+    }
+}
+
 /// So many balancers, by this mechanism.
 fn balancers(count: usize, mutex: &str) -> Config {
     let mut config = Config::new("event");

@@ -293,6 +293,10 @@ fn stapling_needs_a_server_that_speaks_tls_and_staples() {
     // Up to 2.4.15 there was one around any cache.
     let safe = format!("SSLStaplingCache memcache:h\nSSLUseStapling on\n{on}");
     assert_eq!((of(15, &safe), of(16, &safe)), ((1, 1), (0, 0)));
+    // Taken back into an older one, the two types come together.
+    let both = configured(&["ssl"], &types, &safe);
+    let build = Build { version: Some(Version(2, 4, 6)), ..older() };
+    assert_eq!(demand(&both, Some(&build), &Host::default()).sets(), (1, 1));
 }
 
 #[test]
