@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::utsname::uname;
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
 
 use crate::act::{lock, numbering, reap, resources, trial};
 use crate::cli::Options;
@@ -21,7 +21,7 @@ use crate::facts::request::{Command, Format};
 use crate::facts::set::SemId;
 use crate::facts::table::Table;
 use crate::facts::trial::Trial;
-use crate::facts::users::{Guarded, Names};
+use crate::facts::users::{Guarded, Names, Source};
 use crate::look::httpd::ask::Question;
 use crate::look::{clock, httpd, sysv, table, users};
 use crate::tell::report::{Report, View};
@@ -54,6 +54,12 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         }
         Err(e) => return Err(e),
     };
+    // A user that was guessed may be the wrong one.
+    if let (Some(table), Source::Account) = (&table, source) {
+        let likely =
+            |(uid, sets): &(Uid, usize)| Some(Event::Unguarded(users::likely(*uid)?, *sets));
+        events.extend(table.others.iter().filter_map(likely));
+    }
     if let Some(id) = options.explain.map(SemId) {
         let here = table.as_ref().is_some_and(|t| t.rows.iter().any(|row| row.set.id == id));
         let named = || users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -338,10 +338,29 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
     with("\\177ELF\\0semget\\0").logs("in doubt: strange, 0 to 8 (mod_strange, which is not");
     // One that is not found is in doubt as well.
     ns.sh("rm /run/modules/mod_strange.so").exits(0);
-    guard(&ns, "check --user 33").exits(0).logs("its file was not found");
+    guard(&ns, "check --user 33").exits(0).logs("its file was not found or read");
     // Room for all of it settles the doubt.
     limit(&ns, ROOMY);
     guard(&ns, "check --user 33").exits(0).does_not_log("may not start");
+}
+
+// Whose sets.
+
+#[test]
+fn a_user_that_was_guessed_is_told_with_the_others_that_it_may_be() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(2, 1);
+    control(&ns, "echo no such thing >&2; exit 1");
+    let run =
+        guard(&ns, "check").exits(0).logs("; looking after www-data (33), the distribution's");
+    run.logs("2 semaphore sets of httpd's form are daemon's, whose sets are not looked at")
+        .logs("give --user daemon");
+    // Nobody guesses where somebody said it.
+    guard(&ns, "check --user 33").exits(0).does_not_log("daemon").does_not_log("looking after");
+    ns.write("dump", DUMP);
+    control(&ns, "cat /run/t/dump");
+    guard(&ns, "check").exits(0).does_not_log("daemon");
 }
 
 // What no answer means, and what it does not.

@@ -8,6 +8,8 @@ mod server;
 use std::fs;
 
 use common::{Namespace, Run};
+use httpd_semguard::facts::build::Build;
+use httpd_semguard::look::httpd::{binary, dump};
 use nix::unistd::{SysconfVar, sysconf};
 use server::{APACHE, CONTROL, Config, Need, Outcome, TLS};
 
@@ -363,6 +365,34 @@ fn a_section_without_a_directive_in_it_ends_where_it_ends() {
 }
 
 #[test]
+fn an_httpds_file_says_what_it_would_say_of_its_build() {
+    require!("apache2", "bash");
+    let file = binary::build(&fs::read(APACHE).expect("httpd")).expect("all is in it");
+    let ns = Namespace::new(ROOMY);
+    ns.write("httpd.conf", &Config::new("event").text());
+    let asked = Run::of(ns.command(APACHE).args(CONF).arg("-V")).exits(0);
+    let asked = dump::build(&asked.out);
+    // Which MPM is loaded is not in it.
+    assert_eq!(file, Build { mpm: None, ..asked });
+}
+
+#[test]
+fn asking_is_one_call_of_the_control_program() {
+    require!("apache2", "openssl", "bash");
+    let ns = Namespace::new(ROOMY);
+    server::furnish(&ns);
+    let mut config = two_listeners();
+    config.load(&["proxy", "ldap"]);
+    ns.write("httpd.conf", &config.text());
+    let script = format!("#!/bin/sh\necho call >>/run/t/calls\nexec {APACHE} \"$@\"\n");
+    ns.write("apache2ctl", &script);
+    ns.sh(&format!("chmod 755 /run/t/apache2ctl && cp {APACHE} /run/t/apache2")).exits(0);
+    let run = server::ask(&ns, &["check", "-v"], "/run/t/apache2ctl", &CONF).exits(0);
+    run.logs("need: 3 semaphore sets");
+    assert_eq!(fs::read_to_string(ns.path("/run/t/calls")).expect("called"), "call\n");
+}
+
+#[test]
 fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
     require!("apache2", "openssl", "bash");
     // Three sets, and places for three: after one killing, only a guard makes room. Numbers that do
@@ -392,7 +422,7 @@ fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
         heard.logs("users: 1001 (httpd's configuration)").logs("need: 3 semaphore sets");
         // Root may look at everybody, its own first process included.
         let run = server::ask(&ns, &["guard", "--user", "1001"], APACHE, &CONF).exits(0);
-        assert_eq!(ns.ids(), [], "{kill}: {run}");
+        assert!(ns.ids().is_empty(), "{kill}: {run}");
         let start = Run::of(&mut program(APACHE, &["-f", CONF[1], "-k", "start"]));
         start.exits(0);
         common::wait_until("httpd has made its locks", || ns.ids().len() == 3);
@@ -452,6 +482,33 @@ fn without_operations_the_first_lock_fails() {
     let (check, start) = said_and_done("250 32000 0 128", &config, "true", "");
     assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
     check.exits(0).does_not_log("not start");
+}
+
+#[test]
+fn a_filter_that_refuses_to_lock_fails_only_who_locks_at_once() {
+    require!("apache2", "openssl", "bash", "strace");
+    let proxy = || {
+        let mut config = Config::new("event");
+        config.load(&["proxy"]);
+        config.add("Mutex sysvsem default");
+        config
+    };
+    for (config, code) in [(two_listeners(), 69), (proxy(), 0)] {
+        let ns = Namespace::new(ROOMY);
+        server::furnish(&ns);
+        ns.write("httpd.conf", &config.text());
+        let guard = ns.guard_copy();
+        let strace = "strace -f -o /dev/null -e inject=semop,semtimedop:error=EPERM";
+        let check =
+            format!("{strace} {guard} check --log stderr --httpd {APACHE} -- -f {}", CONF[1]);
+        let run = ns.sh(&check).exits(code);
+        assert!(ns.ids().is_empty(), "{run}");
+        if code == 69 {
+            run.logs("(1)Operation not permitted: AH00144: couldn't grab the accept mutex")
+                .logs("semop for a trial set says EPERM")
+                .logs("allow semop");
+        }
+    }
 }
 
 /// So many balancers, by this mechanism.
@@ -527,7 +584,8 @@ fn debians_own_configuration_starts_in_a_full_table_and_the_guard_says_why() {
     .exits(0);
     for args in [["check", "-v"], ["guard", "-v"]] {
         let run = server::ask(&ns, &args, CONTROL, &[]).exits(0);
-        run.clone().prints("httpd can start: it makes no System V semaphore set; 0 of 0 free");
+        run.clone()
+            .prints("httpd's locks can be made: it makes no System V semaphore set; 0 of 0 free");
         run.logs("need: 0 semaphore sets").does_not_log("may not start");
     }
     let quiet = server::ask(&ns, &["guard", "-q"], CONTROL, &[]).exits(0);

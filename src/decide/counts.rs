@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::demand::{Case, Count, exactly, up_to};
+use super::watchdogs;
 use crate::facts::build::Version;
 use crate::facts::dump::{Directive, Dump};
 use crate::facts::kinds::Rule;
@@ -22,7 +23,7 @@ pub(super) fn count(rule: Rule, module: &str, case: &Case<'_>) -> Count {
             Rule::Loaded(n) => exactly(n, cause(module)),
             Rule::Listeners => listeners_unread(case, module),
             Rule::Balancers { .. } => unread(HANDFUL),
-            Rule::Watchdogs => watchdogs_unread(dump),
+            Rule::Watchdogs => watchdogs::unread(dump),
             _ => unread(1),
         };
     }
@@ -34,7 +35,7 @@ pub(super) fn count(rule: Rule, module: &str, case: &Case<'_>) -> Count {
         Rule::StaplingCache => stapling(case, true),
         Rule::RewriteProgram => rewrite_program(dump),
         Rule::Balancers { inherit, merged } => balancers(dump, inherit, merged),
-        Rule::Watchdogs => watchdogs(dump),
+        Rule::Watchdogs => watchdogs::count(case),
         Rule::AuthnCache => authn_cache(dump),
         Rule::CacheSocache => cache(dump.all("CacheSocache")),
         Rule::TlsCache => tls_cache(dump),
@@ -250,70 +251,6 @@ fn tls_cache(dump: &Dump) -> Count {
         Some(line) => up_to(1, written(line)),
         None => up_to(1, "mod_tls"),
     }
-}
-
-/// Watchdogs where the directives are not known: those of modules that always have one, and one
-/// for each module that may.
-fn watchdogs_unread(dump: &Dump) -> Count {
-    let sure = u32::from(dump.has_module("proxy_hcheck"));
-    let may = ["heartbeat", "heartmonitor", "md"].iter().filter(|m| dump.has_module(m)).count();
-    let most = sure + u32::try_from(may).unwrap_or(u32::MAX) + u32::from(dump.has_module("md"));
-    Count { least: sure, most, cause: "mod_watchdog, its use unknown without mod_info".into() }
-}
-
-/// watchdog-callback (modules/core/mod_watchdog.c): one per singleton watchdog that is in use.
-fn watchdogs(dump: &Dump) -> Count {
-    let mut count = exactly(0, "");
-    let mut causes: Vec<&str> = Vec::new();
-    let mut add = |least: u32, most: u32, cause: &'static str| {
-        count.least += least;
-        count.most += most;
-        if most > 0 {
-            causes.push(cause);
-        }
-    };
-    let loaded = |name: &str| u32::from(dump.has_module(name));
-    let used = |name: &str| u32::from(dump.all(name).next().is_some());
-    let hcheck = loaded("proxy_hcheck");
-    add(hcheck, hcheck, "mod_proxy_hcheck");
-    let heartbeat = used("HeartbeatAddress");
-    add(heartbeat, heartbeat, "HeartbeatAddress");
-    let monitor = used("HeartbeatListen");
-    add(monitor, monitor, "HeartbeatListen");
-    let (least, most) = managed_domains(dump);
-    add(least, most, "MDomain");
-    // Only for a certificate that names its OCSP responder.
-    let stapling = dump.all("MDStapling").any(|(_, d)| d.args.eq_ignore_ascii_case("on"));
-    add(0, u32::from(stapling), "MDStapling");
-    count.cause = causes.join(", ");
-    count
-}
-
-/// mod_md's renewal watchdog: in use where a managed domain is that of a virtual host.
-fn managed_domains(dump: &Dump) -> (u32, u32) {
-    let managed = |d: &&Directive| d.is("MDomain") || (d.section && d.is("MDomainSet"));
-    let names: HashSet<String> = dump
-        .directives
-        .iter()
-        .filter(managed)
-        .flat_map(Directive::words)
-        .map(|w| w.to_ascii_lowercase())
-        .collect();
-    if names.is_empty() {
-        return (0, 0);
-    }
-    let in_host = |(i, d): &(usize, &Directive)| {
-        let name = d.is("ServerName") || d.is("ServerAlias");
-        name && dump.virtual_host(*i).is_some()
-    };
-    let serves = dump.directives.iter().enumerate().filter(in_host).any(|(_, d)| {
-        d.words().iter().any(|w| {
-            let host = w.rsplit("://").next().unwrap_or(w);
-            let host = host.split(':').next().unwrap_or(host);
-            names.contains(&host.to_ascii_lowercase())
-        })
-    });
-    if serves { (1, 1) } else { (0, 1) }
 }
 
 /// The directives of modules/proxy/mod_proxy.c: one of them in a virtual host gives that host

@@ -116,7 +116,7 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
     types.sort_unstable();
     let row = |name: &str| {
         let (mechanism, dir) = resolve(setting(dump, name), default, compiled(case));
-        let kinds = kinds::named(name, case.version());
+        let kinds = kinds::named(name, version_of_type(name, case));
         let (passes, place) = match kinds.last() {
             Some(kind) => (kind.passes, Place::new(kind, module(dump, kind))),
             None => (
@@ -139,6 +139,13 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
         (place, row)
     };
     types.into_iter().map(row).collect()
+}
+
+/// The version whose kind a type is. A distribution may have taken a newer mod_ssl's stapling into an
+/// older httpd, which shows in the second type that came with it.
+fn version_of_type(name: &str, case: &Case<'_>) -> Option<Version> {
+    let newer = name == "ssl-stapling" && setting(case.dump, "ssl-stapling-refresh").is_some();
+    case.version().map(|v| if newer { v.max(Version(2, 4, 16)) } else { v })
 }
 
 /// The module, of those that make this kind, that is loaded.

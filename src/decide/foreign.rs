@@ -29,7 +29,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<Row> {
         let (mechanism, why) = match import.as_ref()? {
             Import::Semget => (Some(Mechanism::SysVSem), "its file takes semget"),
             Import::AprMutex => (default, "its file takes APR's mutexes"),
-            Import::Unread => (default, "its file was not found"),
+            Import::Unread => (default, "its file was not found or read"),
         };
         let cause = format!("mod_{module}, which is not httpd's own: {why}");
         Some(row(module, mechanism, 0, HANDFUL, cause))

@@ -10,3 +10,4 @@ pub mod kernel_sem;
 pub mod message;
 pub mod suspects;
 pub mod verdict;
+mod watchdogs;

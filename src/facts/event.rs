@@ -18,6 +18,9 @@ pub enum Event {
     LeftoverStays(SemId, Errno),
     /// The kernel's numbering of sets was moved on, from the one number to the other.
     NumberingMovedOn(SemId, SemId),
+    /// An httpd may well run as this user, who is not guarded and has so many sets of httpd's form; and
+    /// who is guarded was guessed.
+    Unguarded(&'static str, usize),
     /// The way back from this user was refused: the rest of the run had fewer rights.
     StayedAs(Uid, Errno),
 }

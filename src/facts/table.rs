@@ -23,6 +23,8 @@ pub struct Table {
     pub leftover: Option<SemId>,
     /// The guarded users' sets, by identifier, each with what became of it.
     pub rows: Vec<Row>,
+    /// How many sets of httpd's form others than these users and root have.
+    pub others: Vec<(Uid, usize)>,
     /// The httpd in question, if it runs.
     pub running: Option<Running>,
     /// Who holds the table; empty where the forecast did not ask.

@@ -80,6 +80,7 @@ pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         unreadable: found.unreadable,
         leftover: found.leftover,
         rows: found.rows,
+        others: found.others,
         running: None,
         holders: Vec::new(),
         world: World::unseen(clock),

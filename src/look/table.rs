@@ -2,7 +2,7 @@
 //! and who holds the rest. Touches the kernel by sysv; changes nothing.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use nix::errno::Errno;
 use nix::unistd::{Pid, Uid, geteuid};
@@ -39,6 +39,8 @@ pub struct Found {
     pub leftover: Option<SemId>,
     /// The sets of the guarded users, by identifier.
     pub rows: Vec<Row>,
+    /// How many sets of httpd's form other users have, root not counted.
+    pub others: Vec<(Uid, usize)>,
 }
 
 /// Limits and usage as they are now.
@@ -64,12 +66,15 @@ pub fn read(
     let capacity = capacity()?;
     let mut rows: Vec<Row> = Vec::new();
     let mut of_trial = None;
+    let mut others: BTreeMap<u32, usize> = BTreeMap::new();
     let unreadable = sysv::each(|set| {
         if set.key == KEY {
             of_trial = Some(set);
         }
         if uids.contains(&set.uid) {
             rows.push(Row::listed(set));
+        } else if !set.uid.is_root() && is_httpds(&set) {
+            *others.entry(set.uid.as_raw()).or_default() += 1;
         }
     })
     .map_err(|e| Error::Kernel("semctl(SEM_STAT_ANY)", e))?;
@@ -87,7 +92,9 @@ pub fn read(
         }
         true
     });
-    Ok(Found { capacity, unreadable, leftover: of_trial.as_ref().and_then(leftover), rows })
+    let leftover = of_trial.as_ref().and_then(leftover);
+    let others = others.into_iter().map(|(uid, n)| (Uid::from_raw(uid), n)).collect();
+    Ok(Found { capacity, unreadable, leftover, rows, others })
 }
 
 /// Asks the kernel for what `semid_ds` does not tell.

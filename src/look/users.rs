@@ -12,6 +12,16 @@ use crate::facts::users::{Guarded, Names, Source};
 /// Debian, SUSE, Arch, and hand-made installations.
 pub const ACCOUNTS: [&str; 6] = ["apache", "www-data", "wwwrun", "http", "httpd", "www"];
 
+/// Further accounts that an httpd may run as, where its packager or builder chose so.
+const OTHERS: [&str; 2] = ["daemon", "nobody"];
+
+/// The name of a user that an httpd is likely to run as.
+#[must_use]
+pub fn likely(uid: Uid) -> Option<&'static str> {
+    let name = User::from_uid(uid).ok().flatten()?.name;
+    ACCOUNTS.into_iter().chain(OTHERS).find(|likely| *likely == name)
+}
+
 /// The users to guard, each once, and where they came from: those given; else those that httpd
 /// named (its own, by number; further ones by name or "#" and number); else the first known account.
 ///

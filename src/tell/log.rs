@@ -16,6 +16,7 @@ use crate::facts::row::{Holder, Outcome, Row};
 use crate::facts::table::Table;
 use crate::facts::time::age;
 use crate::facts::trial::Trial;
+use crate::facts::users::Source;
 use crate::facts::verdict::{Reason, Verdict};
 use crate::tell::report::{Filling, Report};
 use crate::tell::words::why;
@@ -88,7 +89,18 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
             Command::List => String::new(),
             _ => format!("; taking it to need {}", report.input.need),
         };
-        say(Level::Warn, format!("{reason}{assumed}"));
+        let users: Vec<String> = report.users.iter().map(ToString::to_string).collect();
+        let whose = match report.source {
+            Source::Account => {
+                format!(
+                    "; looking after {}, {} (--user names another)",
+                    users.join(", "),
+                    report.source
+                )
+            }
+            Source::Given | Source::Httpd => String::new(),
+        };
+        say(Level::Warn, format!("{reason}{assumed}{whose}"));
     }
     if let (true, Some(table)) = (verbose, &report.table) {
         details(report, table).into_iter().for_each(|line| say(Level::Debug, line));
@@ -186,6 +198,11 @@ fn happened(event: &Event) -> String {
         Event::LeftoverStays(id, e) => {
             format!("the trial set {id} of a killed guard stays: IPC_RMID says {}", because(e))
         }
+        Event::Unguarded(name, n) => format!(
+            "{} of httpd's form are {name}'s, whose sets are not looked at: if httpd runs as {name}, \
+             give --user {name}",
+            sets(count(n))
+        ),
         Event::NumberingMovedOn(from, to) => format!(
             "moved the kernel's numbering of sets on, from {from} to {to}: larger numbers tell more"
         ),

@@ -7,6 +7,7 @@ use crate::decide::forecast::Forecast;
 use crate::facts::capacity::Capacity;
 use crate::facts::error::{Error, Exit};
 use crate::facts::message::Remedy;
+use crate::facts::need::NeedSource;
 use crate::facts::request::Command;
 use crate::facts::table::Table;
 use crate::facts::verdict::State;
@@ -53,6 +54,8 @@ pub fn status(report: &Report) -> Status {
         Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
         Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
         Exit::Ok if report.has_trouble() => Status::Warning,
+        // A configuration that httpd refuses is no good day, whatever its locks.
+        Exit::Ok if report.input.need.source == NeedSource::Unheard => Status::Warning,
         Exit::Ok => Status::Ok,
         _ => Status::Unknown,
     }

@@ -36,6 +36,12 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         &[(label("bound", "at_least"), need.at_least), (label("bound", "at_most"), need.at_most)],
         out,
     )?;
+    family(
+        "httpd_answered",
+        "1 if httpd said what it will make, 0 if it was not asked or gave no answer.",
+        &single(report.heard.answer().is_some().into()),
+        out,
+    )?;
     let Some(forecast) = &report.forecast else { return Ok(()) };
     let is = Forecast::NAMES.map(|name| (label("state", name), i64::from(name == forecast.name())));
     family(

@@ -57,9 +57,9 @@ pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     let (can, mut line) = if need.source == NeedSource::Unheard {
         ("httpd's accept lock can be made; what more it needs is not known", String::new())
     } else if need.at_most == 0 {
-        ("httpd can start", ": it makes no System V semaphore set".to_owned())
+        ("httpd's locks can be made", ": it makes no System V semaphore set".to_owned())
     } else {
-        ("httpd can start", format!(": it needs {need}"))
+        ("httpd's locks can be made", format!(": it needs {need}"))
     };
     let Some(table) = table else {
         line.push_str(if report.table_unreadable() {

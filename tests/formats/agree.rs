@@ -225,7 +225,7 @@ fn agree(report: &Report) {
         let want = f64::from(u8::from(name == state));
         assert_eq!(metric(&format!("start_forecast{{state=\"{name}\"}}")), want);
     }
-    let starts = text.starts_with("httpd can start");
+    let starts = text.starts_with("httpd's locks can be made");
     assert_eq!(starts, state == "starts", "{text}");
     let headline = log.iter().any(|(_, line)| {
         line.starts_with("httpd would ") || line.starts_with("httpd may not start")

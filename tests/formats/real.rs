@@ -73,7 +73,7 @@ fn a_plugin_answers_in_one_line_and_with_its_own_codes() {
     let ns = Namespace::new("250 32000 32 10");
     ns.orphans(3, 33);
     let well = ns.guard("check --user 33 --format nagios").exits(0);
-    assert!(well.out.starts_with("SEMGUARD OK - httpd can start"), "{well}");
+    assert!(well.out.starts_with("SEMGUARD OK - httpd's locks can be made"), "{well}");
     assert!(
         well.out.contains("| 'sets'=3;8;9;0;10 'semaphores'=3;25600;31999;0;32000 'orphans'=3;;;0"),
         "{well}"
@@ -107,7 +107,7 @@ fn a_setting_for_monitors_stops_no_httpd() {
         ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios {guard} {command} --user 33 --no-ask"))
     };
     run("check").exits(1).prints("SEMGUARD WARNING");
-    run("guard").exits(0).prints("httpd can start").logs("the table is filling");
+    run("guard").exits(0).prints("httpd's locks can be made").logs("the table is filling");
     run("list").exits(0);
     let wrong = ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios HTTPD_SEMGUARD_NEED=x {guard} guard"));
     wrong.exits(64).logs("--need");
@@ -134,7 +134,7 @@ fn words_in_a_file_come_with_what_the_log_got() {
         ns.guard(&format!("check --user {args} --output /run/t/said")).exits(code);
         fs::read_to_string(ns.path("/run/t/said")).expect("read")
     };
-    assert!(said("33", 0).starts_with("httpd can start"));
+    assert!(said("33", 0).starts_with("httpd's locks can be made"));
     assert!(said("33 --need 500", 69).starts_with("httpd would not start: (28)"));
     assert!(said("no_such_user", 78).starts_with("no such user"));
 }
@@ -149,7 +149,7 @@ fn a_plugin_without_rights_says_what_it_could_not_see() {
         "check --user 33 --format nagios",
     );
     let run = run.exits(0);
-    assert!(run.out.starts_with("SEMGUARD OK - httpd can start"), "{run}");
+    assert!(run.out.starts_with("SEMGUARD OK - httpd's locks can be made"), "{run}");
     assert!(
         run.out.contains("2 semaphore sets of the guarded users could not be looked at"),
         "{run}"

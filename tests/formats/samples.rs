@@ -118,6 +118,7 @@ pub(crate) fn table(rows: Vec<Row>) -> Table {
         unreadable: 0,
         leftover: None,
         rows,
+        others: Vec::new(),
         running: None,
         holders: Vec::new(),
         world: world(Vec::new()),

@@ -248,7 +248,7 @@ fn graceful_restarts_under_load_lose_no_lock_to_guards_in_a_loop() {
         failed += said.matches("failed").count();
     }
     let said = Run::end(guards);
-    let runs = said.out.matches("httpd can start").count();
+    let runs = said.out.matches("httpd's locks can be made").count();
     let removed = said.err.matches("removed semaphore set").count();
     let kept: usize = said
         .out

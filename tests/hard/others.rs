@@ -223,7 +223,7 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
     let left = Run::end(dying).out.lines().count();
     let ends: Vec<Run> = guards.into_iter().map(Run::end).collect();
     let removed: usize = ends.iter().map(|r| r.err.matches("removed semaphore set").count()).sum();
-    let runs: usize = ends.iter().map(|r| r.out.matches("httpd can start").count()).sum();
+    let runs: usize = ends.iter().map(|r| r.out.matches("httpd's locks can be made").count()).sum();
     for run in &ends {
         assert!(!run.out.contains("failed") && !run.err.contains("could not"), "{run}");
     }

@@ -214,7 +214,10 @@ fn works_on(debian: &str) {
     let package = machine.bring(&dist.join(deb("amd64")), "a.deb");
     machine.sh(&format!("dpkg -i {package}")).exits(0);
     assert_eq!(machine.told(), reload);
-    machine.sh("httpd-semguard check").exits(0).prints("httpd can start: it needs 1 semaphore set");
+    machine
+        .sh("httpd-semguard check")
+        .exits(0)
+        .prints("httpd's locks can be made: it needs 1 semaphore set");
     machine.0.orphans(3, common::WWW);
     machine.sh(BEFORE_A_START).exits(0);
     assert!(machine.0.ids().is_empty(), "orphans are left");

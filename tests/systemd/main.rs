@@ -92,7 +92,7 @@ fn is_installed_beside_a_running_httpd(release: &str) {
     }
 
     m.sh("systemctl restart apache2").exits(0);
-    contains(&m.journal("apache2"), "httpd can start: it needs 1 semaphore set");
+    contains(&m.journal("apache2"), "httpd's locks can be made: it needs 1 semaphore set");
 }
 
 // ---- httpd is killed -----------------------------------------------------------------------------

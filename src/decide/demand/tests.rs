@@ -293,6 +293,10 @@ fn stapling_needs_a_server_that_speaks_tls_and_staples() {
     // Up to 2.4.15 there was one around any cache.
     let safe = format!("SSLStaplingCache memcache:h\nSSLUseStapling on\n{on}");
     assert_eq!((of(15, &safe), of(16, &safe)), ((1, 1), (0, 0)));
+    // Taken back into an older one, the two types come together.
+    let both = configured(&["ssl"], &types, &safe);
+    let build = Build { version: Some(Version(2, 4, 6)), ..older() };
+    assert_eq!(demand(&both, Some(&build), &Host::default()).sets(), (1, 1));
 }
 
 #[test]
@@ -347,6 +351,13 @@ fn watchdogs_add_up() {
     let host = "<VirtualHost *:80>\nServerName www.example.com\n</VirtualHost>";
     assert_eq!(of(&["md"], &format!("MDomain www.example.com\n{host}")), (1, 1));
     assert_eq!(of(&["md"], &format!("MDomain other.example.com\n{host}")), (0, 1));
+    let other = |mode| format!("MDRenewMode {mode}\nMDomain other.example.com\n{host}");
+    assert_eq!(of(&["md"], &other("always")), (1, 1));
+    assert_eq!(of(&["md"], &other("manual")), (1, 1), "since 2.4.41");
+    let older = Build { version: Some(Version(2, 4, 37)), ..older() };
+    let manual = other("manual").replace("MDRenewMode", "MDDriveMode");
+    let dump = configured(&["md"], &["watchdog-callback"], &manual);
+    assert_eq!(demand(&dump, Some(&older), &Host::default()).sets(), (0, 0));
     assert_eq!(of(&["md"], "MDStapling on"), (0, 1));
 }
 

@@ -115,8 +115,9 @@ pub fn module_file(directories: &[PathBuf], module: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The most of a program that is read.
-const MOST_BYTES: u64 = 64 << 20;
+/// The largest program that is read, in bytes: httpd has less than one MiB, the largest of modules some
+/// twenty, and httpd waits.
+const MOST_BYTES: u64 = 24 << 20;
 
 /// A program's bytes, if it is one.
 #[must_use]
