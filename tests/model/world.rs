@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use httpd_semguard::facts::set::TELLING;
+use httpd_semguard::look::memory::THIS_PROGRAM;
 use nix::libc::{SIGCONT, SIGSTOP};
 
 use crate::common::{Namespace, WWW};
@@ -648,13 +649,18 @@ impl<'n> World<'n> {
     /// Stops the process that reads memory for the guard that was begun last, if it comes to that.
     fn hold_up(&mut self) -> Outcome {
         let guard = self.runs.last().expect("begun").pid;
-        let path = format!("/proc/{guard}/task/{guard}/children");
-        let path = self.nest.namespace.path(&path);
+        let path = |file: &str| self.nest.namespace.path(&format!("/proc/{file}"));
+        let children = path(&format!("{guard}/task/{guard}/children"));
+        // Before it is a program of its own, its parent waits for it (vfork(2)).
+        let is_reader = |pid: &&str| {
+            let line = fs::read(path(&format!("{pid}/cmdline")));
+            line.is_ok_and(|line| line.starts_with(THIS_PROGRAM.as_bytes()))
+        };
         let until = Instant::now() + Duration::from_secs(2);
-        while let (Ok(children), true) = (fs::read_to_string(&path), Instant::now() < until) {
-            if let Some(reader) = children.split_whitespace().next() {
+        while let (Ok(children), true) = (fs::read_to_string(&children), Instant::now() < until) {
+            if let Some(reader) = children.split_whitespace().find(is_reader) {
                 self.nest.does(&format!("signal {reader} {SIGSTOP}"))?;
-                self.note(format!("its child {reader} is stopped"));
+                self.note(format!("its reader {reader} is stopped"));
                 self.tally.held_up += 1;
                 return Ok(());
             }
