@@ -68,10 +68,6 @@ impl Place {
         }
     }
 
-    pub(crate) fn is_owners(self) -> bool {
-        Place::OWNERS.contains(&self)
-    }
-
     /// Whether nobody can be sure of having read all of the process.
     pub(crate) fn blinds(self) -> bool {
         matches!(self, Place::Moving | Place::Secret)

@@ -68,8 +68,6 @@ pub(crate) struct Tally {
     pub(crate) due: usize,
     /// Those of them that were gone after it.
     pub(crate) gone: usize,
-    /// What guards said of the others.
-    stayed: BTreeMap<String, usize>,
 }
 
 impl Tally {
@@ -87,11 +85,6 @@ impl Tally {
         self.by_case.entry(case).or_default().wrong += 1;
     }
 
-    /// Takes down why sets stayed that nobody knew.
-    pub(crate) fn stay(&mut self, output: &str) {
-        *self.stayed.entry(output.to_owned()).or_default() += 1;
-    }
-
     pub(crate) fn add(&mut self, other: &Tally) {
         for (case, figures) in &other.by_case {
             self.by_case.entry(*case).or_default().add(figures);
@@ -106,9 +99,6 @@ impl Tally {
         self.gone += other.gone;
         for (eyes, runs) in &other.eyes {
             *self.eyes.entry(eyes.clone()).or_default() += runs;
-        }
-        for (output, runs) in &other.stayed {
-            *self.stayed.entry(output.clone()).or_default() += runs;
         }
     }
 }

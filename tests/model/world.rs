@@ -712,7 +712,6 @@ impl<'n> World<'n> {
                 self.tally.gone += gone.len();
                 if gone.len() < due.len() {
                     self.note(format!("of {due:?}, which nobody knows, only {gone:?} are gone"));
-                    self.tally.stay(&self.nest.output(&name));
                 }
             }
             if matches!(eyes, Eyes::All | Eyes::NoAdmin) {
