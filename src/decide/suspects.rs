@@ -11,7 +11,7 @@ use crate::facts::memory::{Ask, Budget, Doubt, Extent, Request, Suspect, Words};
 use crate::facts::process::Process;
 use crate::facts::row::Row;
 use crate::facts::set::{SemId, SemSet};
-use crate::facts::verdict::Verdict;
+use crate::facts::verdict::{Blind, Reason, Verdict};
 use crate::facts::world::{Memory, World};
 
 /// Whether a process is in question for whatever `maker` made: an httpd for every set; for one that
@@ -58,11 +58,14 @@ pub fn request(
     budget: Budget,
     thorough: bool,
 ) -> Request {
-    // Sets by who made them; and those that are asked of the running httpd alone.
+    // Sets by who made them; and those that are asked of the running httpd alone. Whoever is read is
+    // asked for all that memory may come to decide in this run, not only for what it decides now: who
+    // holds or touched the others may be dead by the next look, and nobody is read twice.
     let mut groups: BTreeMap<Option<u32>, Group> = BTreeMap::new();
-    for row in rows.iter().filter(|r| r.verdict == Verdict::Ask) {
+    for row in rows.iter().filter(|r| is_open(&r.verdict)) {
         let group = groups.entry(raw(maker(&row.set))).or_default();
         group.sets.push(row.set.id);
+        group.asked |= row.verdict == Verdict::Ask;
         group.touchers.extend(row.evidence.last().and_then(LastPid::living).map(|p| p.named.pid));
     }
     let its_own = |r: &&Row| mismatch(&r.set).is_none() && r.evidence.last().is_some();
@@ -73,7 +76,7 @@ pub fn request(
     let mut suspects: Vec<(u8, Suspect)> = Vec::new();
     for p in world.processes.iter().filter(|p| !was_read(p, world)) {
         let is_running = running.is_some_and(|r| r.identity() == p.identity());
-        let mut asks = Vec::new();
+        let (mut asks, mut asked) = (Vec::new(), false);
         let mut at = 4;
         for (number, (maker, group)) in groups.iter().enumerate() {
             let maker = maker.map(Uid::from_raw);
@@ -81,6 +84,7 @@ pub fn request(
             if is_in_question(maker, world, p) || group.touchers.contains(&p.named.pid) {
                 let words = if own { Words::AnyLanguage } else { Words::Plain };
                 asks.push(Ask { doubt: number, words });
+                asked |= group.asked;
             }
             if own {
                 at = 3;
@@ -88,8 +92,9 @@ pub fn request(
         }
         if is_running && !of_running.is_empty() {
             asks.push(Ask { doubt: groups.len(), words: Words::Plain });
+            asked = true;
         }
-        if !asks.is_empty() {
+        if asked {
             let place = match p {
                 _ if is_running => 0,
                 p if p.is_leader() => 1,
@@ -110,10 +115,29 @@ pub fn request(
     Request { doubts, suspects, budget, thorough }
 }
 
+/// Whether memory decides, or may do so once another process has ended: all else that a verdict rests
+/// on is read once in a run.
+fn is_open(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Ask | Verdict::Orphan => true,
+        Verdict::Keep(reason) => match reason {
+            Reason::LastPidLives(_) | Reason::KnownTo(_) | Reason::MayBeKnownTo(..) => true,
+            Reason::Blind(blind) => !matches!(blind, Blind::Refused(_)),
+            Reason::NotHttpds(_)
+            | Reason::Waiters { .. }
+            | Reason::Locked { .. }
+            | Reason::Unseen
+            | Reason::JustMade(_) => false,
+        },
+    }
+}
+
 /// Sets that one user made.
 #[derive(Default)]
 struct Group {
     sets: Vec<SemId>,
+    /// Memory decides on one of them now.
+    asked: bool,
     /// Processes that bear the last pid of one of them.
     touchers: HashSet<Pid>,
 }

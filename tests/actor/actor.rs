@@ -31,9 +31,13 @@
 //! exec PATH VERBS   become this program, with these arguments
 //! churn MS          touch the sets so far in turn, until the next line comes
 //! hop MS            go on as a child, and that one as a child of its own …, until it comes
-//! rewind N MS       have the numbers of new processes begin at N again and again, until it comes
 //! drop I            IPC_RMID
+//! forget I          overwrite what this process keeps of the set's number
+//! euid UID          become this user for a while: the effective user alone
+//! unable N          give up the capability of this number, for what is executed from now on
+//! apart { VERBS }   a child does VERBS, and this process waits for its end
 //! nextpid N         the next process gets this number, if it is free
+//! nextset N         the next set gets this number, if its index is free
 //! signal PID N      send a signal
 //! kill PID          kill it, and wait until it is dead or a zombie
 //! await PID         wait until it is dead or a zombie
@@ -63,7 +67,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{self, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{
-    ForkResult, Gid, Pid, Uid, fork, geteuid, getpid, pause, setgid, setsid, setuid,
+    ForkResult, Gid, Pid, Uid, fork, geteuid, getpid, pause, seteuid, setgid, setsid, setuid,
 };
 
 fn main() {
@@ -181,17 +185,39 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                     }
                 }
             }
-            "rewind" => {
-                let (last, pause) = (number(next()?)? - 1, number(next()?)? as u16);
-                while !line_waits(pause) {
-                    fs::write("/proc/sys/kernel/ns_last_pid", last.to_string())
-                        .map_err(|e| e.to_string())?;
+            "drop" => act::sysv::remove(of(next()?, sets)?).map_err(failed)?,
+            "forget" => {
+                let set = of(next()?, sets)?;
+                sets.iter_mut().filter(|id| **id == set).for_each(|id| *id = SemId(-1));
+                sets.retain(|id| id.0 >= 0);
+            }
+            "euid" => seteuid(Uid::from_raw(number(next()?)? as u32)).map_err(failed)?,
+            "unable" => {
+                let capability = number(next()?)?;
+                // SAFETY: prctl takes integers here and touches no memory of ours.
+                Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) })
+                    .map_err(failed)?;
+            }
+            "apart" => {
+                let (block, after) = block(rest)?;
+                rest = after;
+                // SAFETY: this program has one thread.
+                match unsafe { fork() }.map_err(failed)? {
+                    ForkResult::Child => {
+                        act(block, sets)?;
+                        exit(0);
+                    }
+                    ForkResult::Parent { child } => await_end(child.as_raw()),
                 }
             }
-            "drop" => act::sysv::remove(of(next()?, sets)?).map_err(failed)?,
             "nextpid" => {
                 let last = number(next()?)? - 1;
                 fs::write("/proc/sys/kernel/ns_last_pid", last.to_string())
+                    .map_err(|e| e.to_string())?;
+            }
+            "nextset" => {
+                let number = number(next()?)?;
+                fs::write("/proc/sys/kernel/sem_next_id", number.to_string())
                     .map_err(|e| e.to_string())?;
             }
             "signal" => {

@@ -6,13 +6,14 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use httpd_semguard::facts::set::TELLING;
+
 use crate::common::{STRANGER, WWW};
+use crate::keeper::Place;
+use crate::nest::Heard;
 use crate::random::Random;
 use crate::step::Step;
-use crate::world::{Doing, Instance, Origin, Outcome, Process, Role, SECOND, World};
-
-/// The names under which httpd is installed.
-const NAMES: [&str; 4] = ["httpd", "apache2", "httpd.worker", "httpd-prefork"];
+use crate::world::{Doing, Instance, NAMES, Origin, Outcome, Process, Role, SECOND, World};
 
 /// At most so many guards at once.
 const MOST_GUARDS: usize = 4;
@@ -22,34 +23,38 @@ impl World<'_> {
         self.tally.steps += 1;
         self.listen();
         match step {
-            Step::Start(n) => self.start(&mut Random(n), None),
-            Step::Detach(n) => self.detach(&mut Random(n)),
-            Step::Make(n) => self.make_more(&mut Random(n)),
-            Step::HalfMake(n) => self.half_make(&mut Random(n)),
-            Step::Give(n) => self.give(&mut Random(n)),
-            Step::ForkWorker(n) => self.fork_worker(&mut Random(n), None),
-            Step::Touch(n) => self.lock(&mut Random(n), "touch"),
-            Step::Lock(n) => self.lock(&mut Random(n), "lock"),
-            Step::Unlock(n) => self.unlock(&mut Random(n)),
-            Step::Churn(n) => self.move_about(&mut Random(n), Doing::Churns),
-            Step::Hop(n) => self.move_about(&mut Random(n), Doing::Hops),
+            Step::Start(n) => self.start(&mut Random::new(n), None),
+            Step::Detach(n) => self.detach(&mut Random::new(n)),
+            Step::Make(n) => self.make_more(&mut Random::new(n)),
+            Step::Far(n) => self.make_far(&mut Random::new(n)),
+            Step::HalfMake(n) => self.half_make(&mut Random::new(n)),
+            Step::Give(n) => self.give(&mut Random::new(n)),
+            Step::Keep(n) => self.keep(&mut Random::new(n)),
+            Step::KeeperEnds(n) => self.kill_some(&mut Random::new(n), Role::Keeper),
+            Step::Forget(n) => self.forget(&mut Random::new(n)),
+            Step::Renew(n) => self.renew(&mut Random::new(n)),
+            Step::ForkWorker(n) => self.fork_worker(&mut Random::new(n), None),
+            Step::Touch(n) => self.lock(&mut Random::new(n), "touch"),
+            Step::Lock(n) => self.lock(&mut Random::new(n), "lock"),
+            Step::Unlock(n) => self.unlock(&mut Random::new(n)),
+            Step::Churn(n) => self.move_about(&mut Random::new(n), Doing::Churns),
+            Step::Hop(n) => self.move_about(&mut Random::new(n), Doing::Hops),
             Step::Still(n) => {
-                let moves =
-                    |p: &Process| matches!(p.doing, Doing::Churns | Doing::Hops | Doing::Rewinds);
-                match self.some(&mut Random(n), moves) {
+                let moves = |p: &Process| matches!(p.doing, Doing::Churns | Doing::Hops);
+                match self.some(&mut Random::new(n), moves) {
                     Some(name) => self.still(&name),
                     None => Ok(()),
                 }
             }
-            Step::WorkerEnds(n) => match self.idle(&mut Random(n), Role::Worker) {
+            Step::WorkerEnds(n) => match self.idle(&mut Random::new(n), Role::Worker) {
                 Some(name) => self.end(&name),
                 None => Ok(()),
             },
-            Step::WorkerKilled(n) => self.kill_some(&mut Random(n), Role::Worker),
-            Step::Graceful(n) => self.graceful(&mut Random(n)),
-            Step::LeaderKilled(n) => self.kill_some(&mut Random(n), Role::Leader),
+            Step::WorkerKilled(n) => self.kill_some(&mut Random::new(n), Role::Worker),
+            Step::Graceful(n) => self.graceful(&mut Random::new(n)),
+            Step::LeaderKilled(n) => self.kill_some(&mut Random::new(n), Role::Leader),
             Step::InstanceKilled(n) => {
-                let mut r = Random(n);
+                let mut r = Random::new(n);
                 let Some(name) = self.some(&mut r, Process::is_httpd) else { return Ok(()) };
                 let instance = self.processes[&name].instance;
                 let mut all = self.people(|p| p.is_httpd() && p.instance == instance);
@@ -57,7 +62,7 @@ impl World<'_> {
                 all.rotate_left(turn);
                 self.kill(&all)
             }
-            Step::CleanStop(n) => self.clean_stop(&mut Random(n)),
+            Step::CleanStop(n) => self.clean_stop(&mut Random::new(n)),
             Step::AllHttpdKilled => {
                 let all = self.people(Process::is_httpd);
                 self.kill(&all)
@@ -67,21 +72,20 @@ impl World<'_> {
                 let all = self.people(|p| p.uid == uid);
                 self.kill(&all)
             }
-            Step::Reborn(n) => self.reborn(&mut Random(n)),
+            Step::Reborn(n) => self.reborn(&mut Random::new(n)),
             Step::Rewind(n) => {
                 self.nest.does(&format!("nextpid {}", 20 + n % 400))?;
                 Ok(())
             }
-            Step::Rewinder(n) => self.rewind(&mut Random(n)),
-            Step::Cgi(n) => self.cgi(&mut Random(n)),
-            Step::OwnSet(n) => self.own_set(&mut Random(n)),
-            Step::OtherStarts(n) => self.other(&mut Random(n), None),
-            Step::OtherMakes(n) => self.others_set(&mut Random(n)),
+            Step::Cgi(n) => self.cgi(&mut Random::new(n)),
+            Step::OwnSet(n) => self.own_set(&mut Random::new(n)),
+            Step::OtherStarts(n) => self.other(&mut Random::new(n), None),
+            Step::OtherMakes(n) => self.others_set(&mut Random::new(n)),
             Step::OtherEnds(n) => {
                 let role = [Role::Cgi, Role::Fpm, Role::Other][n as usize % 3];
-                self.kill_some(&mut Random(n), role)
+                self.kill_some(&mut Random::new(n), role)
             }
-            Step::Hoard(n) => match self.idle(&mut Random(n), Role::Leader) {
+            Step::Hoard(n) => match self.idle(&mut Random::new(n), Role::Leader) {
                 Some(name) => self.does(&name, "hoard").map(drop),
                 None => Ok(()),
             },
@@ -98,22 +102,18 @@ impl World<'_> {
                 Ok(())
             }
             Step::Wait(n) => {
-                sleep(Duration::from_millis(if step.is_long() { 5_100 } else { n % 60 }));
+                sleep(Duration::from_millis(n % 60));
                 Ok(())
             }
-            Step::Age(seconds) => {
-                sleep(Duration::from_secs(seconds));
-                Ok(())
-            }
-            Step::Guard(n) => self.guard_alone(&mut Random(n)),
+            Step::Guard(n) => self.guard_alone(&mut Random::new(n)),
             Step::GuardBeside(n) => {
                 if self.runs.len() >= MOST_GUARDS {
                     return self.join();
                 }
-                self.begin(&mut Random(n), false)
+                self.begin(&mut Random::new(n), false)
             }
             Step::StopGuard(n) => {
-                let mut r = Random(n);
+                let mut r = Random::new(n);
                 if self.runs.iter().all(|r| r.stopped_for.is_some()) {
                     return Ok(());
                 }
@@ -137,16 +137,18 @@ impl World<'_> {
     }
 
     /// A process that knows nothing yet.
-    fn blank(role: Role, uid: u32, instance: usize) -> Process {
+    fn blank(role: Role, uid: u32, instance: usize, exe: &'static str) -> Process {
         Process {
             pid: 0,
             uid,
             role,
             instance,
+            exe,
             knows: BTreeSet::new(),
+            seen: BTreeSet::new(),
             holds: BTreeSet::new(),
             doing: Doing::Waits,
-            born: 0,
+            place: None,
         }
     }
 
@@ -160,7 +162,7 @@ impl World<'_> {
         self.instances.push(Instance { uid, rootless, exe });
         let own = if rootless { uid } else { 0 };
         let verbs = if rootless { format!("as {uid} exec {path}") } else { format!("exec {path}") };
-        let like = World::blank(Role::Launcher, own, instance);
+        let like = World::blank(Role::Launcher, own, instance, exe);
         let Some(name) = self.born(None, &verbs, like, number)? else { return Ok(()) };
         self.make_some(&name, 1 + r.below(3))
     }
@@ -207,6 +209,87 @@ impl World<'_> {
         }
         let count = 1 + r.below(2);
         self.make_some(&name, count)
+    }
+
+    fn make_far(&mut self, r: &mut Random) -> Outcome {
+        let n = TELLING + r.below((i32::MAX - TELLING) as usize) as i32;
+        // Of all indices, the first that is free.
+        self.nest.does(&format!("apart {{ nextset {} }}", n & !0x7fff))?;
+        self.make_more(r)
+    }
+
+    /// The number of a set comes to stand at one place in a process of its own; or from then on
+    /// nowhere else.
+    fn keep(&mut self, r: &mut Random) -> Outcome {
+        // One that learns a number from somebody who dies meanwhile may be read before and that one
+        // after: nothing that is told by word of mouth is safe against that.
+        self.join()?;
+        let known: Vec<i32> = self
+            .sets
+            .iter()
+            .filter(|(id, s)| s.is_httpds() && self.knowers(**id).next().is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        let Some(id) = r.of(&known) else { return Ok(()) };
+        let set = self.sets[&id];
+        let by_owner = set.origin.by_owner();
+        let mut place = r.of(&Place::all(by_owner)).expect("some place is had");
+        if place.blinds() && !r.one_in(3) {
+            // While one of these lives, no guard can be sure of much.
+            place = Place::Heap;
+        }
+        let exe = if by_owner && r.one_in(2) {
+            ["ruby", "lua5.4", "python3", "php-fpm"][r.below(4)]
+        } else {
+            NAMES[r.below(NAMES.len())]
+        };
+        // Root's processes are in question for what an owner made only where the guard is root.
+        let as_root = !by_owner && r.one_in(3);
+        let uid = if as_root { 0 } else { set.owner };
+        let like = Process {
+            knows: [id].into(),
+            seen: [id].into(),
+            doing: Doing::Keeps,
+            place: Some(place),
+            ..World::blank(Role::Keeper, uid, usize::MAX, exe)
+        };
+        let others: Vec<String> = self.knowers(id).map(|(n, _)| n.clone()).collect();
+        if self.keeper(like, id, place)? && r.one_in(2) {
+            self.kill(&others)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, r: &mut Random) -> Outcome {
+        let knows = |p: &Process| p.idle() && p.holds.is_empty() && !p.knows.is_empty();
+        let Some(name) = self.some(r, knows) else { return Ok(()) };
+        let known: Vec<i32> = self.processes[&name].knows.iter().copied().collect();
+        let Some(id) = r.of(&known) else { return Ok(()) };
+        self.look()?;
+        self.does(&name, &format!("forget #{id}"))?;
+        if let Some(p) = self.processes.get_mut(&name) {
+            p.knows.remove(&id);
+        }
+        self.note(format!("{} forgets {id}", self.title(&name)));
+        Ok(())
+    }
+
+    fn renew(&mut self, r: &mut Random) -> Outcome {
+        let free = |p: &Process| p.idle() && p.holds.is_empty();
+        let Some(name) = self.some(r, free) else { return Ok(()) };
+        self.look()?;
+        let path = self.nest.namespace.actor_copy(self.processes[&name].exe);
+        self.nest.tell(&name, &format!("exec {path} serve /run/t/c/{name}"));
+        self.nest.expect(
+            &format!("{name} is renewed"),
+            |h| matches!(h, Heard::Lives(n, _) if *n == name),
+        )?;
+        if let Some(p) = self.processes.get_mut(&name) {
+            p.knows.clear();
+            p.seen.clear();
+        }
+        self.note(format!("{} executes itself anew", self.title(&name)));
+        Ok(())
     }
 
     /// The first half of making a set: it still is root's.
@@ -330,22 +413,6 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A process has numbers given again at once, where the kernel takes long to come round.
-    fn rewind(&mut self, r: &mut Random) -> Outcome {
-        let path = self.nest.namespace.actor_copy("daemon");
-        let like = World::blank(Role::Other, 0, usize::MAX);
-        let Some(name) = self.born(None, &format!("exec {path}"), like, None)? else {
-            return Ok(());
-        };
-        let (from, pause) = (20 + r.below(400), 1 + r.below(8));
-        self.note(format!("{}: rewinds to {from} each {pause} ms", self.title(&name)));
-        self.nest.tell(&name, &format!("rewind {from} {pause}"));
-        if let Some(p) = self.processes.get_mut(&name) {
-            p.doing = Doing::Rewinds;
-        }
-        Ok(())
-    }
-
     /// The leader removes its sets and makes new ones; old workers go on with the old ones or end.
     fn graceful(&mut self, r: &mut Random) -> Outcome {
         let Some(leader) = self.idle(r, Role::Leader) else { return Ok(()) };
@@ -403,7 +470,7 @@ impl World<'_> {
         let Some(worker) = self.idle(r, Role::Worker) else { return Ok(()) };
         let path = self.nest.namespace.actor_copy("php-cgi");
         let p = &self.processes[&worker];
-        let like = World::blank(Role::Cgi, p.uid, p.instance);
+        let like = World::blank(Role::Cgi, p.uid, p.instance, "php-cgi");
         self.born(Some(&worker), &format!("exec {path}"), like, None)?;
         Ok(())
     }
@@ -431,7 +498,7 @@ impl World<'_> {
         };
         let path = self.nest.namespace.actor_copy(exe);
         let become_ = if uid == 0 { String::new() } else { format!("as {uid} ") };
-        let like = World::blank(role, uid, usize::MAX);
+        let like = World::blank(role, uid, usize::MAX, exe);
         self.born(None, &format!("{become_}exec {path}"), like, number)?;
         Ok(())
     }
@@ -439,6 +506,11 @@ impl World<'_> {
     fn others_set(&mut self, r: &mut Random) -> Outcome {
         let Some(name) = self.idle(r, Role::Other) else { return Ok(()) };
         let uid = self.processes[&name].uid;
+        if uid == 0 && r.one_in(2) {
+            // Root's, while it acts as another.
+            let verbs = format!("euid {WWW} make 1 {WWW} euid 0");
+            return self.make(&name, &verbs, Origin::Acting, WWW);
+        }
         let origin = if uid == 0 { Origin::Root } else { Origin::Stranger };
         self.make(&name, &format!("make 1 {uid}"), origin, uid)
     }

@@ -43,8 +43,6 @@ pub(crate) struct Row {
     pub(crate) nsems: u64,
     pub(crate) uid: u32,
     pub(crate) cuid: u32,
-    pub(crate) ctime: i64,
-    pub(crate) otime: i64,
     pub(crate) last_pid: i32,
     pub(crate) value: i32,
 }
@@ -58,16 +56,9 @@ impl Row {
             nsems: f[2] as u64,
             uid: f[3] as u32,
             cuid: f[4] as u32,
-            ctime: f[5],
-            otime: f[6],
             last_pid: f[7] as i32,
             value: f[8] as i32,
         }
-    }
-
-    /// When it was last touched.
-    pub(crate) fn active(&self) -> i64 {
-        self.ctime.max(self.otime)
     }
 }
 
@@ -198,7 +189,8 @@ impl<'n> Nest<'n> {
     }
 
     pub(crate) fn table(&mut self) -> Result<Vec<Row>, String> {
-        self.does("table")?;
+        // The nest is root's, and must not hold numbers itself.
+        self.does("apart { table }")?;
         match self.expect("the table", |h| matches!(h, Heard::Table(_)))? {
             Heard::Table(rows) => Ok(rows),
             _ => unreachable!("that was a table"),

@@ -1,20 +1,25 @@
-//! Chance that a seed repeats (splitmix64, Steele, Lea and Flood 2014).
+//! Chance that a seed repeats.
+
+use proptest::prelude::{Rng, RngCore};
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 #[derive(Clone, Debug)]
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(TestRng);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        Random(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// Less than `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        self.0.random_range(0..n.max(1))
     }
 
     /// Once in `n` times.

@@ -8,8 +8,16 @@ pub(crate) enum Step {
     Start(u64),
     Detach(u64),
     Make(u64),
+    /// A set whose number lies anywhere among those that tell.
+    Far(u64),
     HalfMake(u64),
     Give(u64),
+    /// Somebody holds a number at one place and nowhere else.
+    Keep(u64),
+    KeeperEnds(u64),
+    Forget(u64),
+    /// A process executes its program anew, and knows nothing any more.
+    Renew(u64),
     ForkWorker(u64),
     Touch(u64),
     Lock(u64),
@@ -27,8 +35,6 @@ pub(crate) enum Step {
     UserKilled(u64),
     Reborn(u64),
     Rewind(u64),
-    /// The numbers of new processes begin again and again.
-    Rewinder(u64),
     Cgi(u64),
     OwnSet(u64),
     OtherStarts(u64),
@@ -37,8 +43,6 @@ pub(crate) enum Step {
     Hoard(u64),
     Upgrade(u64),
     Wait(u64),
-    /// Nothing happens for so many seconds.
-    Age(u64),
     Guard(u64),
     GuardBeside(u64),
     StopGuard(u64),
@@ -52,8 +56,13 @@ impl Step {
             (10, Step::Start),
             (14, Step::Detach),
             (8, Step::Make),
+            (4, Step::Far),
             (2, Step::HalfMake),
             (3, Step::Give),
+            (12, Step::Keep),
+            (7, Step::KeeperEnds),
+            (3, Step::Forget),
+            (3, Step::Renew),
             (18, Step::ForkWorker),
             (14, Step::Touch),
             (5, Step::Lock),
@@ -92,23 +101,6 @@ impl Step {
             at -= weight;
         }
         unreachable!("less than the sum")
-    }
-
-    /// Of a world in which nothing keeps its number.
-    pub(crate) fn restless(r: &mut Random) -> Step {
-        let n = r.next();
-        match r.below(10) {
-            0..=3 => Step::Guard(n),
-            4 | 5 => Step::GuardBeside(n),
-            6 | 7 => Step::Rewind(n),
-            8 => Step::StopGuard(n),
-            _ => Step::Wait(n),
-        }
-    }
-
-    /// Whether it is a wait beyond what times in whole seconds can tell apart.
-    pub(crate) fn is_long(self) -> bool {
-        matches!(self, Step::Wait(n) if n % 6 == 0)
     }
 
     pub(crate) fn runs_a_guard(self) -> bool {

@@ -59,6 +59,15 @@ pub(crate) struct Tally {
     pub(crate) removed: usize,
     /// Runs that found the table full.
     pub(crate) full: usize,
+    /// Runs by what they could see.
+    pub(crate) eyes: BTreeMap<String, usize>,
+    /// Runs whose reader was stopped.
+    pub(crate) held_up: usize,
+    /// Sets that nobody knew and whose numbers tell, when a guard ran that could read all; each
+    /// counts in each such run.
+    pub(crate) due: usize,
+    /// Those of them that were gone after it.
+    pub(crate) gone: usize,
 }
 
 impl Tally {
@@ -85,6 +94,12 @@ impl Tally {
         self.steps += other.steps;
         self.removed += other.removed;
         self.full += other.full;
+        self.held_up += other.held_up;
+        self.due += other.due;
+        self.gone += other.gone;
+        for (eyes, runs) in &other.eyes {
+            *self.eyes.entry(eyes.clone()).or_default() += runs;
+        }
     }
 }
 
@@ -115,6 +130,11 @@ impl fmt::Display for Tally {
             "(alive: known to a living process all the while; ended: httpd removed it itself; a set \
              counts in each run that saw it)"
         )?;
+        for (eyes, runs) in &self.eyes {
+            write!(f, "{eyes}: {runs} runs; ")?;
+        }
+        writeln!(f, "of {} a reader was stopped", self.held_up)?;
+        writeln!(f, "{} of {} sets that nobody knew were gone at once", self.gone, self.due)?;
         write!(
             f,
             "{} guard runs in {} worlds, {} steps; {} sets removed; {} runs found the table full",

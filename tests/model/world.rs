@@ -1,21 +1,32 @@
 //! A world: processes that behave like httpd or do not, the sets they made, and who knows which.
-//! A process knows the sets it made and those its parent knew when it was forked; nothing else.
-//! So whoever knows a set now, somebody knew it at every moment before: a set that is gone although
-//! a knower lives was removed while it was known.
+//! A process knows the sets it made and those its parent knew when it was forked, until it forgets
+//! them or executes a program; a keeper knows the one that it was told. So whoever knows a set now,
+//! somebody knew it at every moment before: a set that is gone although a knower lives was removed
+//! while it was known. Copies may stay behind where a number was overwritten: nobody knows a set only
+//! once all are dead, or another program, who ever saw its number.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
+use httpd_semguard::facts::set::TELLING;
+use httpd_semguard::look::memory::THIS_PROGRAM;
 use nix::libc::{SIGCONT, SIGSTOP};
 
 use crate::common::{Namespace, WWW};
+use crate::keeper::Place;
 use crate::nest::{Heard, Nest, Row, fifo};
 use crate::random::Random;
 use crate::tally::{Case, Fate, Tally};
 
 /// The second user with a httpd.
 pub(crate) const SECOND: u32 = 48;
+
+/// The names under which httpd is installed.
+pub(crate) const NAMES: [&str; 4] = ["httpd", "apache2", "httpd.worker", "httpd-prefork"];
+
+/// CAP_SYS_PTRACE and CAP_SYS_ADMIN (capabilities(7)).
+const CAPABILITIES: (u8, u8) = (19, 21);
 
 /// No world grows beyond this.
 const MOST_PROCESSES: usize = 24;
@@ -45,6 +56,8 @@ pub(crate) enum Role {
     Cgi,
     /// Of a guarded user, and no httpd: php-fpm.
     Fpm,
+    /// Holds one number at one place, and does nothing.
+    Keeper,
     /// Nothing to do with any of it.
     Other,
 }
@@ -56,7 +69,7 @@ pub(crate) enum Doing {
     Locks(i32),
     Churns,
     Hops,
-    Rewinds,
+    Keeps,
 }
 
 #[derive(Clone, Debug)]
@@ -65,15 +78,23 @@ pub(crate) struct Process {
     pub(crate) uid: u32,
     pub(crate) role: Role,
     pub(crate) instance: usize,
+    pub(crate) exe: &'static str,
     pub(crate) knows: BTreeSet<i32>,
+    /// What it knew since it executed its program, or got with its parent's memory.
+    pub(crate) seen: BTreeSet<i32>,
     pub(crate) holds: BTreeSet<i32>,
     pub(crate) doing: Doing,
-    pub(crate) born: i64,
+    /// A keeper's.
+    pub(crate) place: Option<Place>,
 }
 
 impl Process {
     pub(crate) fn is_httpd(&self) -> bool {
-        matches!(self.role, Role::Launcher | Role::Leader | Role::Worker)
+        match self.role {
+            Role::Launcher | Role::Leader | Role::Worker => true,
+            Role::Keeper => NAMES.contains(&self.exe),
+            Role::Cgi | Role::Fpm | Role::Other => false,
+        }
     }
 
     pub(crate) fn idle(&self) -> bool {
@@ -97,6 +118,7 @@ pub(crate) enum Origin {
     Daemon,
     Rootless,
     Cgi,
+    Acting,
     Half,
     Php,
     Stranger,
@@ -111,11 +133,20 @@ impl fmt::Display for Origin {
             Origin::Daemon => "httpd's, for a daemon's user",
             Origin::Rootless => "httpd's, not started by root",
             Origin::Cgi => "a program's of the user",
+            Origin::Acting => "root's, made as the user",
             Origin::Half => "root's, not given away yet",
             Origin::Php => "PHP's, with a key",
             Origin::Stranger => "another user's",
             Origin::Root => "a daemon's of root",
         })
+    }
+}
+
+impl Origin {
+    /// Made by its owner, not by root.
+    pub(crate) fn by_owner(self) -> bool {
+        use Origin::{Acting, Cgi, Php, Rootless, Stranger};
+        matches!(self, Rootless | Cgi | Acting | Php | Stranger)
     }
 }
 
@@ -142,6 +173,18 @@ pub(crate) enum Command {
     List,
 }
 
+/// How much a run of the guard can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eyes {
+    All,
+    /// No frame numbers, and no files of shared memory.
+    NoAdmin,
+    /// No memory but its equals'.
+    NoPtrace,
+    /// Its reader is blocked.
+    HeldUp,
+}
+
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) name: String,
@@ -149,9 +192,12 @@ pub(crate) struct Run {
     pub(crate) users: Vec<u32>,
     /// Run by this user.
     pub(crate) by: u32,
+    pub(crate) eyes: Eyes,
     pub(crate) pid: i32,
     pub(crate) stopped_for: Option<u32>,
     pub(crate) code: Option<i32>,
+    /// The table when it began.
+    pub(crate) rows: Vec<Row>,
     /// Sets of each case when it began: the set, the case, and whether it was known.
     pub(crate) before: Vec<(i32, Case, bool)>,
     /// The fullest the table was seen while it ran.
@@ -186,10 +232,6 @@ pub(crate) struct World<'n> {
     pub(crate) tally: Tally,
     /// What happened, for people.
     pub(crate) log: Vec<String>,
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64
 }
 
 impl<'n> World<'n> {
@@ -319,8 +361,7 @@ impl<'n> World<'n> {
         if let (Some(p), false) = (parent, verbs == "detach") {
             self.done(p, "fork")?;
         }
-        let process =
-            Process { pid, born: now(), doing: Doing::Waits, holds: BTreeSet::new(), ..like };
+        let process = Process { pid, doing: Doing::Waits, holds: BTreeSet::new(), ..like };
         self.processes.insert(name.clone(), process);
         let by = parent.map_or_else(|| "started".to_owned(), |p| format!("forked by {p}"));
         let instance = self.instances.get(self.processes[&name].instance);
@@ -330,11 +371,32 @@ impl<'n> World<'n> {
         Ok(Some(name))
     }
 
+    /// A new process that holds a number at one place; false: there are too many.
+    pub(crate) fn keeper(&mut self, like: Process, id: i32, place: Place) -> Result<bool, Wrong> {
+        if self.processes.len() >= MOST_PROCESSES {
+            return Ok(false);
+        }
+        self.births += 1;
+        let name = format!("K{}", self.births);
+        let command = place.command(self.nest.namespace, like.exe, self.births, id);
+        let become_ = if like.uid == 0 { String::new() } else { format!("as {} ", like.uid) };
+        self.nest.does(&format!("fork {{ {become_}exec {command} }}"))?;
+        let lives = |h: &Heard| matches!(h, Heard::Lives(n, _) if n == "ready");
+        if let Heard::Lives(_, pid) = self.nest.expect(&format!("{name}: {command}"), lives)? {
+            self.processes.insert(name.clone(), Process { pid, ..like });
+        }
+        let exe = self.processes[&name].exe;
+        self.note(format!("{} {exe} keeps {id}: {place:?}", self.title(&name)));
+        self.look()?;
+        Ok(true)
+    }
+
     /// New sets of a process.
     pub(crate) fn make(&mut self, name: &str, verbs: &str, origin: Origin, owner: u32) -> Outcome {
         let (ids, _) = self.does(name, verbs)?;
         let Some(p) = self.processes.get_mut(name) else { return Ok(()) };
         p.knows.extend(&ids);
+        p.seen.extend(&ids);
         let instance = p.instance;
         for id in &ids {
             self.sets.insert(*id, Set { origin, owner, instance });
@@ -345,7 +407,7 @@ impl<'n> World<'n> {
 
     /// Makes a process that churns or hops listen again, and learns its number.
     pub(crate) fn still(&mut self, name: &str) -> Outcome {
-        if matches!(self.processes[name].doing, Doing::Churns | Doing::Hops | Doing::Rewinds) {
+        if matches!(self.processes[name].doing, Doing::Churns | Doing::Hops) {
             self.nest.tell(name, "");
             // What it did ends, then the empty line.
             self.done(name, "be still")?;
@@ -452,7 +514,8 @@ impl<'n> World<'n> {
             self.still(&name)?;
         }
         for (name, p) in &self.processes {
-            if !self.nest.namespace.lives(p.pid) {
+            let headless = p.place == Some(Place::Thread);
+            if !headless && !self.nest.namespace.lives(p.pid) {
                 wrong.push(format!("the test takes {name} for living"));
             }
         }
@@ -467,7 +530,10 @@ impl<'n> World<'n> {
                 .any(|p| p.instance == set.instance && p.is_httpd() && roles.contains(&p.role))
         };
         let others = self.processes.values().any(Process::is_httpd);
+        let known = || self.knowers(id).map(|(_, p)| p);
+        let kept = known().find_map(|p| p.place).filter(|_| known().all(|p| p.place.is_some()));
         let state = match set.origin {
+            _ if kept.is_some() => kept.map_or("", Place::state),
             Origin::Launcher | Origin::Leader | Origin::Daemon | Origin::Rootless => {
                 if of_instance(&[Role::Leader]) {
                     "its httpd lives"
@@ -481,7 +547,7 @@ impl<'n> World<'n> {
                     "no httpd lives"
                 }
             }
-            _ if self.knowers(id).next().is_some() => "its program lives",
+            _ if known().next().is_some() => "its program lives",
             _ => "its program is dead",
         };
         let last_pid = rows.iter().find(|r| r.id == id).map_or(0, |r| r.last_pid);
@@ -513,6 +579,12 @@ impl<'n> World<'n> {
             _ => vec![WWW],
         };
         let by = if !alone && r.one_in(8) { users[0] } else { 0 };
+        let eyes = match r.below(40) {
+            0..=3 => Eyes::NoAdmin,
+            4..=6 => Eyes::NoPtrace,
+            7 if alone => Eyes::HeldUp,
+            _ => Eyes::All,
+        };
         let verbs = match self.judge {
             Judge::Guard => {
                 let word = match command {
@@ -523,8 +595,15 @@ impl<'n> World<'n> {
                 };
                 let users: Vec<String> = users.iter().map(|u| format!("--user {u}")).collect();
                 let become_ = if by == 0 { String::new() } else { format!("as {by} ") };
+                let (ptrace, admin) = CAPABILITIES;
+                let (unable, more) = match eyes {
+                    Eyes::All => (String::new(), ""),
+                    Eyes::NoAdmin => (format!("unable {admin} "), ""),
+                    Eyes::NoPtrace => (format!("unable {ptrace} unable {admin} "), ""),
+                    Eyes::HeldUp => (String::new(), " --memory-timeout 1"),
+                };
                 format!(
-                    "{become_}exec /run/t/httpd-semguard {word} {} --no-ask --log stderr",
+                    "{unable}{become_}exec /run/t/httpd-semguard {word} {} --no-ask --log stderr{more}",
                     users.join(" ")
                 )
             }
@@ -534,17 +613,19 @@ impl<'n> World<'n> {
             Judge::RemovesEvery => users.iter().map(|u| format!("reaper every {u} ")).collect(),
         };
         let before = self.cases(&rows);
-        self.note(format!("{name} runs: {command:?} of {users:?} by {by}"));
+        self.note(format!("{name} runs: {command:?} of {users:?} by {by}, sees {eyes:?}"));
         let run = Run {
             name: name.clone(),
             command,
             users,
             by,
+            eyes,
             pid: 0,
             stopped_for: None,
             code: None,
             before,
             most: rows.len(),
+            rows,
             beside: 0,
         };
         self.runs.push(run);
@@ -558,6 +639,32 @@ impl<'n> World<'n> {
             self.runs.last_mut().expect("pushed").pid = pid;
         }
         self.tally.runs += 1;
+        *self.tally.eyes.entry(format!("{eyes:?}")).or_default() += 1;
+        if eyes == Eyes::HeldUp {
+            self.hold_up()?;
+        }
+        Ok(())
+    }
+
+    /// Stops the process that reads memory for the guard that was begun last, if it comes to that.
+    fn hold_up(&mut self) -> Outcome {
+        let guard = self.runs.last().expect("begun").pid;
+        let path = |file: &str| self.nest.namespace.path(&format!("/proc/{file}"));
+        let children = path(&format!("{guard}/task/{guard}/children"));
+        // Before it is a program of its own, its parent waits for it (vfork(2)).
+        let is_reader = |pid: &&str| {
+            let line = fs::read(path(&format!("{pid}/cmdline")));
+            line.is_ok_and(|line| line.starts_with(THIS_PROGRAM.as_bytes()))
+        };
+        let until = Instant::now() + Duration::from_secs(2);
+        while let (Ok(children), true) = (fs::read_to_string(&children), Instant::now() < until) {
+            if let Some(reader) = children.split_whitespace().find(is_reader) {
+                self.nest.does(&format!("signal {reader} {SIGSTOP}"))?;
+                self.note(format!("its reader {reader} is stopped"));
+                self.tally.held_up += 1;
+                return Ok(());
+            }
+        }
         Ok(())
     }
 
@@ -566,7 +673,8 @@ impl<'n> World<'n> {
         self.join()?;
         self.begin(r, true)?;
         let run = self.runs.last().expect("begun");
-        let (command, users, pid) = (run.command, run.users.clone(), run.pid);
+        let (command, users, pid, eyes) = (run.command, run.users.clone(), run.pid, run.eyes);
+        let before = run.rows.clone();
         let full_before = run.most >= self.semmni;
         let name = run.name.clone();
         let its_end = |h: &Heard| matches!(h, Heard::Ran(n, _) if *n == name);
@@ -593,42 +701,62 @@ impl<'n> World<'n> {
             }
         }
         if command == Command::Guard {
-            self.nothing_is_left(&rows, &users, pid, &name)?;
+            if eyes == Eyes::All && self.judge == Judge::Guard {
+                let due: Vec<i32> = before
+                    .iter()
+                    .filter(|row| users.contains(&row.uid) && self.is_due(row, pid, &name))
+                    .map(|row| row.id)
+                    .collect();
+                let gone: Vec<&i32> = due.iter().filter(|i| self.removed.contains(i)).collect();
+                self.tally.due += due.len();
+                self.tally.gone += gone.len();
+                if gone.len() < due.len() {
+                    self.note(format!("of {due:?}, which nobody knows, only {gone:?} are gone"));
+                }
+            }
+            if matches!(eyes, Eyes::All | Eyes::NoAdmin) {
+                self.nothing_is_left(&rows, &users, pid, &name)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether a run that nobody disturbed has removed all that it had to.
+    /// Whether the process of a set's last pid may have been the one that touched it, as far as a
+    /// guard can know.
+    fn is_touched(&self, row: &Row, guard: i32, name: &str) -> bool {
+        match self.processes.values().find(|p| p.pid == row.last_pid) {
+            Some(p) => [0, row.uid].contains(&p.uid) || p.is_httpd(),
+            None => {
+                [Some(guard), self.nest.caller_of(name)].contains(&Some(row.last_pid))
+                    || self.nest.namespace.lives(row.last_pid)
+            }
+        }
+    }
+
+    /// Whether a guard that can read all, and that nobody disturbs, is to find that nobody knows the
+    /// set: but for numbers that stand somewhere by chance.
+    fn is_due(&self, row: &Row, guard: i32, name: &str) -> bool {
+        let is_httpds = match self.sets.get(&row.id) {
+            Some(set) => set.is_httpds(),
+            None => self.removed.contains(&row.id),
+        };
+        let saw = |p: &Process| p.seen.contains(&row.id);
+        let blinds = |p: &Process| p.doing == Doing::Hops || p.place.is_some_and(Place::blinds);
+        is_httpds
+            && row.id >= TELLING
+            && !self.processes.values().any(|p| saw(p) || blinds(p))
+            && !self.is_touched(row, guard, name)
+    }
+
+    /// Whether a run that nobody disturbed has removed all that root made and that no httpd can know.
     fn nothing_is_left(&mut self, rows: &[Row], users: &[u32], guard: i32, name: &str) -> Outcome {
-        if self.processes.values().any(|p| p.doing == Doing::Hops) {
-            // A guard that cannot keep up keeps everything.
+        if self.processes.values().any(|p| p.is_httpd() || p.doing == Doing::Hops) {
             return Ok(());
         }
-        let httpd = self.processes.values().any(Process::is_httpd);
         let mut wrong = Vec::new();
-        for row in rows.iter().filter(|r| users.contains(&r.uid)) {
+        for row in rows.iter().filter(|r| users.contains(&r.uid) && r.cuid == 0) {
             let Some(set) = self.sets.get(&row.id).copied() else { continue };
-            let suspects = if row.cuid == 0 {
-                httpd
-            } else {
-                self.processes.values().any(|p| p.uid == row.uid)
-            };
-            let held = self
-                .processes
-                .values()
-                .any(|p| p.holds.contains(&row.id) || p.doing == Doing::Locks(row.id));
-            // Times are whole seconds, with two of slack.
-            let excused = match self.processes.values().find(|p| p.pid == row.last_pid) {
-                // Whoever may touch the set may have been the one who did.
-                Some(p) if [0, row.uid].contains(&p.uid) => true,
-                Some(p) => p.is_httpd() || p.born <= row.active() + 4,
-                // Nor does the guard know that its caller did not.
-                None => {
-                    [Some(guard), self.nest.caller_of(name)].contains(&Some(row.last_pid))
-                        || self.nest.namespace.lives(row.last_pid)
-                }
-            };
-            if set.is_httpds() && !suspects && !held && !excused {
+            if set.is_httpds() && !self.is_touched(row, guard, name) {
                 let case = self.case(row.id, set, rows);
                 self.tally.wrong(case);
                 wrong.push(format!("set {} ({}) is left: {row:?}", row.id, set.origin));

@@ -1,13 +1,16 @@
 //! Every row of the table, from a set that is an orphan but for one fact.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use nix::unistd::{Gid, Pid};
 
 use super::*;
+use crate::decide::suspects::request;
 use crate::facts::evidence::Lock;
-use crate::facts::memory::{ProcFile, Reading};
+use crate::facts::memory::{Budget, ProcFile, Reading, Suspect};
 use crate::facts::process::Named;
+use crate::facts::row::Row as SetRow;
 use crate::facts::set::SemId;
 use crate::facts::time::{BootTicks, Clock, WallTime};
 
@@ -340,4 +343,36 @@ fn what_a_running_httpd_holds_is_known_by_its_memory() {
     assert_eq!(of(&dead(), Extent::Part(Gap::Budget), &[700_007]), Some(true));
     assert_eq!(of(&Evidence::NONE, Extent::Full, &[700_007]), Some(false));
     assert_eq!(belongs(&set(), &dead(), &unread(&[&leader]), &leader), None);
+}
+
+/// A process that was read in full is not read again: what it was not asked for would seem to be
+/// unknown to it.
+#[test]
+fn whoever_is_read_is_asked_for_all_that_memory_may_come_to_decide() {
+    let row = |id, evidence, verdict| {
+        let set = SemSet { id: SemId(id), ..set() };
+        SetRow { evidence, verdict, ..SetRow::listed(set) }
+    };
+    let (holder, other) = (process(50, Kind::Httpd, &[0]), process(51, Kind::Httpd, &[0]));
+    let known = keeps(Reason::KnownTo(holder.named.clone()));
+    let touched = keeps(Reason::LastPidLives(holder.named.clone()));
+    let rows = [
+        row(700_007, dead(), Verdict::Ask),
+        row(700_008, dead(), known.clone()),
+        row(700_009, touched_by(&holder), touched),
+        row(700_010, dead(), keeps(Reason::Locked { by: None })),
+    ];
+    let mut world = read(&[(&holder, Extent::Full, &[700_008])]);
+    world.processes.push(other.clone());
+    let budget = Budget { time: Duration::from_secs(1), bytes: 1 };
+    let asked = request(&rows, &world, None, budget, false);
+    let of = |suspect: &Suspect| {
+        let sets = suspect.asks.iter().flat_map(|a| asked.doubts[a.doubt].sets.clone());
+        (suspect.pid, sets.collect::<Vec<_>>())
+    };
+    let open = vec![SemId(700_007), SemId(700_008), SemId(700_009)];
+    assert_eq!(asked.suspects.iter().map(of).collect::<Vec<_>>(), [(other.named.pid, open)]);
+    // But nobody is read where memory decides nothing.
+    let rows = [row(700_008, dead(), known)];
+    assert!(request(&rows, &world, None, budget, false).suspects.is_empty());
 }
