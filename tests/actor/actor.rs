@@ -11,6 +11,7 @@
 //! take I            semop -1 without undo: what nobody gives back
 //! touch I           lock and unlock
 //! zero I            wait until the value is 0
+//! number N          make sets and remove them until one gets the number N or a greater one
 //! as UID            become this user, without a way back
 //! fork { VERBS }    a child that does VERBS and ends; this process goes on at once
 //! detach            go on as a child in a session of its own; this process ends
@@ -118,6 +119,16 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 let set = of(next()?, sets)?;
                 semop(set, -1, libc::SEM_UNDO).map_err(failed)?;
                 semop(set, 1, libc::SEM_UNDO).map_err(failed)?;
+            }
+            "number" => {
+                let least = number(next()?)? as i32;
+                loop {
+                    let id = act::sysv::create(libc::IPC_PRIVATE).map_err(failed)?;
+                    act::sysv::remove(id).map_err(failed)?;
+                    if id.0 >= least {
+                        break;
+                    }
+                }
             }
             "as" => {
                 let uid = number(next()?)? as u32;
