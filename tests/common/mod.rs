@@ -214,6 +214,12 @@ impl Namespace {
         self.sh(&format!("{wrapper} {guard} {args} --no-ask"))
     }
 
+    /// What goes before a program to trace it: in an IPC namespace of its own, so that the tracer is
+    /// nobody who could use a set, whatever numbers it reads in the calls of the other.
+    pub fn strace(args: &str) -> String {
+        format!("unshare --ipc strace {args} nsenter -t 1 --ipc --")
+    }
+
     /// A copy of the guard that every user can reach.
     pub fn guard_copy(&self) -> String {
         self.install("httpd-semguard", Path::new(env!("CARGO_BIN_EXE_httpd-semguard")))
