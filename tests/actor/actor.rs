@@ -18,6 +18,7 @@
 //! say NAME          print "NAME PID"
 //! stay NAME         print "NAME PID", then live on and reap children
 //! neglect NAME      print "NAME PID", then live on and reap nobody
+//! sleep MS          do nothing for so many milliseconds
 //! exit              end at once
 //! ```
 //! Every set is printed as "set ID". A verb that fails ends the process with a message and 1.
@@ -163,6 +164,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                     pause();
                 }
             }
+            "sleep" => sleep(Duration::from_millis(number(next()?)? as u64)),
             "exit" => exit(0),
             "serve" => serve(next()?, sets),
             "hoard" => on_child(SigHandler::SigDfl),
