@@ -271,16 +271,22 @@ fn a_running_apache_counts_its_own_sets_as_room_for_its_restart() {
     ns.guard(&format!("guard {asked}")).exits(69).logs("httpd would not start");
 }
 
+/// Also the one that its dead launcher made and nobody ever used; where memory is not to be read, that is
+/// in doubt.
 #[test]
-fn what_may_be_a_running_apaches_own_makes_its_restart_at_risk_not_impossible() {
+fn a_running_apache_knows_all_its_sets_where_its_memory_may_be_read() {
     require!("apache2", "curl", "openssl");
     let ns = Namespace::new("250 32000 32 2");
     let apache = Apache::with_tls(&ns);
     apache.start();
     assert_eq!(ns.ids().len(), 2);
     let asked = format!("--httpd /usr/sbin/apache2 -- -f {}", apache.conf);
-    ns.guard(&format!("check {asked}"))
+    let run = ns.guard(&format!("check {asked}")).exits(0).does_not_log("may not start");
+    run.prints(&format!("0 of 2 free, 2 held by itself (apache2 {})", apache.leader()));
+    ns.guard(&format!("check --no-memory {asked}"))
         .exits(0)
-        .logs("httpd may not start: it needs 2 semaphore sets, and 1 to 2 can be made")
-        .logs("by stopping gives back 1, and 1 more if they are its own");
+        .logs("httpd may not start: it needs 2 semaphore sets, and 0 to 2 can be made")
+        .logs("by stopping gives back 0, and 2 more if they are its own");
+    apache.control("graceful").exits(0);
+    apache.goes_on_answering(&["http://127.0.0.1:8080", "https://127.0.0.1:8443"]);
 }

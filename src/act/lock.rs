@@ -9,11 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
-use crate::facts::event::Event;
+use crate::facts::event::{Event, LOCK_FILE};
 use crate::look::clock::nap;
-
-/// The file whose lock keeps two guards from overlapping.
-pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
 
 /// How long a guard waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use nix::unistd::{Pid, Uid};
 use crate::decide::verdict::mismatch;
 use crate::facts::evidence::{Evidence, LastPid};
 use crate::facts::memory::{Ask, Budget, Doubt, Extent, Request, Suspect, Words};
-use crate::facts::process::Process;
+use crate::facts::process::{Kind, Process};
 use crate::facts::row::Row;
 use crate::facts::set::{SemId, SemSet};
 use crate::facts::verdict::{Blind, Reason, Verdict};
@@ -18,8 +18,16 @@ use crate::facts::world::{Memory, World};
 /// its owner made also each process that can act as the owner, and root's, which can become the
 /// owner, where the guard may read them.
 fn is_in_question(maker: Maker, world: &World, p: &Process) -> bool {
-    let as_owner = |owner| p.may_act_as(owner) || world.by_root && p.may_act_as(Uid::from_raw(0));
-    p.may_be_httpd() || maker.is_some_and(as_owner)
+    match maker {
+        None => p.may_be_httpd(),
+        Some(owner) => {
+            let is_roots = p.may_act_as(Uid::from_raw(0));
+            // To a guard that is not root every other user's program is unreadable, and no owner could
+            // ever guard his own httpd.
+            let others = world.by_root && (p.kind == Kind::Unreadable || is_roots);
+            p.kind == Kind::Httpd || p.may_act_as(owner) || others
+        }
+    }
 }
 
 /// Who made a set: its owner, or (none) root.

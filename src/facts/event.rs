@@ -5,6 +5,9 @@ use nix::unistd::Uid;
 
 use crate::facts::set::SemId;
 
+/// The file whose lock keeps two guards from overlapping.
+pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {

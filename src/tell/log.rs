@@ -7,7 +7,7 @@ use crate::decide::forecast::{Failure, Forecast};
 use crate::decide::message::{self, Situation};
 use crate::facts::capacity::Limit;
 use crate::facts::error::strerror;
-use crate::facts::event::Event;
+use crate::facts::event::{Event, LOCK_FILE};
 use crate::facts::message::Message;
 use crate::facts::mutex::{self, Mechanism};
 use crate::facts::need::sets;
@@ -185,7 +185,7 @@ fn happened(event: &Event) -> String {
     let because = |e| format!("{e:?} ({})", strerror(e));
     match *event {
         Event::WithoutLock(e) => format!(
-            "going on without the lock of guards: {}; another guard may run at this time",
+            "going on without the lock {LOCK_FILE}: {}; another guard may run at this time",
             because(e)
         ),
         Event::TableUnreadable(call, e) => format!(

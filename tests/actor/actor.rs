@@ -11,12 +11,14 @@
 //! take I            semop -1 without undo: what nobody gives back
 //! touch I           lock and unlock
 //! zero I            wait until the value is 0
+//! number N          make sets and remove them until one gets the number N or a greater one
 //! as UID            become this user, without a way back
 //! fork { VERBS }    a child that does VERBS and ends; this process goes on at once
 //! detach            go on as a child in a session of its own; this process ends
 //! say NAME          print "NAME PID"
 //! stay NAME         print "NAME PID", then live on and reap children
 //! neglect NAME      print "NAME PID", then live on and reap nobody
+//! sleep MS          do nothing for so many milliseconds
 //! exit              end at once
 //! ```
 //! Every set is printed as "set ID". A verb that fails ends the process with a message and 1.
@@ -123,6 +125,16 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 semop(set, -1, libc::SEM_UNDO).map_err(failed)?;
                 semop(set, 1, libc::SEM_UNDO).map_err(failed)?;
             }
+            "number" => {
+                let least = number(next()?)? as i32;
+                loop {
+                    let id = act::sysv::create(libc::IPC_PRIVATE).map_err(failed)?;
+                    act::sysv::remove(id).map_err(failed)?;
+                    if id.0 >= least {
+                        break;
+                    }
+                }
+            }
             "as" => {
                 let uid = number(next()?)? as u32;
                 nix::unistd::setgroups(&[]).map_err(failed)?;
@@ -156,6 +168,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                     pause();
                 }
             }
+            "sleep" => sleep(Duration::from_millis(number(next()?)? as u64)),
             "exit" => exit(0),
             "serve" => serve(next()?, sets),
             "hoard" => on_child(SigHandler::SigDfl),

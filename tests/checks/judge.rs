@@ -96,7 +96,8 @@ impl Case {
     fn could_use(&self, p: &Process) -> bool {
         let acts_as = |uid| p.uids.is_empty() || p.uids.contains(&uid);
         let owner_made = self.set.cuid != Uid::from_raw(0);
-        p.kind != Kind::Other
+        p.kind == Kind::Httpd
+            || p.kind == Kind::Unreadable && (self.by_root || !owner_made)
             || owner_made && acts_as(self.set.uid)
             || owner_made && self.by_root && acts_as(Uid::from_raw(0))
             || self.evidence.last().is_some_and(|last| last.number == p.named.pid.as_raw())

@@ -25,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// From here on the numbers of sets are told from everything else in memory: of those from 32,768 on,
+/// one in a thousand still stands in a process by chance, and of the first ones after it more.
+const FIRST_NUMBER: i32 = 50 << 15;
+
 /// The directory of a namespace's own files; gone with it.
 const OWN: &str = "/run/t";
 
@@ -135,12 +139,25 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// With these limits, in the order of `kernel.sem`.
+    /// With these limits, in the order of `kernel.sem`. Its first set gets a number that stands in no
+    /// memory by chance, as on a machine that has run for long.
     pub fn new(sem: &str) -> Namespace {
+        Namespace::numbered(sem, FIRST_NUMBER)
+    }
+
+    /// The same as it is after a boot: its first set is number 0.
+    pub fn fresh(sem: &str) -> Namespace {
+        Namespace::numbered(sem, 0)
+    }
+
+    fn numbered(sem: &str, first: i32) -> Namespace {
+        let actor = actor_program().display();
+        // Before the limits are the test's, which may leave no room for a set; by a process that ends,
+        // so that nobody who lives has ever known the numbers.
         let set_up = format!(
             "mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 755 {OWN} && ip link set lo up && \
-             echo {sem} > /proc/sys/kernel/sem && exec {} stay ready",
-            actor_program().display()
+             {{ test {first} = 0 || {actor} number {first}; }} && \
+             echo {sem} > /proc/sys/kernel/sem && exec {actor} stay ready"
         );
         let mut holder = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--ipc", "--pid", "--mount", "--net"])
@@ -195,6 +212,12 @@ impl Namespace {
     pub fn guard_under(&self, wrapper: &str, args: &str) -> Run {
         let guard = self.guard_copy();
         self.sh(&format!("{wrapper} {guard} {args} --no-ask"))
+    }
+
+    /// What goes before a program to trace it: in an IPC namespace of its own, so that the tracer is
+    /// nobody who could use a set, whatever numbers it reads in the calls of the other.
+    pub fn strace(args: &str) -> String {
+        format!("unshare --ipc strace {args} nsenter -t 1 --ipc --")
     }
 
     /// A copy of the guard that every user can reach.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::common::{Namespace, Run, wait_until};
@@ -144,69 +143,62 @@ fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
     case.guard(&ns, &[], &sets, || ns.guard("guard --user 33")).exits(0);
 }
 
+/// Of two instances under one user the one is killed: all that it left goes, used or not, and nothing of
+/// the one that lives, before and after a graceful restart of it.
+fn one_of_two_crashes(
+    mut case: Case,
+    ns: &Namespace,
+    living: &Apache,
+    crashing: &Apache,
+    of_living: &[i32],
+) {
+    let all = ns.ids();
+    case.guard(ns, &all, &[], || ns.guard("guard --user 33")).exits(0);
+    crashing.kill();
+    let of_crashed: Vec<i32> = all.into_iter().filter(|id| !of_living.contains(id)).collect();
+    assert!(of_crashed.len() >= 2, "{of_crashed:?}");
+    let leader = living.leader();
+    let list = ns.guard("list --user 33").exits(0);
+    for id in of_living {
+        let verdict = list.verdict(*id);
+        let why = [&format!("known to apache2 {leader}"), "in use"];
+        assert!(why.iter().any(|why| verdict.contains(*why)), "{list}");
+    }
+    case.guard(ns, of_living, &of_crashed, || ns.guard("guard --user 33")).exits(0);
+    living.serves();
+    living.graceful();
+    let alive: Vec<i32> = ns.ids();
+    case.guard(ns, &alive, &[], || ns.guard("guard --user 33")).exits(0);
+    living.serves();
+    living.kill();
+    let left = ns.ids();
+    case.guard(ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+}
+
 #[test]
-fn of_two_instances_the_living_one_keeps_all_and_the_younger_dead_ones_unused_sets_go() {
-    let mut case =
+fn of_two_instances_the_living_one_keeps_all_and_the_younger_dead_ones_sets_go() {
+    let case =
         case!("two instances, one crashed: the younger", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let living = Apache::another(&ns, "living", 8080);
     let crashing = Apache::another(&ns, "crashing", 8180);
     let of_living = living.start();
-    let leader = living.leader();
-    // What is made so long after its fork and never used, the living one did not make.
-    sleep(Duration::from_secs(35));
-    let of_crashed = crashing.start();
+    crashing.start();
     crashing.serves_plainly();
-    let unused: Vec<i32> = tempting(&ns).into_iter().filter(|id| of_crashed.contains(id)).collect();
-    assert!(!unused.is_empty() && unused.len() < of_crashed.len(), "{of_crashed:?} {unused:?}");
-
-    // Both live: nothing goes.
-    let all = ns.ids();
-    case.guard(&ns, &all, &[], || ns.guard("guard --user 33")).exits(0);
-    crashing.kill();
-    let undecidable: Vec<i32> =
-        of_crashed.iter().copied().filter(|id| !unused.contains(id)).collect();
-    let list = ns.guard("list --user 33").exits(0);
-    for id in &undecidable {
-        let verdict = list.verdict(*id);
-        let why = format!("may belong to httpd: apache2 {leader}");
-        assert!(verdict.starts_with("keep") && verdict.contains(&why), "{list}");
-    }
-    let guard = case.guard(&ns, &of_living, &unused, || ns.guard("guard --user 33 -v")).exits(0);
-    for id in &undecidable {
-        assert!(guard.err.contains(&format!("keeps set {id} of ")), "{guard}");
-    }
-    guard.prints(&format!("undecided while apache2 {leader} lives)"));
-    living.serves();
-
-    living.kill();
-    let left = ns.ids();
-    case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+    one_of_two_crashes(case, &ns, &living, &crashing, &of_living);
 }
 
 #[test]
-fn of_two_instances_the_living_one_keeps_all_and_the_older_dead_ones_sets_are_undecided() {
-    let mut case =
+fn of_two_instances_the_living_one_keeps_all_and_the_older_dead_ones_sets_go() {
+    let case =
         case!("two instances, one crashed: the older", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let crashing = Apache::another(&ns, "crashing", 8080);
     let living = Apache::another(&ns, "living", 8180);
     crashing.start();
+    crashing.serves_plainly();
     let of_living = living.start();
-    crashing.kill();
-    let leader = living.leader();
-    // The launcher of the living one may have made each of them: it forked less than a day after
-    // all of them.
-    let guard = case.guard(&ns, &of_living, &[], || ns.guard("guard --user 33")).exits(0);
-    guard.prints(&format!("undecided while apache2 {leader} lives)"));
-    living.serves();
-    living.graceful();
-    let alive: Vec<i32> = ns.ids();
-    case.guard(&ns, &alive, &[], || ns.guard("guard --user 33")).exits(0);
-    living.serves();
-    living.kill();
-    let left = ns.ids();
-    case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+    one_of_two_crashes(case, &ns, &living, &crashing, &of_living);
 }
 
 #[test]

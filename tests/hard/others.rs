@@ -53,14 +53,18 @@ fn orphans_whose_last_pids_strangers_got_are_removed() {
 }
 
 #[test]
-fn sets_whose_last_pid_another_httpd_got_are_kept() {
+fn a_set_whose_last_pid_another_httpd_got_is_kept() {
     let mut case = case!("last pid recycled by another httpd", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let (orphans, pids) = killed_apache(&ns);
+    let (touched, others): (Vec<i32>, Vec<i32>) =
+        orphans.iter().copied().partition(|id| ns.semaphore(*id).pid == pids[1]);
+    assert!(!touched.is_empty() && !others.is_empty(), "{orphans:?}");
+    // Of the others, it knows nothing.
     take_number(&ns, pids[1], "httpd", "stay x");
-    case.guard(&ns, &[], &[], || ns.guard("guard --user 33")).exits(0);
+    case.guard(&ns, &[], &others, || ns.guard("guard --user 33")).exits(0);
     ns.kill(pids[1]);
-    case.guard(&ns, &[], &orphans, || ns.guard("guard --user 33")).exits(0);
+    case.guard(&ns, &[], &touched, || ns.guard("guard --user 33")).exits(0);
 }
 
 #[test]
@@ -163,12 +167,11 @@ fn semaphores_of_php_and_of_a_cgi_are_kept_beside_httpds() {
     // httpd's own go, beside the living.
     let others = [&php.sets[..], &cgi.sets].concat();
     case.guard(&ns, &others, &of_httpd, || ns.guard("guard --user 33")).exits(0);
-    // A private set that the user made may be any of the user's, and PHP's keyed one never is
-    // httpd's.
+    // PHP knows nothing of the CGI's, and its own keyed one never is httpd's.
     cgi.kill("cgi");
-    case.guard(&ns, &php.sets, &[], || ns.guard("guard --user 33")).exits(0);
-    php.kill("fpm");
     case.guard(&ns, &php.sets, &cgi.sets, || ns.guard("guard --user 33")).exits(0);
+    php.kill("fpm");
+    case.guard(&ns, &php.sets, &[], || ns.guard("guard --user 33")).exits(0);
 }
 
 #[test]

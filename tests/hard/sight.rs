@@ -57,7 +57,12 @@ fn a_proc_of_processes_alone_is_enough() {
 #[test]
 fn without_cap_sys_ptrace_every_set_is_kept() {
     let case = case!("no CAP_SYS_PTRACE", "apache2", "curl", "openssl", "pgrep");
-    under(case, &without("sys_ptrace"), false, "without CAP_SYS_PTRACE");
+    under(
+        case,
+        &without("sys_ptrace"),
+        false,
+        "permission to read /proc/PID/mem is missing (CAP_SYS_PTRACE)",
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::thread;
 use crate::common::{Namespace, Run};
 
 /// All cases, in the order of the table.
-const CASES: [&str; 37] = [
+const CASES: [&str; 38] = [
     "healthy httpd, launcher dead",
     "rewrite-map last used by an expired child",
     "parent killed, workers serve: idle, waiting for the lock",
@@ -50,6 +50,7 @@ const CASES: [&str; 37] = [
     "no CAP_SETUID",
     "guard in a user namespace",
     "stepped clock",
+    "clock set back between two sets of a launcher",
     "ids that come and go under the guards",
 ];
 

@@ -230,10 +230,16 @@ fn who_is_in_question_is_asked_and_nobody_else() {
         let p = process(77, kind, uids);
         assert_eq!((by_root(&p), by_owner(&p)), (of_roots, of_owners), "{p:?}");
     }
-    // A guard that is not root cannot read root's processes: that is a documented limit.
-    let roots = process(77, Kind::Other, &[0]);
-    let by_owner = World { by_root: false, ..unread(&[&roots]) };
-    assert_eq!(judge(&private_set(), &dead(), &by_owner), Verdict::Orphan);
+    // A guard that is not root cannot read root's processes, nor tell other users' httpds from their
+    // other programs: that is a documented limit.
+    for p in [process(77, Kind::Other, &[0]), process(77, Kind::Unreadable, &[0])] {
+        let by_owner = World { by_root: false, ..unread(&[&p]) };
+        assert_eq!(judge(&private_set(), &dead(), &by_owner), Verdict::Orphan, "{p:?}");
+        assert_eq!(judge(&set(), &dead(), &by_owner) == Verdict::Ask, p.may_be_httpd(), "{p:?}");
+    }
+    let own = process(77, Kind::Unreadable, &[APACHE]);
+    let by_owner = World { by_root: false, ..unread(&[&own]) };
+    assert_eq!(judge(&private_set(), &dead(), &by_owner), Verdict::Ask);
 }
 
 #[test]

@@ -150,8 +150,8 @@ pub fn inside_semop<'a>(
 pub fn has_foreign_numbers(release: &str) -> bool {
     /// `PROC_PID_INIT_INO` (linux/proc_ns.h).
     const FIRST: &str = "pid:[4026531836]";
-    let is_first = fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(FIRST));
-    !is_first && !parse::is_at_least(release, (4, 17))
+    let is_first = || fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(FIRST));
+    !parse::is_at_least(release, (4, 17)) && !is_first()
 }
 
 /// A text of /proc, in which names and mount points may hold any byte; empty where there is none.
