@@ -1,7 +1,9 @@
 #!/bin/bash
 # Builds the portable program, one for x86-64 and one for aarch64, against glibc 2.17, and holds each
 # to what old systems have. Called by "make portable". All is built with Debian 13's own compiler, in
-# a root file system of its own, where paths are the same on every machine.
+# a root file system of its own, where paths are the same on every machine. Rust's library is built
+# along: the one that comes with a compiler is for its own machine, unwinds and prints backtraces, and
+# so makes the program a third larger.
 #
 #   packaging/portable.sh TARGET        build TARGET/portable/{x86_64,aarch64}/httpd-semguard
 #   packaging/portable.sh gate PROGRAM  hold a program to it
@@ -94,6 +96,9 @@ fi
 flock -u 9
 
 "${CARGO:-cargo}" fetch --quiet --locked
+# Those of Rust's library too; its manifest uses what cargo calls unstable (and so does the build).
+RUSTC_BOOTSTRAP=1 "${CARGO:-cargo}" fetch --quiet --locked \
+    --manifest-path "$(echo "$root"/usr/src/rustc-*/library)/Cargo.toml"
 made=$target/portable
 mkdir -p "$made/build"
 
@@ -111,12 +116,13 @@ unshare --mount sh -euc '
         /mnt/root/root/.cargo/registry
     mount -t proc proc /mnt/root/proc
     exec chroot /mnt/root env -i HOME=/root PATH=/tools/bin:/usr/bin:/bin LC_ALL=C.UTF-8 \
-        CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true ZIG_GLOBAL_CACHE_DIR=/target/zig \
-        sh -euc "
+        CARGO_TARGET_DIR=/target CARGO_NET_OFFLINE=true RUSTC_BOOTSTRAP=1 \
+        ZIG_GLOBAL_CACHE_DIR=/target/zig sh -euc "
             cd /src
             export CARGO_ZIGBUILD_ZIG_PATH=\$(echo /tools/lib/python3*/site-packages/ziglang/zig)
             export RUSTFLAGS=--remap-path-prefix=/root/.cargo/registry/src=crates
             exec cargo zigbuild --quiet --release --locked --bin httpd-semguard \
+                -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size \
                 --target x86_64-unknown-linux-gnu.2.17 --target aarch64-unknown-linux-gnu.2.17"
 ' sh "$root" "$made/build" "${CARGO_HOME:-$HOME/.cargo}/registry" "$tools" 9>&-
 

@@ -4,7 +4,7 @@
 #
 #   tests/rootfs.sh NAME        bullseye: glibc 2.31, systemd 247 and its httpd;
 #                               bookworm: systemd 252 and its httpd; trixie: systemd 257 and its httpd;
-#                               trixie-rust: the compiler of Debian 13, with Rust's library for arm64 too
+#                               trixie-rust: the compiler of Debian 13, with the source of Rust's library
 #   tests/rootfs.sh --cached    names those that are there
 #
 # They are kept in $HTTPD_SEMGUARD_TEST_CACHE, by default below $XDG_CACHE_HOME or /var/cache. Packages
@@ -15,8 +15,6 @@ set -euo pipefail
 
 cache=${HTTPD_SEMGUARD_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/httpd-semguard-tests}
 
-# Unpacked, not installed: a file of another architecture's package.
-foreign=
 case ${1:-} in
 bullseye | bookworm | trixie)
     suite=$1
@@ -24,8 +22,7 @@ bullseye | bookworm | trixie)
     ;;
 trixie-rust)
     suite=trixie
-    packages=rustc,cargo,gcc,libc6-dev
-    foreign=libstd-rust-dev:arm64
+    packages=rustc,cargo,rust-src,gcc,libc6-dev
     ;;
 --cached)
     for stamp in "$cache"/*/.recipe; do
@@ -41,7 +38,7 @@ esac
 
 root=$cache/$1
 # What is made is made again when this line changes.
-recipe="4 $suite minbase $packages${foreign:+ $foreign}"
+recipe="4 $suite minbase $packages"
 
 debs=$cache/packages/$suite
 mkdir -p "$debs"
@@ -75,29 +72,6 @@ unshare --mount debootstrap --variant=minbase --cache-dir="$debs" --include="$pa
     tail -n 20 "$new.log" "$new/debootstrap/debootstrap.log" >&2 2>/dev/null || true
     exit 1
 }
-
-# In the version of rustc: it fits no other.
-if [ -n "$foreign" ]; then
-    # A mirror reached by https needs the certificates of this machine.
-    # shellcheck disable=SC2016 # for the inner shell
-    unshare --mount sh -euc '
-        if [ -d /etc/ssl/certs ]; then
-            mkdir -p "$1/etc/ssl/certs"
-            mount --bind /etc/ssl/certs "$1/etc/ssl/certs"
-        fi
-        exec chroot "$1" sh -eux -s "$2"' sh "$new" "$foreign" >"$new.log" 2>&1 9>&- <<'INSIDE' || {
-package=${1%:*}
-dpkg --add-architecture "${1#*:}"
-apt-get -q -o Acquire::Languages=none update
-cd /tmp
-apt-get -q download "$1=$(dpkg-query -W -f '${Version}' rustc)"
-dpkg-deb -x "$package"_*.deb /
-rm "$package"_*.deb
-INSIDE
-        cat "$new.log" >&2
-        exit 1
-    }
-fi
 
 # A repository of apache2 alone, for "apt-get install --reinstall" on a machine without a network.
 if [ "$1" != trixie-rust ]; then
