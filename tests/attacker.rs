@@ -227,6 +227,8 @@ fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
     require!("perl");
     let make = "$id = semget(0, 1, 01600); semctl($id, 0, 16, 1);";
     let give = "semctl($id, 0, 1, pack('iIIIISSx80', 0, 33, 33, 0, 0, 0600, 0));";
+    let make_by_child =
+        "$id = semget(0, 1, 01600); unless (fork) { semctl($id, 0, 16, 1); exit } wait;";
     let become_www = "$( = $) = 33; $< = $> = 33;";
     for maker in [
         // Its own set, as a program of the web user.
@@ -235,6 +237,10 @@ fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
         format!("{make} {give} {become_www}"),
         // The same by root, for whom nothing is unreadable.
         format!("{make} {give}"),
+        // Its own set, which its dead child touched last: by its number in the caller's memory alone.
+        format!("{become_www} {make_by_child}"),
+        // As root that was the owner for a moment.
+        format!("$> = 33; {make_by_child} $> = 0;"),
     ] {
         let ns = Namespace::new(ROOMY);
         let run = guard_called_by_the_maker(&ns, &maker);

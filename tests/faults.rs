@@ -25,6 +25,9 @@ const DEADLINE: u32 = 20;
 /// worker beside it, whoever overlooks this one process takes both sets for orphans.
 const HTTPD: &str = "make 1 33 detach make 1 33 stay leader";
 
+/// The number of the first orphan is this one or little more: one that memory can tell.
+const ORPHANS: i32 = 60 << 15;
+
 /// A dump of a httpd that makes three sets.
 const DUMP: &str = include_str!("dumps/prefork-sysvsem-2listen.txt");
 
@@ -126,11 +129,13 @@ impl<'n> World<'n> {
     fn calls(&self) -> BTreeMap<String, Calls> {
         self.restored(&self.table());
         let (guard, code) = (&self.guard, self.plain);
-        let run = self.ns.sh(&format!("strace -f -qq -o /run/t/trace {guard}")).exits(code);
+        let strace = Namespace::strace("-f -qq -o /run/t/trace");
+        let run = self.ns.sh(&format!("{strace} {guard}")).exits(code);
         let trace = std::fs::read_to_string(self.ns.path("/run/t/trace")).expect("a trace");
         let mut calls: BTreeMap<String, Calls> = BTreeMap::new();
         let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut running = false;
+        let mut programs = 0;
         for line in trace.lines() {
             let Some((pid, call)) = line.split_once(' ') else { continue };
             let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
@@ -146,9 +151,14 @@ impl<'n> World<'n> {
             if !running {
                 known.loader = *count;
             }
+            // The program before this one has brought it into its IPC namespace.
+            programs += usize::from(name == "execve");
+            if programs < 2 || (programs == 2 && name == "execve") {
+                known.before = *count;
+            }
         }
         for known in calls.values_mut() {
-            known.first = if self.loader { 1 } else { known.loader + 1 };
+            known.first = if self.loader { known.before + 1 } else { known.loader + 1 };
         }
         assert!(running && calls.contains_key("semctl"), "no trace: {run}");
         calls
@@ -167,7 +177,9 @@ impl<'n> World<'n> {
         let others: Vec<i32> =
             table.iter().map(|(id, _)| *id).filter(|id| !self.keep.contains(id)).collect();
         let whole = others.len() == self.orphans.len() && trials(table) == 0;
-        if whole && (first..self.limit).all(|id| others.contains(&(id as i32))) {
+        // At the indices behind those of the sets that stay, which begin with 1.
+        let number = |n: usize| ORPHANS + (first + 1 + n) as i32;
+        if whole && (0..self.orphans.len()).all(|n| others.contains(&number(n))) {
             return String::new();
         }
         let mut script = String::new();
@@ -177,7 +189,7 @@ impl<'n> World<'n> {
         for (n, orphan) in self.orphans.iter().enumerate() {
             script += &format!(
                 "echo {} > /proc/sys/kernel/sem_next_id; /run/t/httpd {orphan} >/dev/null; ",
-                first + n
+                number(n)
             );
         }
         script
@@ -191,10 +203,13 @@ impl<'n> World<'n> {
     fn run(&self, before: &[(i32, i32)], fault: &Fault, then_plain: bool) -> Outcome {
         let guard = &self.guard;
         let mut script = format!(
-            "{} timeout -s KILL {DEADLINE} strace -f -qq -o /dev/null -e trace={name} \
-             -e inject={fault} {guard}; code=$?; echo; echo exit $code; cat /proc/sysvipc/sem;",
+            "{} timeout -s KILL {DEADLINE} {strace} {guard}; \
+             code=$?; echo; echo exit $code; cat /proc/sysvipc/sem;",
             self.restore(before),
-            name = fault.call,
+            strace = Namespace::strace(&format!(
+                "-f -qq -o /dev/null -e trace={} -e inject={fault}",
+                fault.call
+            )),
         );
         if then_plain {
             script += &format!(
@@ -216,11 +231,12 @@ impl<'n> World<'n> {
     }
 }
 
-/// The calls of one name: how many there are, how many of those before the program itself runs,
-/// and the first to try.
+/// The calls of one name: how many there are, how many of those before the program itself runs, how
+/// many before it is even loaded, and the first to try.
 #[derive(Default)]
 struct Calls {
     total: usize,
+    before: usize,
     loader: usize,
     first: usize,
 }
@@ -314,7 +330,7 @@ fn errors(call: &str) -> &'static [&'static str] {
 fn failures(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
     let all = std::env::var("FAULTS").is_ok_and(|v| v == "all");
     let mut faults = Vec::new();
-    for (call, Calls { total, loader, first }) in calls {
+    for (call, Calls { total, loader, first, .. }) in calls {
         if SURE.contains(&call.as_str()) {
             continue;
         }
@@ -350,9 +366,7 @@ fn kills(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
             })
             .collect()
     };
-    // The first exec is how strace starts it.
-    let late = |kill: &Fault| (kill.call.as_str(), kill.when.as_str()) != ("execve", "1");
-    calls.iter().flat_map(at).filter(late).collect()
+    calls.iter().flat_map(at).collect()
 }
 
 /// What is wrong, with every fault that showed it.

@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! make COUNT UID    private sets as APR makes mutexes: semget, SETVAL 1, IPC_SET to UID
+//! get               the first half of that alone: a private set that nobody has set up
+//! set I             the second: SETVAL 1 on the I-th set so far
 //! key KEY N MODE    one set of N semaphores under KEY (0 is private), as PHP and others make
 //! use ID            a set that somebody else made
 //! give I UID        hand the I-th set so far to UID, mode 0600
@@ -13,6 +15,12 @@
 //! zero I            wait until the value is 0
 //! number N          make sets and remove them until one gets the number N or a greater one
 //! as UID            become this user, without a way back
+//! uids R E S        have these real, effective and saved users; this thread alone
+//! be UID { VERBS }  do VERBS as this effective user, then go on as root
+//! thread UID        have a further thread of this user, which lives on
+//! shed NAME         print "NAME PID" and end the first thread, while a further one lives on
+//! part NAME         have the first thread leave for an IPC namespace of its own, while a further one
+//!                   stays; then as stay
 //! fork { VERBS }    a child that does VERBS and ends; this process goes on at once
 //! detach            go on as a child in a session of its own; this process ends
 //! say NAME          print "NAME PID"
@@ -101,6 +109,8 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                     add(id, sets);
                 }
             }
+            "get" => add(act::sysv::create(libc::IPC_PRIVATE).map_err(failed)?, sets),
+            "set" => act::sysv::set_value(of(next()?, sets)?, 1).map_err(failed)?,
             "key" => {
                 let (key, n, mode) = (number(next()?)?, number(next()?)?, next()?);
                 let mode = i32::from_str_radix(mode, 8).map_err(|e| e.to_string())?;
@@ -140,6 +150,42 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 nix::unistd::setgroups(&[]).map_err(failed)?;
                 setgid(Gid::from_raw(uid)).map_err(failed)?;
                 setuid(Uid::from_raw(uid)).map_err(failed)?;
+            }
+            "uids" => {
+                let (real, effective, saved) =
+                    (number(next()?)?, number(next()?)?, number(next()?)?);
+                // Past the C library, which would have them be all threads'.
+                // SAFETY: setresuid takes three integers and touches no memory of ours.
+                let set = unsafe { libc::syscall(libc::SYS_setresuid, real, effective, saved) };
+                Errno::result(set).map_err(failed)?;
+            }
+            "be" => {
+                let uid = number(next()?)? as u32;
+                let (block, after) = block(rest)?;
+                rest = after;
+                nix::unistd::seteuid(Uid::from_raw(uid)).map_err(failed)?;
+                act(block, sets)?;
+                nix::unistd::seteuid(Uid::from_raw(0)).map_err(failed)?;
+            }
+            "thread" => {
+                let uid = number(next()?)?;
+                // SAFETY: as for "uids": setresuid takes three integers and touches no memory of ours.
+                further_thread(move || unsafe {
+                    libc::syscall(libc::SYS_setresuid, uid, uid, uid)
+                });
+            }
+            "shed" => {
+                further_thread(|| 0);
+                say(next()?, getpid().as_raw());
+                // SAFETY: this thread alone ends; what the other uses is its own.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            }
+            "part" => {
+                further_thread(|| 0);
+                // SAFETY: unshare takes an integer and touches no memory of ours.
+                Errno::result(unsafe { libc::unshare(libc::CLONE_NEWIPC) }).map_err(failed)?;
+                say(next()?, getpid().as_raw());
+                reap();
             }
             "fork" => {
                 let (block, after) = block(rest)?;
@@ -291,6 +337,22 @@ fn reap() -> ! {
             }
         }
         let _ = child.wait();
+    }
+}
+
+/// A thread that does this and lives on; returns when it has done it.
+fn further_thread(first: impl FnOnce() -> libc::c_long + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let code = first();
+        let _ = done.send(code);
+        loop {
+            pause();
+        }
+    });
+    if wait.recv() != Ok(0) {
+        let _ = writeln!(io::stderr(), "actor: a thread could not become what it should");
+        exit(1);
     }
 }
 

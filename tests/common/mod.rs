@@ -262,8 +262,8 @@ impl Namespace {
         inside
     }
 
-    /// Starts an actor under the name `exe` and waits until each `say`, `stay` and `neglect` of
-    /// its script was reached.
+    /// Starts an actor under the name `exe` and waits until each verb of its script that says a name
+    /// was reached.
     pub fn actor(&self, exe: &str, script: &str) -> Actor<'_> {
         self.actor_under("", exe, script)
     }
@@ -284,8 +284,8 @@ impl Namespace {
             .expect("nsenter runs");
         let mut actor = Actor::new(self, child);
         let script: Vec<&str> = script.split_whitespace().collect();
-        let names =
-            script.windows(2).filter(|w| ["say", "stay", "neglect"].contains(&w[0])).map(|w| w[1]);
+        let speaks = ["say", "stay", "neglect", "shed", "part"];
+        let names = script.windows(2).filter(|w| speaks.contains(&w[0])).map(|w| w[1]);
         let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
         for name in names {
             *expected.entry(name).or_default() += 1;

@@ -57,21 +57,37 @@ fn a_stepped_clock_changes_no_verdict() {
     case.guard(&ns, &[], &left, || ns.guard_under(&stepped("+10h"), "guard --user 33")).exits(0);
 }
 
-/// Two sets of one launcher, 8 seconds apart, and a clock that was set back after the start: the older
-/// set once "proved" the clock, by which the younger was none of the living one's. What holds them is
-/// that their numbers stand in its memory (the verdict's last row).
+/// What rules on time took from the living, after the minute that they took to do so. What holds all of it
+/// is that the numbers stand in the memory of a living httpd (the verdict's last row).
+///
+/// Two sets of one launcher, 8 seconds apart, and a clock that was set back after the start: the older,
+/// which a worker uses, "proved" the clock, by which nobody who lives had made the younger.
+///
+/// A worker of an httpd that its user started (mod_perl) makes a set for itself half a minute after the
+/// start, and a child of its own is the last that touched it: the leader, who was asked for all workers,
+/// could not have made it.
 #[test]
-fn a_clock_set_back_between_two_sets_takes_neither() {
-    let mut case = case!("clock set back between two sets of a launcher", "faketime");
+fn no_time_between_a_set_and_a_start_takes_the_set() {
+    let mut back = case!("clock set back between two sets of a launcher", "faketime");
+    let mut late = case!("a worker's own set, last touched by its dead child");
     let ns = Namespace::new(ROOMY);
-    let httpd = ns.actor(
-        "httpd",
-        "make 1 33 sleep 8000 make 1 33 detach fork { as 33 stay worker } stay leader",
-    );
-    for back in (28..=46).step_by(2) {
-        let guard = || ns.guard_under(&stepped(&format!("-{back}")), "guard --user 33");
-        case.guard(&ns, &httpd.sets, &[], guard).exits(0);
+    let launcher =
+        "make 1 33 sleep 8000 make 1 33 detach fork { as 33 touch 0 stay worker } stay leader";
+    let httpd = ns.actor("httpd", launcher);
+    let other = Namespace::new(ROOMY);
+    let worker = "as 33 detach make 1 33 touch 0 \
+                  fork { sleep 35000 get fork { set 1 } sleep 300 stay worker } stay leader";
+    // Longer than the clock is set back: no set bears a time of tomorrow.
+    let late_httpd = other.actor("httpd", worker);
+    assert_eq!(late_httpd.sets.len(), 2);
+    assert!(!other.lives(other.semaphore(late_httpd.sets[1]).pid), "its last pid is dead");
+    for seconds in (28..=38).step_by(2) {
+        let guard = || ns.guard_under(&stepped(&format!("-{seconds}")), "guard --user 33");
+        back.guard(&ns, &httpd.sets, &[], guard).exits(0);
     }
+    late.guard(&other, &late_httpd.sets, &[], || other.guard("guard --user 33")).exits(0);
     httpd.kill_all();
-    case.guard(&ns, &[], &httpd.sets, || ns.guard("guard --user 33")).exits(0);
+    back.guard(&ns, &[], &httpd.sets, || ns.guard("guard --user 33")).exits(0);
+    late_httpd.kill_all();
+    late.guard(&other, &[], &late_httpd.sets, || other.guard("guard --user 33")).exits(0);
 }

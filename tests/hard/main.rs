@@ -10,6 +10,7 @@ mod table;
 
 mod clock;
 mod healthy;
+mod knowers;
 mod others;
 mod sight;
 mod starting;

@@ -13,7 +13,7 @@ use std::thread;
 use crate::common::{Namespace, Run};
 
 /// All cases, in the order of the table.
-const CASES: [&str; 38] = [
+const CASES: [&str; 47] = [
     "healthy httpd, launcher dead",
     "rewrite-map last used by an expired child",
     "parent killed, workers serve: idle, waiting for the lock",
@@ -49,6 +49,15 @@ const CASES: [&str; 38] = [
     "no CAP_SYS_ADMIN",
     "no CAP_SETUID",
     "guard in a user namespace",
+    "workers adopted by another httpd, which is PID 1",
+    "the owner is a process's real, effective, saved, or a thread's user",
+    "root that acted as the owner for a moment",
+    "a worker's own set, last touched by its dead child",
+    "httpd and libapr renamed by NFS",
+    "httpd whose first thread has ended",
+    "httpd whose first thread left the IPC namespace",
+    "kernel before 4.17, guard in an inner PID namespace",
+    "memory that may not be read",
     "stepped clock",
     "clock set back between two sets of a launcher",
     "ids that come and go under the guards",
