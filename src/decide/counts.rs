@@ -82,7 +82,7 @@ fn listeners_unread(case: &Case<'_>, mpm: &str) -> Count {
 /// Listening sockets, at least and at most (server/listen.c, `alloc_listener`, `open_listeners`):
 /// one per address that a `Listen` line resolves to; the wildcards of both families are one where
 /// IPv4 addresses are mapped.
-fn listeners(case: &Case<'_>) -> (usize, usize) {
+pub(super) fn listeners(case: &Case<'_>) -> (usize, usize) {
     let mut sure: HashSet<(String, String)> = HashSet::new();
     let mut doubtful = 0;
     let mapped = case.build.is_some_and(|b| !b.splits_wildcard);

@@ -2,7 +2,7 @@
 //! itself against the table of kinds. Pure. The peak during a start is the final number, because the
 //! first pass frees its mutexes before the second makes its own.
 
-use super::counts::count;
+use super::counts::{count, listeners};
 use super::demand22;
 use super::foreign;
 use super::hooks;
@@ -48,15 +48,25 @@ pub(super) fn up_to(n: u32, cause: impl Into<String>) -> Count {
 #[must_use]
 pub fn answer(told: Told) -> Answer {
     let Told { control, dump, build, host, foreign } = told;
-    let demand = of(Case { dump: &dump, build: build.as_ref(), host: &host, foreign: &foreign });
+    let case = Case { dump: &dump, build: build.as_ref(), host: &host, foreign: &foreign };
+    let demand = of(case);
+    let locks = demand.grabs().is_some() && serializes(&case);
     Answer {
         demand,
         further_users: further_users(&dump),
         pid_file: dump.pid_file(),
         user: dump.user,
         has_config: dump.has_config,
+        locks,
         control,
     }
+}
+
+/// Whether workers surely take turns in accept(): not with one listener on a build that spares it, where
+/// httpd up to 2.4.16 makes the mutex and leaves it alone (server/mpm/prefork/prefork.c, `SAFE_ACCEPT`).
+fn serializes(case: &Case<'_>) -> bool {
+    let always = case.build.is_some_and(|b| !b.unserialized_single_listen);
+    always || (case.dump.has_config && listeners(case).0 > 1)
 }
 
 /// The mutexes that httpd will make, but for those of modules that nobody knows.

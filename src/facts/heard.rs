@@ -65,7 +65,7 @@ impl Heard {
     #[must_use]
     pub fn locks(&self, given: Option<u32>) -> bool {
         match self {
-            Heard::Answered(answer) => answer.demand.grabs().is_some(),
+            Heard::Answered(answer) => answer.locks,
             Heard::NotAsked | Heard::Refused(_) => given.is_none(),
         }
     }
@@ -143,6 +143,8 @@ pub struct Answer {
     pub pid_file: Option<PathBuf>,
     /// Whether it printed its configuration (mod_info could be loaded).
     pub has_config: bool,
+    /// Whether it surely locks a semaphore set as soon as it serves.
+    pub locks: bool,
 }
 
 /// Why httpd gave no answer.

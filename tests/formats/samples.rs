@@ -165,6 +165,7 @@ fn heard(demand: Demand) -> Heard {
         further_users: Vec::new(),
         pid_file: None,
         has_config: true,
+        locks: true,
     }))
 }
 

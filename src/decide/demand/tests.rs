@@ -82,6 +82,22 @@ fn the_users_of_daemon_groups_and_of_itk_are_named() {
 }
 
 #[test]
+fn a_lock_is_taken_at_once_only_where_workers_take_turns() {
+    let of = |patch, mpm: &str, config: &str, unserialized_single_listen| {
+        let version = Some(Version(2, 4, patch));
+        let build = Some(Build { version, unserialized_single_listen, ..older() });
+        let dump = configured(&[mpm], &["mpm-accept"], config);
+        let (control, host, foreign) = ("/httpd".into(), host(), Vec::new());
+        answer(Told { control, dump, build, host, foreign }).locks
+    };
+    let (one, two) = ("Listen 80", "Listen 80\nListen 81");
+    assert!(of(6, "mpm_prefork", two, true) && of(71, "mpm_worker", two, true));
+    assert!(!of(6, "mpm_prefork", one, true), "it makes the mutex and leaves it alone");
+    assert!(of(6, "mpm_prefork", one, false));
+    assert!(!of(71, "mpm_event", two, true));
+}
+
+#[test]
 fn the_user_of_2_2_is_the_last_one_outside_of_virtual_hosts() {
     let of = |config: &str| {
         let mut dump = configured(&["mpm_prefork"], &[], config);
