@@ -44,6 +44,11 @@ impl<'n> Apache<'n> {
         Apache::instance(ns, name, port, "prefork", &tls(name, port))
     }
 
+    /// A further instance with TLS and this MPM, and further directives.
+    pub fn beside(ns: &'n Namespace, name: &str, port: u32, mpm: &str, more: &str) -> Apache<'n> {
+        Apache::instance(ns, name, port, mpm, &format!("{}{more}", tls(name, port)))
+    }
+
     fn instance(ns: &'n Namespace, name: &str, port: u32, mpm: &str, more: &str) -> Apache<'n> {
         let dir = format!("/run/t/{name}");
         ns.sh(&format!("mkdir -p {dir}/web && echo it works > {dir}/web/index.html")).exits(0);
