@@ -5,7 +5,6 @@
 
 mod common;
 
-#[allow(dead_code, reason = "a part of it is used here")]
 #[path = "hard/server.rs"]
 mod server;
 

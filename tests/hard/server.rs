@@ -2,7 +2,7 @@
 //! serves.
 
 // Each test uses a part of this.
-#![allow(unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::fs;
 use std::process::{Child, Stdio};
