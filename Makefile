@@ -66,6 +66,11 @@ hard: ## try the hard cases and print what each lost and kept; root
 	@tests/setup.sh
 	REQUIRE_ALL=1 $(CARGO) test --quiet --locked --test hard -- --test-threads=6
 
+.PHONY: kill-loop
+kill-loop: ## kill an instance N=200 times beside a living sibling, for each MPM a third; root
+	@tests/setup.sh
+	KILLS=$(or $(N),200) REQUIRE_ALL=1 $(CARGO) test --quiet --locked --test siblings -- --nocapture
+
 .PHONY: outage
 outage: ## make docs/outage.md and its pictures anew, from real runs; root
 	@tests/setup.sh

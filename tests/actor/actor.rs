@@ -16,6 +16,7 @@
 //! number N          make sets and remove them until one gets the number N or a greater one
 //! as UID            become this user, without a way back
 //! uids R E S        have these real, effective and saved users; this thread alone
+//! fs UID            have this file-system user
 //! be UID { VERBS }  do VERBS as this effective user, then go on as root
 //! thread UID        have a further thread of this user, which lives on
 //! shed NAME         print "NAME PID" and end the first thread, while a further one lives on
@@ -158,6 +159,9 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 // SAFETY: setresuid takes three integers and touches no memory of ours.
                 let set = unsafe { libc::syscall(libc::SYS_setresuid, real, effective, saved) };
                 Errno::result(set).map_err(failed)?;
+            }
+            "fs" => {
+                nix::unistd::setfsuid(Uid::from_raw(number(next()?)? as u32));
             }
             "be" => {
                 let uid = number(next()?)? as u32;

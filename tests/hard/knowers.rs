@@ -113,7 +113,7 @@ fn whichever_user_of_a_process_is_the_owner_it_may_know_his_sets() {
     let ns = Namespace::new(ROOMY);
     for script in [
         "uids 33 1234 1234",
-        "uids 1234 33 1234",
+        "uids 1234 33 1234 fs 1234",
         "uids 1234 1234 33",
         "thread 33 uids 1234 1234 1234",
     ] {

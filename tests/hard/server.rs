@@ -2,7 +2,7 @@
 //! serves.
 
 // Each test uses a part of this.
-#![allow(unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -42,6 +42,11 @@ impl<'n> Apache<'n> {
     /// A further instance with TLS, beside others.
     pub fn another(ns: &'n Namespace, name: &str, port: u32) -> Apache<'n> {
         Apache::instance(ns, name, port, "prefork", &tls(name, port))
+    }
+
+    /// A further instance with TLS and this MPM, and further directives.
+    pub fn beside(ns: &'n Namespace, name: &str, port: u32, mpm: &str, more: &str) -> Apache<'n> {
+        Apache::instance(ns, name, port, mpm, &format!("{}{more}", tls(name, port)))
     }
 
     fn instance(ns: &'n Namespace, name: &str, port: u32, mpm: &str, more: &str) -> Apache<'n> {

@@ -1,6 +1,8 @@
 //! A guard that cannot see or do everything keeps what it cannot judge, and names what it lacks.
 
-use crate::common::{Namespace, Run};
+use std::process::Stdio;
+
+use crate::common::{Namespace, Run, wait_until};
 use crate::server::{AS_WWW, Apache};
 use crate::table::Case;
 use crate::{ROOMY, case};
@@ -109,4 +111,156 @@ fn a_guard_in_a_user_namespace_removes_nothing_of_others() {
     }
     let left = ns.ids();
     case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+}
+
+// One process that cannot be seen. Played by strace(1), or by a mount over its files.
+
+/// The verdict on an orphan while `wrapper` hides something from the guard; then it goes without that.
+#[track_caller]
+fn keeps_an_orphan(case: &mut Case, ns: &Namespace, wrapper: &str, why: &str) {
+    let orphan = ns.orphans(1, 33);
+    let list = ns.guard_under(wrapper, "list --user 33").exits(0);
+    assert!(list.verdict(orphan[0]).contains(why), "{why}: {list}");
+    case.guard(ns, &[], &[], || ns.guard_under(wrapper, "guard --user 33")).exits(0);
+    case.guard(ns, &[], &orphan, || ns.guard("guard --user 33")).exits(0);
+}
+
+#[test]
+fn a_last_pid_that_exists_and_is_not_listed_is_not_dead() {
+    let mut case = case!("last pid that /proc does not list", "strace");
+    let ns = Namespace::new(ROOMY);
+    // Only ESRCH means that it does not exist.
+    for answer in ["error=EPERM", "retval=0"] {
+        let hidden = Namespace::strace(&format!("-f -o /dev/null -e inject=kill:{answer}:when=1+"));
+        keeps_an_orphan(&mut case, &ns, &hidden, "/proc does not show");
+    }
+}
+
+#[test]
+fn a_process_that_is_there_and_cannot_be_read_makes_the_list_incomplete() {
+    let mut case = case!("process whose files cannot be read");
+    let ns = Namespace::new(ROOMY);
+    let other = ns.actor("other", "as 1234 stay other");
+    let over = format!(
+        "unshare --mount sh -c 'mount -t tmpfs none /proc/{} && exec \"$@\"' sh",
+        other.pid("other")
+    );
+    keeps_an_orphan(&mut case, &ns, &over, "cannot tell");
+}
+
+/// What runs in it is not known then, and may be an httpd.
+#[test]
+fn a_process_whose_maps_cannot_be_read_might_be_an_httpd() {
+    let mut case = case!("process whose maps cannot be read", "strace");
+    let ns = Namespace::new(ROOMY);
+    let other = ns.actor("webd", "stay other");
+    let maps = format!("/proc/{}/maps", other.pid("other"));
+    let strace = Namespace::strace(&format!(
+        "-f -o /dev/null -P {maps} -e trace=openat -e inject=openat:error=EACCES"
+    ));
+    let why = format!("may be known to webd {}", other.pid("other"));
+    keeps_an_orphan(&mut case, &ns, &strace, &why);
+}
+
+// Memory that may not be read.
+
+/// The wrapper under which no file of this name of these processes can be opened.
+fn refused(file: &str, pids: &[i32], errno: &str) -> String {
+    let paths: String = pids.iter().map(|pid| format!("-P /proc/{pid}/{file} ")).collect();
+    Namespace::strace(&format!(
+        "-f -o /dev/null {paths} -e trace=openat -e inject=openat:error={errno}"
+    ))
+}
+
+/// Yama's ptrace_scope 3 refuses the memory of every process, also to root; 1 refuses it to an owner
+/// without CAP_SYS_PTRACE, but of his own children. (Of a real one, 3 could not be taken back.)
+#[test]
+fn where_yama_or_a_security_module_refuses_memory_every_set_stays() {
+    let mut case = case!("memory that may not be read", "strace");
+    let ns = Namespace::new(ROOMY);
+    let of_root = ns.actor("httpd", "make 1 33 detach fork { as 33 stay worker } stay leader");
+    let own = ns.actor("httpd", "as 33 make 1 33 detach fork { stay worker } stay leader");
+    let mut dead = ns.orphans(1, 33);
+    dead.extend(ns.dead_actor("httpd", "as 33 make 1 33 exit"));
+    let alive = [&of_root.sets[..], &own.sets].concat();
+    let mut pids: Vec<i32> =
+        of_root.pids.values().chain(own.pids.values()).flatten().copied().collect();
+    pids.push(1);
+    let missing = "permission to read /proc/PID/mem is missing (CAP_SYS_PTRACE)";
+    for (file, errno, says) in [
+        ("mem", "EPERM", missing),
+        ("mem", "EACCES", missing),
+        ("pagemap", "EPERM", "permission to read /proc/PID/pagemap is missing (CAP_SYS_PTRACE)"),
+        ("mem", "EIO", "/proc/PID/mem: EIO"),
+    ] {
+        let wrapper = refused(file, &pids, errno);
+        let guard = || ns.guard_under(&wrapper, "guard -v --user 33");
+        let run = case.guard(&ns, &alive, &[], guard).exits(0);
+        assert!(run.err.contains("may be known to httpd ") && run.err.contains(says), "{run}");
+    }
+    // The owner's guard, of his own.
+    let by_owner = format!(
+        "{AS_WWW} strace -f -o /dev/null {} -e trace=openat \
+         -e inject=openat:error=EACCES",
+        own.pids.values().flatten().map(|pid| format!("-P /proc/{pid}/mem ")).collect::<String>()
+    );
+    let run =
+        case.guard(&ns, &alive, &[], || ns.guard_under(&by_owner, "guard -v --user 33")).exits(0);
+    assert!(run.err.contains(missing), "{run}");
+    case.guard(&ns, &alive, &dead, || ns.guard("guard --user 33")).exits(0);
+}
+
+#[test]
+fn without_cap_sys_admin_shared_memory_unseen_is_a_doubt_for_an_owners_set_alone() {
+    let mut case = case!("no CAP_SYS_ADMIN, an owner's sets", "perl");
+    let ns = Namespace::new(ROOMY);
+    let _own = ns.actor("program", "as 33 stay other");
+    let of_root = ns.orphans(1, 33);
+    let of_owner = ns.dead_actor("httpd", "as 33 make 1 33 exit");
+    let wrapper = without("sys_admin");
+    let run = ns.guard_under(&wrapper, "guard -v --user 33").exits(0);
+    let left = ns.ids();
+    assert!(!left.contains(&of_root[0]), "{run}");
+    let named = run.err.contains("its shared memory cannot be seen (CAP_SYS_ADMIN)");
+    assert_eq!(left.contains(&of_owner[0]), named, "kept, and said why, or gone: {run}");
+    case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
+}
+
+/// Text is no number: a log or a listing would hold every number for ever.
+#[test]
+fn an_orphan_that_was_listed_on_a_terminal_and_into_a_log_goes_all_the_same() {
+    let mut case = case!("an orphan listed on a terminal and into a log", "script");
+    let ns = Namespace::new(ROOMY);
+    let orphans = [ns.orphans(1, 33), ns.dead_actor("httpd", "as 33 make 1 33 exit")].concat();
+    let guard = ns.guard_copy();
+    // The terminal's program, a shell that has all of it in a variable, and a program that follows the log
+    // live on, as the owner, who could use the set that he made.
+    let shell = format!(
+        "for n in 1 2 3; do {guard} list --user 33 --no-ask; done; \
+         all=$({guard} list --user 33 --no-ask); {guard} check -v --user 33 --no-ask 2>&1; \
+         echo ready: ${{#all}}; read wait; echo $all"
+    );
+    ns.sh("touch /run/t/typescript && chmod 666 /run/t/typescript").exits(0);
+    let mut script = ns.command("setpriv");
+    script.args([
+        "--reuid",
+        "33",
+        "--regid",
+        "33",
+        "--clear-groups",
+        "script",
+        "-qf",
+        "-c",
+        &shell,
+    ]);
+    script.arg("/run/t/typescript").stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut script = script.spawn().expect("script runs");
+    let said = || std::fs::read_to_string(ns.path("/run/t/typescript")).unwrap_or_default();
+    // Its first line has the whole command.
+    wait_until("it has listed them", || said().matches("ready: ").count() > 1);
+    let number = orphans[0].to_string();
+    assert!(said().matches(&number).count() >= 4, "{}", said());
+    case.guard(&ns, &[], &orphans, || ns.guard("guard --user 33")).exits(0);
+    let _ = script.kill();
+    let _ = script.wait();
 }

@@ -13,7 +13,7 @@ use std::thread;
 use crate::common::{Namespace, Run};
 
 /// All cases, in the order of the table.
-const CASES: [&str; 47] = [
+const CASES: [&str; 52] = [
     "healthy httpd, launcher dead",
     "rewrite-map last used by an expired child",
     "parent killed, workers serve: idle, waiting for the lock",
@@ -57,7 +57,12 @@ const CASES: [&str; 47] = [
     "httpd whose first thread has ended",
     "httpd whose first thread left the IPC namespace",
     "kernel before 4.17, guard in an inner PID namespace",
+    "last pid that /proc does not list",
+    "process whose files cannot be read",
+    "process whose maps cannot be read",
     "memory that may not be read",
+    "no CAP_SYS_ADMIN, an owner's sets",
+    "an orphan listed on a terminal and into a log",
     "stepped clock",
     "clock set back between two sets of a launcher",
     "ids that come and go under the guards",

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,6 +16,7 @@ use super::view::errno;
 use super::wire::{self, Answer};
 use crate::facts::memory::{Budget, Extent, Gap, Reading, Request};
 use crate::facts::set::SemId;
+use crate::look::clock::nap;
 
 /// The program that reads: this one, also where its file was replaced meanwhile.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -145,7 +145,7 @@ fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'
     let _ = child.kill();
     let killed = Instant::now();
     while matches!(child.try_wait(), Ok(None)) && killed.elapsed() < GRACE {
-        sleep(Duration::from_millis(1));
+        nap(Duration::from_millis(1));
     }
     end
 }

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -22,6 +21,7 @@ use super::view::View;
 use super::wire::{self, Answer};
 use crate::facts::memory::{Doubt, Extent, Gap, Request, Words};
 use crate::facts::set::SemId;
+use crate::look::clock::nap;
 
 /// What is read at once.
 const BUFFER: usize = 256 << 10;
@@ -253,7 +253,7 @@ impl<'a, W: Write> Reader<'a, W> {
         let mut tries = 0;
         for round in 0..ROUNDS {
             // Those who move their memory about do it in some rhythm.
-            sleep(Duration::from_millis(u64::from(round.saturating_sub(2))));
+            nap(Duration::from_millis(u64::from(round.saturating_sub(2))));
             let mut view = View::open(pid, &mut self.known).map_err(Halt::With)?;
             if let Some(old) = &first {
                 if old.stat.start != view.stat.start {

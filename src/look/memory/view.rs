@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::parse::{self, Mapping, Object, Stat};
 use crate::facts::memory::{Extent, Gap, ProcFile};
+use crate::look::clock::nap;
 
 /// How often a process that lives and shows no memory is looked at again, a millisecond apart: it
 /// is in the middle of an execve(2) or of its end.
@@ -47,7 +47,7 @@ impl View {
     pub(super) fn open(pid: Pid, known: &mut HashSet<Object>) -> Result<View, Extent> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                sleep(Duration::from_millis(1));
+                nap(Duration::from_millis(1));
             }
             let stat = life(pid)?;
             let process = PathBuf::from(format!("/proc/{pid}"));
