@@ -1,16 +1,21 @@
-//! The command line: the one place for every option and its environment variable. Touches
-//! nothing; `parse` takes the arguments and returns values.
+//! The command line: the one place for every option and its environment variable. `parse` takes the
+//! arguments and returns values; it touches the environment and, where it is to, files of settings.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use clap::builder::{BoolishValueParser, Resettable, StyledStr};
+use clap::builder::{BoolishValueParser, Resettable, StyledStr, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 
 use crate::facts::error::Exit;
+use crate::facts::event::Event;
+use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format, LogTo, SortKey};
+use crate::facts::settings::{Complaint, Origin, Setting};
+use crate::look::settings::{self, Line, Part};
 
 /// The options of a run.
 #[derive(Clone, Debug, Parser)]
@@ -39,7 +44,8 @@ pub struct Options {
     )]
     pub user: Vec<String>,
 
-    /// Go the whole way of guard, but remove nothing; the forecast is for the table as it would be
+    /// Go the whole way of guard, but remove nothing; the forecast is for the table as it would be,
+    /// or, where the variable says so before a start of httpd, as it is
     #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
@@ -128,6 +134,11 @@ pub struct Options {
     )]
     pub log: LogTo,
 
+    /// Read settings from this file (repeatable): lines NAME=VALUE as in a unit's EnvironmentFile;
+    /// default: for check and list the distribution's, for guard none
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    pub settings: Vec<PathBuf>,
+
     /// Say how the answer was found: users, each set, each figure
     #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub verbose: bool,
@@ -151,6 +162,21 @@ pub struct Options {
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
     #[arg(last = true, value_name = "ARGS")]
     pub httpd_args: Vec<OsString>,
+
+    /// What variables and files had to do with it.
+    #[arg(skip)]
+    pub given: Given,
+}
+
+/// What of the options was not typed.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// What is to be said of the settings.
+    pub events: Vec<Event>,
+    /// A variable says that guards before a start of httpd change nothing.
+    pub dry_run: bool,
+    /// The setting that names the users, where one of them that cannot be guarded ends no run.
+    pub user: Option<Setting>,
 }
 
 impl Options {
@@ -184,16 +210,15 @@ pub struct Stop {
     pub nagios: bool,
 }
 
-/// The definition. A variable that is set and empty is as good as not set: an EnvironmentFile
-/// holds such lines.
-fn command() -> clap::Command {
-    Options::command().mut_args(|arg| {
-        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|v| v.is_empty());
-        if empty { arg.env(Resettable::Reset) } else { arg }
-    })
-}
+/// What a check, a list or a rehearsal does not take from a file of settings: how a unit's guard is to
+/// tell what it found, and that it is to change nothing, is not meant for them.
+const OF_THE_UNIT: [&str; 6] = ["dry_run", "format", "output", "log", "verbose", "quiet"];
 
-/// Parses the arguments, the program's name first, and the environment.
+/// How the names of all variables begin.
+const PREFIX: &str = "HTTPD_SEMGUARD_";
+
+/// Parses the arguments, the program's name first; what they leave open, the environment and the files
+/// of settings say, in this order.
 ///
 /// # Errors
 /// [`Stop`] with [`Exit::Ok`] for `--help` and `--version`, else with [`Exit::Usage`].
@@ -204,11 +229,50 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         text: e.render(),
         nagios: asks_for_nagios(&args),
     };
-    let conflict = |message: &str| stop(command().error(ErrorKind::ArgumentConflict, message));
-    let matches = command().try_get_matches_from(&args).map_err(stop)?;
-    let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
-    // What the environment says of every run gives way to what was typed for this one.
+    // Without the environment: what is wrong there is no mistake of who typed this.
+    let definition = || Options::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let conflict = |message: &str| stop(definition().error(ErrorKind::ArgumentConflict, message));
+    let matches = definition().try_get_matches_from(&args).map_err(|e| {
+        // But help names the variables.
+        let help = || Options::command().try_get_matches_from(&args).err();
+        stop(if e.use_stderr() { e } else { help().unwrap_or(e) })
+    })?;
     let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
+
+    let settings = Settings::gather(&options);
+    let tested = options.command != Command::Guard && typed("settings");
+    if tested {
+        let is_wrong = |c: &&Complaint| {
+            let of_file = c.file().is_some_and(|file| options.settings.contains(file));
+            of_file && !matches!(c, Complaint::Version(_))
+        };
+        let wrong: Vec<String> =
+            settings.complaints.iter().filter(is_wrong).map(|c| format!("{c}")).collect();
+        if !wrong.is_empty() {
+            let message = format!("of --settings, not all is right\n  {}", wrong.join("\n  "));
+            return Err(stop(definition().error(ErrorKind::InvalidValue, message)));
+        }
+    }
+    // As if they had been typed, in front of what was.
+    let mut words: Vec<OsString> = args.iter().take(1).cloned().collect();
+    words.extend(settings.values.iter().filter(|v| !typed(&v.id)).filter_map(|v| v.word.clone()));
+    words.extend(args.iter().skip(1).cloned());
+    let matches = definition().try_get_matches_from(&words).map_err(stop)?;
+    let given_user = settings.values.iter().find(|v| v.id == "user" && !typed("user"));
+    options = Options::from_arg_matches(&matches).map_err(stop)?;
+    if let Some(value) = given_user {
+        let users = options.user.iter().map(|user| user.trim().to_owned());
+        options.user = users.filter(|user| !user.is_empty()).collect();
+        let is_tested = tested && value.setting.origin.file().is_some();
+        let mut setting = value.setting.clone();
+        find(&mut setting);
+        options.given.user = (!is_tested).then_some(setting);
+    }
+    options.given.events = settings.events(typed);
+    options.given.dry_run = settings.dry_run;
+
+    // What is said of every run gives way to what was typed for this one.
     if options.dry_run && options.command != Command::Guard {
         if typed("dry_run") {
             return Err(conflict(
@@ -228,6 +292,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if (options.command, options.format) == (Command::Guard, Format::Nagios) && !typed("format") {
         options.format = Format::Text;
     }
+    // A monitor reads what its plugin prints, and no file.
+    if options.format == Format::Nagios && typed("format") && !typed("output") {
+        options.output = None;
+    }
     if options.command == Command::List {
         if !matches!(options.format, Format::Text | Format::Json) {
             if typed("format") {
@@ -239,6 +307,191 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         return Err(conflict(&format!("--{of_list} goes with list")));
     }
     Ok(options)
+}
+
+/// A setting that is understood, and counts.
+struct Value {
+    /// The option that it stands for.
+    id: String,
+    /// The option and its value as they would be typed; none: a switch that is off.
+    word: Option<OsString>,
+    setting: Setting,
+}
+
+/// What environment and files say.
+#[derive(Default)]
+struct Settings {
+    values: Vec<Value>,
+    complaints: Vec<Complaint>,
+    /// Whether they say so of a guard.
+    dry_run: bool,
+}
+
+impl Settings {
+    /// All that counts for a run with these options, which were typed.
+    fn gather(options: &Options) -> Settings {
+        let mut settings = Settings::default();
+        let files = match options.command {
+            _ if !options.settings.is_empty() => options.settings.clone(),
+            Command::Guard => Vec::new(),
+            Command::Check | Command::List => settings::present(),
+        };
+        let mut of_files = Vec::new();
+        for file in files {
+            settings.take(file, &mut of_files);
+        }
+        let definition = Options::command();
+        let named: Vec<(&Arg, &str)> = definition
+            .get_arguments()
+            .filter_map(|arg| Some((arg, arg.get_env().and_then(OsStr::to_str)?)))
+            .collect();
+        for (arg, name) in &named {
+            let of_environment = std::env::var_os(name);
+            let of_unit = OF_THE_UNIT.contains(&arg.get_id().as_str());
+            let is_start = options.command == Command::Guard && !options.dry_run;
+            let counts = of_environment.is_none() && (is_start || !of_unit);
+            if let Some(setting) = of_files.iter().rfind(|setting| setting.name == *name) {
+                settings.judge(arg, setting.clone(), OsStr::new(&setting.value), counts);
+            }
+            if let Some(value) = of_environment {
+                settings.judge(arg, of_the_environment(name, &value), &value, true);
+            }
+        }
+        let of_environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .map(|(name, value)| of_the_environment(&name, &value));
+        let of_files = of_files.into_iter().filter(|setting| is_ours(&setting.name));
+        for setting in of_environment.chain(of_files) {
+            if named.iter().all(|(_, name)| *name != setting.name) {
+                let meant = nearest(&setting.name, named.iter().map(|(_, name)| *name));
+                settings.complaints.push(Complaint::Name(setting, meant));
+            }
+        }
+        settings
+    }
+
+    /// Takes what a file says into the list.
+    fn take(&mut self, file: PathBuf, list: &mut Vec<Setting>) {
+        let lines = match settings::read(&file) {
+            Ok(lines) => lines,
+            Err(why) => return self.complaints.push(Complaint::Unread(file, why)),
+        };
+        for Line { number, part, is_in_doubt } in lines {
+            let origin = Origin::File(file.clone(), number);
+            let (Part::Variable(text, _) | Part::Stray(text)) = &part;
+            if is_in_doubt && is_ours(text) {
+                self.complaints.push(Complaint::Version(origin.clone()));
+            }
+            match part {
+                Part::Variable(name, value) => list.push(Setting { name, value, origin }),
+                Part::Stray(text) if is_ours(&text) => {
+                    self.complaints.push(Complaint::Line(origin, text));
+                }
+                Part::Stray(_) => {}
+            }
+        }
+    }
+
+    /// Takes a setting, if it is understood and `counts`. One without a value is as good as none: a
+    /// file of settings holds such lines.
+    fn judge(&mut self, arg: &Arg, setting: Setting, value: &OsStr, counts: bool) {
+        if value.is_empty() {
+            return;
+        }
+        let word = word(arg, value);
+        if let (Ok(word), "dry_run") = (&word, arg.get_id().as_str()) {
+            self.dry_run = word.is_some();
+        }
+        match word {
+            Ok(word) if counts => {
+                self.values.push(Value { id: arg.get_id().to_string(), word, setting });
+            }
+            Ok(_) => {}
+            Err(why) => self.complaints.push(Complaint::Value(setting, why)),
+        }
+    }
+
+    /// What is to be said of all this: the complaints, and which files count for this run.
+    fn events(&self, typed: impl Fn(&str) -> bool) -> Vec<Event> {
+        let complaints = self.complaints.iter().cloned().map(|mut complaint| {
+            if let Complaint::Value(setting, _) | Complaint::Name(setting, _) = &mut complaint {
+                find(setting);
+            }
+            Event::SettingInDoubt(complaint)
+        });
+        let mut events: Vec<Event> = complaints.collect();
+        let of_files = self.values.iter().filter(|value| !typed(&value.id));
+        let of_files = of_files.filter(|value| value.setting.origin.file().is_some());
+        events.extend(of_files.map(|value| Event::SettingTaken(value.setting.clone())));
+        events
+    }
+}
+
+/// Finds out where a setting stands that came by the environment: in a unit, in one of the
+/// distribution's files.
+fn find(setting: &mut Setting) {
+    if setting.origin == Origin::Environment {
+        if let Some((file, line)) = settings::place(&setting.name, &setting.value) {
+            setting.origin = Origin::File(file, line);
+        }
+    }
+}
+
+fn of_the_environment(name: &str, value: &OsStr) -> Setting {
+    let value = value.to_string_lossy().into_owned();
+    Setting { name: name.to_owned(), value, origin: Origin::Environment }
+}
+
+/// Whether a name in a file of settings, or a line that sets nothing, was meant for the guard.
+fn is_ours(text: &str) -> bool {
+    let text = text.to_uppercase();
+    text != "SEMGUARD_METRICS" && (text.contains("SEMGUARD") || text.contains("HTTPD_SEM"))
+}
+
+/// The name that was meant, if one is near.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let own = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+    let name = own(&name.to_uppercase());
+    let near = names.map(|known| (strsim::damerau_levenshtein(&name, &own(known)), known));
+    let (far, known) = near.min()?;
+    (far <= 2 && far < own(known).len() / 2).then(|| known.to_owned())
+}
+
+/// The option of a variable with its value, as it would be typed; none: a switch that is off.
+///
+/// # Errors
+/// Why the value is not understood.
+fn word(arg: &Arg, value: &OsStr) -> Result<Option<OsString>, String> {
+    let id = arg.get_id().as_str();
+    let mut word = OsString::from(format!("--{}", arg.get_long().unwrap_or(id)));
+    if matches!(arg.get_action(), ArgAction::SetTrue) {
+        // clap has no message for a switch that is no text.
+        let value = value.to_str().map(OsStr::new);
+        let parse = |value| BoolishValueParser::new().parse_ref(&Options::command(), None, value);
+        let on = value.and_then(|value| parse(value).ok()).ok_or("write yes or no")?;
+        return Ok(on.then_some(word));
+    }
+    if id == "httpd" && !settings::is_program(Path::new(value)) {
+        return Err("it is no absolute path of a program".into());
+    }
+    word.push("=");
+    word.push(value);
+    let definition = Options::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let name = OsString::from(definition.get_name());
+    let Err(e) = definition.try_get_matches_from([name, word.clone()]) else {
+        return Ok(Some(word));
+    };
+    let possible = arg.get_possible_values();
+    Err(match e.source() {
+        _ if !possible.is_empty() => {
+            let names: Vec<&str> = possible.iter().map(|value| value.get_name()).collect();
+            format!("write one of {}", names.join(", "))
+        }
+        Some(source) if source.is::<std::num::ParseIntError>() => "write a whole number".into(),
+        Some(source) => printable(&source.to_string()),
+        None => "it is no UTF-8".into(),
+    })
 }
 
 /// Whether the answer to a command line, however wrong, is for Nagios.
@@ -343,7 +596,10 @@ mod tests {
     fn every_option_has_an_environment_variable_of_its_name() {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            if ["help", "version"].contains(&long) || arg.get_help_heading() == Some(OF_LIST) {
+            // A file that named files would be no simpler to read.
+            if ["help", "version", "settings"].contains(&long)
+                || arg.get_help_heading() == Some(OF_LIST)
+            {
                 assert_eq!(arg.get_env(), None);
                 continue;
             }

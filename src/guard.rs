@@ -13,12 +13,15 @@ use crate::act::{lock, numbering, reap, resources, trial};
 use crate::cli::Options;
 use crate::decide::demand;
 use crate::decide::forecast::{Forecast, Input};
+use crate::facts::capacity::Capacity;
 use crate::facts::error::Error;
 use crate::facts::event::Event;
 use crate::facts::heard::Heard;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
+use crate::facts::row::Outcome;
 use crate::facts::set::SemId;
+use crate::facts::settings::Complaint;
 use crate::facts::table::Table;
 use crate::facts::trial::Trial;
 use crate::facts::users::{Guarded, Names, Source};
@@ -33,11 +36,19 @@ use crate::tell::report::{Report, View};
 pub fn run(options: &Options) -> Result<Report, Error> {
     let clock = clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?;
     let release = uname().map_or_else(|_| String::new(), |u| u.release().to_string_lossy().into());
-    let mut events = Vec::new();
+    let mut events = options.given.events.clone();
 
     // What httpd will make, and as whom.
-    let heard = ask(options);
-    let (users, source) = users::guarded(&options.user, heard.user(), heard.further_users())?;
+    let given = given(options, &mut events);
+    let heard = ask(options, &given);
+    let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
+        // Whom httpd runs as says nothing of whether it starts.
+        Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
+            events.push(Event::NobodyGuarded(e));
+            (Vec::new(), Source::Account)
+        }
+        answer => answer?,
+    };
     let need = heard.need(options.need);
 
     // Every set of these users, and who could use it.
@@ -50,6 +61,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         Err(Error::Kernel(_, Errno::ENOSYS)) if !sysv::built_in() => None,
         Err(Error::Kernel(call, e)) if need.at_most == 0 && options.command != Command::List => {
             events.push(Event::TableUnreadable(call, e));
+            None
+        }
+        Err(e) if options.command == Command::Guard => {
+            events.push(Event::TableUnknown(e));
             None
         }
         Err(e) => return Err(e),
@@ -68,15 +83,17 @@ pub fn run(options: &Options) -> Result<Report, Error> {
 
     // What nobody who lives can use, goes.
     if let (Some(table), Command::Guard) = (&mut table, options.command) {
-        events.extend(remove(table, options)?);
+        events.extend(remove(table, options));
     }
 
     // Is there room for what httpd needs?
     if let (Some(table), true) = (&table, options.removes()) {
         events.extend(numbering::move_on(&need, &table.left));
     }
+    let is_unknown = events.iter().any(|event| matches!(event, Event::TableUnknown(_)));
+    let unknown = is_unknown.then_some(Capacity::UNKNOWN);
     let mut input = Input {
-        capacity: table.as_ref().map(|t| t.left),
+        capacity: table.as_ref().map(|t| t.left).or(unknown),
         need,
         running: table.as_ref().and_then(|t| t.running.clone()),
         min_free: options.min_free.into(),
@@ -91,6 +108,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             Some(t) => {
                 trial::run(&users, &input.need, &t.found, &t.left, input.locks, options.removes())
             }
+            None if is_unknown && options.removes() => {
+                trial::blind(&users, &input.need, input.locks)
+            }
+            None if is_unknown => Trial::Skipped("the table could not be read"),
             None => Trial::Skipped("there are no semaphores to try"),
         };
         let demand = heard.demand().zip(users.first());
@@ -124,10 +145,25 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     })
 }
 
+/// Whether it is no answer, rather than one that was not hoped for.
+fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::UserDatabase(..))
+}
+
+/// The users that were given. Where a variable gave them, one that cannot be guarded is left out: it
+/// is no reason to stop a httpd.
+fn given(options: &Options, events: &mut Vec<Event>) -> Vec<String> {
+    let Some(setting) = &options.given.user else { return options.user.clone() };
+    let (fit, errors) = users::sort_out(&options.user);
+    let complaint = |e: Error| Complaint::User(setting.clone(), e.to_string());
+    events.extend(errors.into_iter().map(complaint).map(Event::SettingInDoubt));
+    fit
+}
+
 /// Asks httpd what it will make and whom it runs as, where there is reason to.
-fn ask(options: &Options) -> Heard {
+fn ask(options: &Options, given: &[String]) -> Heard {
     let only_users = options.command == Command::List;
-    if options.no_ask || (only_users && !options.user.is_empty()) {
+    if options.no_ask || (only_users && !given.is_empty()) {
         return Heard::NotAsked;
     }
     let patience = Duration::from_secs(options.ask_timeout.into());
@@ -139,7 +175,7 @@ fn ask(options: &Options) -> Heard {
 }
 
 /// Removes the orphans and what a killed guard left; a dry run goes the same way and removes nothing.
-fn remove(table: &mut Table, options: &Options) -> Result<Vec<Event>, Error> {
+fn remove(table: &mut Table, options: &Options) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(id) = table.leftover.filter(|_| options.removes()) {
         events.extend(reap::leftover(id));
@@ -147,11 +183,16 @@ fn remove(table: &mut Table, options: &Options) -> Result<Vec<Event>, Error> {
     }
     events.extend(reap::reap(&mut table.rows, options.dry_run));
     table.left = if options.removes() {
-        table::capacity()?
+        // It could be read just before: a refusal costs exact figures, and no start.
+        let removed = table.count(Outcome::Removed);
+        table::capacity().unwrap_or_else(|_| table.found.without(removed))
+    } else if options.given.dry_run {
+        // httpd starts all the same, and into the table as it is.
+        table.found
     } else {
         table.found.without(table.orphans().count())
     };
-    Ok(events)
+    events
 }
 
 /// The names of everybody whom the report speaks of. Nobody is looked up who is not spoken of: a

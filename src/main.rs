@@ -4,21 +4,24 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use httpd_semguard::act::output;
+use httpd_semguard::act::{output, signals};
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::{Error, Exit};
 use httpd_semguard::facts::request::{Command, Format};
 use httpd_semguard::facts::time::WallTime;
 use httpd_semguard::look::{clock, memory};
-use httpd_semguard::tell::log::{Entry, entries as entries_of};
+use httpd_semguard::tell::log::{Entry, entries as entries_of, of_events};
 use httpd_semguard::tell::nagios::Status;
 use httpd_semguard::tell::report::Report;
 use httpd_semguard::tell::screen::Screen;
 use httpd_semguard::tell::{logging, nagios, report};
 use httpd_semguard::{cli, guard};
 use log::{Level, LevelFilter};
+use nix::sys::signal::Signal;
 
 fn main() -> ExitCode {
+    // As httpd: a log or report that has reached a limit of file sizes is no reason to die of it.
+    signals::outlive(Signal::SIGXFSZ);
     if let Some(code) = memory::serve_if_asked(std::env::args_os()) {
         return code;
     }
@@ -62,7 +65,7 @@ fn run(options: &Options) -> ExitCode {
     };
     let log = logging::start(options.log, level);
     let outcome = guard::run(options);
-    for (level, entry) in entries(&outcome, level == LevelFilter::Debug) {
+    for (level, entry) in entries(options, &outcome, level == LevelFilter::Debug) {
         log.tell(level, &entry);
     }
     let written = match &options.output {
@@ -91,10 +94,18 @@ fn run(options: &Options) -> ExitCode {
 }
 
 /// What the log gets.
-fn entries(outcome: &Result<Report, Error>, verbose: bool) -> Vec<(Level, Entry)> {
+fn entries(
+    options: &Options,
+    outcome: &Result<Report, Error>,
+    verbose: bool,
+) -> Vec<(Level, Entry)> {
     match outcome {
         Ok(report) => entries_of(report, verbose),
-        Err(e) => vec![(Level::Error, Entry::Message(e.message()))],
+        Err(e) => {
+            let mut entries = of_events(&options.given.events);
+            entries.push((Level::Error, Entry::Message(e.message())));
+            entries
+        }
     }
 }
 
@@ -109,7 +120,8 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
 fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> Result<(), Error> {
     let with_log = |out: &mut dyn Write| {
         if options.format == Format::Text {
-            for line in entries(outcome, false).iter().flat_map(|(_, entry)| entry.lines()) {
+            for line in entries(options, outcome, false).iter().flat_map(|(_, entry)| entry.lines())
+            {
                 writeln!(out, "{line}")?;
             }
         }

@@ -42,17 +42,33 @@ fn an_empty_variable_is_as_good_as_none() {
 }
 
 #[test]
-fn a_wrong_value_is_a_usage_error_that_names_its_option() {
-    for (name, value, option) in [
-        ("NEED", "many", "--need"),
-        ("MIN_FREE", "-1", "--min-free"),
-        ("LOG", "paper", "--log"),
-        ("ASK_TIMEOUT", "0", "--ask-timeout"),
+fn a_wrong_value_is_warned_of_by_name_and_the_default_counts() {
+    for (name, value) in [
+        ("NEED", "many"),
+        ("MIN_FREE", "-1"),
+        ("LOG", "paper"),
+        ("ASK_TIMEOUT", "0"),
+        ("STRICT", "yes # comment"),
+        ("HTTPD", "httpd"),
+        ("FORMAT", "pdf"),
     ] {
         let (exit, err) = exit_of(&[], &[(name, value)]);
-        assert_eq!(exit, 64, "{name}: {err}");
-        assert!(err.contains(option), "{err}");
+        assert_eq!(exit, 78, "{name}: {err}");
+        let told = format!("HTTPD_SEMGUARD_{name}=\"{value}\" (environment) has no effect: ");
+        assert!(err.contains(&told), "{err}");
     }
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_warned_of_with_the_one_that_is_near() {
+    for (name, meant) in [("STRCIT", "STRICT"), ("MINFREE", "MIN_FREE"), ("DRYRUN", "DRY_RUN")] {
+        let (exit, err) = exit_of(&[], &[(name, "1")]);
+        assert_eq!(exit, 78, "{name}: {err}");
+        let told = format!("there is no such setting; is HTTPD_SEMGUARD_{meant} meant?");
+        assert!(err.contains(&told), "{err}");
+    }
+    let (_, err) = exit_of(&[], &[("COLOUR", "blue")]);
+    assert!(err.contains("HTTPD_SEMGUARD_COLOUR") && !err.contains("meant"), "{err}");
 }
 
 #[test]

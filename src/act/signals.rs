@@ -14,6 +14,14 @@ pub fn held<T>(work: impl FnOnce() -> T) -> T {
     outcome
 }
 
+/// Lets a signal end this program no more, nor any thread that it begins from now on. Programs that it
+/// runs are free of that again (std::process::Command).
+pub fn outlive(signal: Signal) {
+    let mut only = SigSet::empty();
+    only.add(signal);
+    let _ = only.thread_block();
+}
+
 /// Takes back a signal that is held and has come: a write beyond a limit of file sizes sends one,
 /// though it has failed already (setrlimit(2), `RLIMIT_FSIZE`).
 pub fn forget(signal: Signal) {

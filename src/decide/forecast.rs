@@ -39,7 +39,8 @@ pub enum Failure {
 /// What a forecast is made from.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// The table that it is for; none: it cannot be read, or the kernel has none.
+    /// The table that it is for, [`Capacity::UNKNOWN`] where a look at it was refused and counts; none:
+    /// nobody needs it, or the kernel has none.
     pub capacity: Option<Capacity>,
     /// What httpd needs.
     pub need: Need,
@@ -89,6 +90,13 @@ impl Input {
         let need = &self.need;
         let mut at_risk = false;
         match (self.capacity, self.room()) {
+            (Some(Capacity::UNKNOWN), _) => {
+                if let (Trial::Refused(call, errno), true) = (self.trial, need.at_least > 0) {
+                    return Forecast::Fails(Failure::Refused(call, errno));
+                }
+                // A trial that passed has shown room for one.
+                at_risk |= need.at_most > i64::from(self.trial == Trial::Passed);
+            }
             (Some(capacity), Some((surely, perhaps))) => {
                 if perhaps.sets < need.at_least {
                     return Forecast::Fails(Failure::NoRoom(perhaps.binding));

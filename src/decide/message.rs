@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use crate::decide::forecast::{Failure, Input};
 use crate::decide::kernel_sem;
-use crate::facts::capacity::{self, Limit};
+use crate::facts::capacity::{self, Capacity, Limit};
 use crate::facts::error::strerror;
 use crate::facts::message::{Message, Remedy};
 use crate::facts::mutex::{Break, Demand, Mechanism};
@@ -99,6 +99,19 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         let (why, remedies) = why_no_sysv_ipc();
         let headline = format!("httpd may not start: if it makes a semaphore set, {line}");
         return Message { headline, why, remedies };
+    }
+    if input.capacity == Some(Capacity::UNKNOWN) {
+        return Message {
+            headline: format!(
+                "httpd may not start: it needs {}, and whether there is room is not known",
+                input.need
+            ),
+            why: vec!["the kernel refused a look at the table of semaphore sets".into()],
+            remedies: vec![Remedy::advice(
+                "a seccomp filter (SystemCallFilter=) or a security module forbids it: allow it \
+                 for this service",
+            )],
+        };
     }
     let mut why = why_no_room(s);
     for row in s.demand.iter().flat_map(|d| d.in_doubt()) {

@@ -47,6 +47,12 @@ pub struct Room {
 }
 
 impl Capacity {
+    /// Of a table that nobody could look at: no limit of it is known, nor what is in use.
+    pub const UNKNOWN: Capacity = Capacity {
+        limits: Limits { semmsl: i64::MAX, semmns: i64::MAX, semopm: i64::MAX, semmni: i64::MAX },
+        usage: Usage { sets: 0, semaphores: 0 },
+    };
+
     /// The room for sets of one semaphore each, as httpd makes them.
     #[must_use]
     pub fn room(&self) -> Room {

@@ -37,7 +37,7 @@ impl Exit {
     /// Every code with what it says, as man page, README and `--help` have it.
     pub const ALL: [(Exit, &'static str); 8] = [
         (Exit::Ok, "httpd can make its locks"),
-        (Exit::Usage, "the command line or an environment variable is wrong"),
+        (Exit::Usage, "the command line or a file of settings is wrong"),
         (Exit::Unavailable, "httpd would not start: its lock would fail"),
         (Exit::Software, "a bug in the guard"),
         (Exit::OsError, "the kernel or the user database refused to answer"),

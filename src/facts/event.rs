@@ -3,13 +3,15 @@
 use nix::errno::Errno;
 use nix::unistd::Uid;
 
+use crate::facts::error::Error;
 use crate::facts::set::SemId;
+use crate::facts::settings::{Complaint, Setting};
 
 /// The file whose lock keeps two guards from overlapping.
 pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The lock that keeps two guards apart could not be had; the run went on without it.
     WithoutLock(Errno),
@@ -26,12 +28,23 @@ pub enum Event {
     Unguarded(&'static str, usize),
     /// The way back from this user was refused: the rest of the run had fewer rights.
     StayedAs(Uid, Errno),
+    /// A setting, or a file of them, that is not understood.
+    SettingInDoubt(Complaint),
+    /// A setting of a file counts for this run.
+    SettingTaken(Setting),
+    /// It is not known whose sets are to be guarded: none was looked at.
+    NobodyGuarded(Error),
+    /// The table could not be read, and httpd may need a place in it.
+    TableUnknown(Error),
 }
 
 impl Event {
     /// Whether it deserves attention.
     #[must_use]
-    pub fn is_warning(self) -> bool {
-        !matches!(self, Event::LeftoverRemoved(_) | Event::NumberingMovedOn(..))
+    pub fn is_warning(&self) -> bool {
+        !matches!(
+            self,
+            Event::LeftoverRemoved(_) | Event::NumberingMovedOn(..) | Event::SettingTaken(_)
+        )
     }
 }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod request;
 pub mod row;
 pub mod set;
+pub mod settings;
 pub mod shortage;
 pub mod table;
 pub mod time;

@@ -5,6 +5,7 @@ pub mod httpd;
 pub mod memory;
 pub mod pid_file;
 pub mod processes;
+pub mod settings;
 pub mod sysv;
 pub mod table;
 pub mod users;

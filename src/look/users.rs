@@ -26,7 +26,7 @@ pub fn likely(uid: Uid) -> Option<&'static str> {
 /// named (its own, by number; further ones by name or "#" and number); else the first known account.
 ///
 /// # Errors
-/// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`].
+/// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`], [`Error::UserDatabase`].
 pub fn guarded(
     given: &[String],
     httpds: Option<u32>,
@@ -70,6 +70,21 @@ pub fn guarded(
         }
     }
     Ok((users, Source::Given))
+}
+
+/// Those of the given users that can be guarded, and why not the others.
+#[must_use]
+pub fn sort_out(given: &[String]) -> (Vec<String>, Vec<Error>) {
+    let mut errors = Vec::new();
+    let mut fit = given.to_vec();
+    fit.retain(|user| match guarded(std::slice::from_ref(user), None, &[]) {
+        Ok(_) => true,
+        Err(e) => {
+            errors.push(e);
+            false
+        }
+    });
+    (fit, errors)
 }
 
 /// [`ACCOUNTS`], those first that a distribution's package made here. To ask for one that is not

@@ -116,6 +116,13 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
     entries
 }
 
+/// The entries for what happened in a run that has found no answer.
+#[must_use]
+pub fn of_events(events: &[Event]) -> Vec<(Level, Entry)> {
+    let level = |event: &Event| if event.is_warning() { Level::Warn } else { Level::Info };
+    events.iter().map(|event| (level(event), Entry::Line(happened(event)))).collect()
+}
+
 /// The message of a start that fails or is at risk.
 #[must_use]
 pub fn message(report: &Report) -> Option<Message> {
@@ -125,8 +132,8 @@ pub fn message(report: &Report) -> Option<Message> {
         input: &report.input,
         demand: report.heard.demand(),
         holders: &holders,
-        removable: match (report.command, table) {
-            (Command::Check, Some(t)) => t.orphans().count(),
+        removable: match table {
+            Some(t) if report.is_for_the_table_as_it_is() => t.orphans().count(),
             _ => 0,
         },
         undecided: table.and_then(Table::undecided),
@@ -208,6 +215,12 @@ fn happened(event: &Event) -> String {
         ),
         Event::StayedAs(uid, e) => {
             format!("going on as uid {uid}: setresuid says {} to the way back", because(e))
+        }
+        Event::SettingInDoubt(ref complaint) => complaint.to_string(),
+        Event::SettingTaken(ref setting) => format!("goes by {setting}"),
+        Event::NobodyGuarded(ref e) => format!("{e}: {}; no set was looked at", e.hint()),
+        Event::TableUnknown(ref e) => {
+            format!("{e}: {}; whether there is room is not known", e.hint())
         }
     }
 }

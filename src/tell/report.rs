@@ -110,10 +110,23 @@ impl Report {
         both.into_iter().find_map(filling)
     }
 
+    /// Whether the forecast counts the orphans as in the way, though a guard would remove them: for a
+    /// check, and for a guard that is to change nothing while httpd starts all the same.
+    #[must_use]
+    pub fn is_for_the_table_as_it_is(&self) -> bool {
+        let is_found = |table: &Table| table.left == table.found;
+        match self.command {
+            Command::Check => true,
+            Command::Guard => self.dry_run && self.table.as_ref().is_some_and(is_found),
+            Command::List => false,
+        }
+    }
+
     /// Whether a look at the table was refused.
     #[must_use]
     pub fn table_unreadable(&self) -> bool {
-        self.events.iter().any(|event| matches!(event, Event::TableUnreadable(..)))
+        let unread = |e: &Event| matches!(e, Event::TableUnreadable(..) | Event::TableUnknown(_));
+        self.events.iter().any(unread)
     }
 
     /// Whether something went wrong that no forecast tells: an orphan that could not be removed, a

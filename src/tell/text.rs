@@ -38,7 +38,7 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
         writeln!(out, "{}{rest}", screen.paint(GOOD, can))?;
     }
     let orphans = table.map_or(0, |t| t.orphans().count());
-    if let (Command::Check, Some(table), 1..) = (report.command, table, orphans) {
+    if let (true, Some(table), 1..) = (report.is_for_the_table_as_it_is(), table, orphans) {
         let then = table.found.without(orphans).room().sets;
         writeln!(
             out,

@@ -186,13 +186,22 @@ fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
     let m = boot!("bookworm");
     set_up(&m);
     m.sh("echo HTTPD_SEMGUARD_USER=no-such-user >>/etc/default/httpd-semguard").exits(0);
+    contains(&measure(&m), "\nhttpd_semguard_last_run_success 1\n");
+    contains(&m.journal(UNIT), "(/etc/default/httpd-semguard:");
+    contains(&m.journal(UNIT), "goes on without: no such user: \"no-such-user\"");
+
+    m.sh("sed -i /no-such-user/d /etc/default/httpd-semguard").exits(0);
+    m.drop_in(
+        UNIT,
+        "[Service]\nExecStart=\nExecStart=/usr/sbin/httpd-semguard check --quiet --user no-such-user \
+         --format prometheus --output ${SEMGUARD_METRICS}\n",
+    );
     let seen = measure(&m);
     contains(&seen, "\nhttpd_semguard_last_run_success 0\n");
     assert!(!seen.contains("forecast"), "{seen}");
     assert_eq!(m.show(UNIT, "Result"), "exit-code");
     contains(&m.journal(UNIT), "no such user: \"no-such-user\"");
 
-    m.sh("sed -i /no-such-user/d /etc/default/httpd-semguard").exits(0);
     m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
     assert_eq!(m.show(UNIT, "ExecMainStatus"), "73", "{}", m.journal(UNIT));
     contains(&m.journal(UNIT), DIRECTORY);

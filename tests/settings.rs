@@ -1,0 +1,364 @@
+//! Settings: a file of them, the environment and the command line, in this order of weight; and that
+//! none of them stops a httpd that would have started, whatever is written there.
+
+mod common;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::Command;
+
+use clap::CommandFactory;
+use common::{Folder, Namespace, Run, STRANGER, WWW};
+use httpd_semguard::cli::Options;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+const ROOMY: &str = "250 32000 32 128";
+
+/// The program without rights or a namespace; a user that does not exist ends the run with 78 before
+/// it looks at anything.
+fn program(args: &[&str], variables: &[(&str, &str)]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_httpd-semguard"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HTTPD_SEMGUARD_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--no-ask", "--user", "no such user"]).args(args);
+    Run::of(command.envs(variables.iter().copied()))
+}
+
+/// A namespace with a file of settings where Debian has it.
+fn with_settings(limits: &str, text: &str) -> Namespace {
+    let ns = Namespace::new(limits);
+    ns.sh("mount -t tmpfs -o mode=755 tmpfs /etc/default && mkdir -p /etc/sysconfig").exits(0);
+    let file = ns.write("settings", text);
+    ns.sh(&format!("cp {file} /etc/default/httpd-semguard")).exits(0);
+    ns
+}
+
+// Which file, and what counts more.
+
+#[test]
+fn a_check_and_a_list_go_by_the_distributions_file_and_say_so_and_a_guard_does_not() {
+    require!();
+    let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_USER=www-data\nHTTPD_SEMGUARD_MIN_FREE=200\n");
+    ns.guard("check")
+        .exits(69)
+        .logs("goes by HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2)")
+        .logs("--min-free 200");
+    ns.orphans(1, WWW);
+    ns.guard("list").exits(0).logs("goes by HTTPD_SEMGUARD_USER=\"www-data\"");
+    ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("goes by");
+    // A unit's guard has them from systemd, or is not to have them.
+    ns.guard("guard --user 33").exits(0).does_not_log("goes by");
+    ns.guard("guard --user 33 --settings /etc/default/httpd-semguard").exits(69);
+}
+
+#[test]
+fn what_is_typed_counts_before_the_environment_and_that_before_the_file() {
+    require!();
+    let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_MIN_FREE=200\n");
+    let with = |value: &str, args: &str| {
+        let mut command = ns.guard_command(&format!("check --user 33 {args}"));
+        Run::of(command.env("HTTPD_SEMGUARD_MIN_FREE", value))
+    };
+    with("300", "").exits(69).logs("--min-free 300").does_not_log("goes by");
+    with("300", "--min-free 1").exits(0).does_not_log("goes by");
+    ns.guard("check --user 33 --min-free 1").exits(0).does_not_log("goes by");
+    // Set to nothing, it says that nothing is to be set.
+    with("", "").exits(0);
+    with("lots", "").exits(0).logs("MIN_FREE=\"lots\" (environment) has no effect: write a whole");
+}
+
+#[test]
+fn of_several_files_the_later_counts() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let one = ns.write("one", "HTTPD_SEMGUARD_MIN_FREE=200\nHTTPD_SEMGUARD_USER=33\n");
+    let two = ns.write("two", "HTTPD_SEMGUARD_MIN_FREE=1\n");
+    ns.guard(&format!("check --settings {one} --settings {two}")).exits(0).logs("MIN_FREE=\"1\"");
+    ns.guard(&format!("check --settings {two} --settings {one}")).exits(69);
+}
+
+#[test]
+fn a_value_that_a_unit_was_given_is_named_with_the_line_of_its_file() {
+    require!();
+    let ns = with_settings(ROOMY, "# settings\nHTTPD_SEMGUARD_STRICT=yes # for now\n");
+    let mut guard = ns.guard_command("guard --user 33");
+    Run::of(guard.env("HTTPD_SEMGUARD_STRICT", "yes # for now")).exits(0).logs(
+        "HTTPD_SEMGUARD_STRICT=\"yes # for now\" (/etc/default/httpd-semguard:2) has no effect: \
+         write yes or no; a comment takes a line of its own",
+    );
+}
+
+#[test]
+fn how_a_guard_is_to_speak_is_not_for_a_check_a_list_or_a_rehearsal() {
+    require!();
+    let ns = with_settings(
+        ROOMY,
+        "HTTPD_SEMGUARD_FORMAT=json\nHTTPD_SEMGUARD_OUTPUT=/run/t/report\nHTTPD_SEMGUARD_LOG=syslog\n\
+         HTTPD_SEMGUARD_QUIET=yes\n",
+    );
+    for command in ["check", "list", "guard --dry-run --settings /etc/default/httpd-semguard"] {
+        let run = ns.guard(&format!("{command} --user 33 --need 1")).exits(0);
+        assert!(!run.out.is_empty() && !run.out.starts_with('{'), "{command}: {run}");
+    }
+    assert!(!ns.path("/run/t/report").exists());
+    ns.guard("guard --settings /etc/default/httpd-semguard --user 33").exits(0);
+    assert!(ns.path("/run/t/report").exists());
+}
+
+#[test]
+fn a_plugin_prints_its_line_whatever_the_environment_says_of_output() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let mut plugin = ns.guard_command("check --user 33 --format nagios");
+    plugin.env("HTTPD_SEMGUARD_OUTPUT", "/run/t/report").env("HTTPD_SEMGUARD_FORMAT", "json");
+    let run = Run::of(&mut plugin).exits(0);
+    assert!(run.out.starts_with("SEMGUARD OK - "), "{run}");
+    assert!(!ns.path("/run/t/report").exists());
+    ns.guard("check --user 33 --format nagios --output /run/t/report").exits(0);
+    assert!(ns.path("/run/t/report").exists(), "typed, it counts");
+}
+
+// What is wrong in one.
+
+#[test]
+fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
+    let folder = Folder::new("settings-tested");
+    let file = folder.0.join("settings");
+    let path = file.display().to_string();
+    let check = |text: &[u8]| {
+        std::fs::write(&file, text).expect("written");
+        program(&["check", "--settings", &path], &[])
+    };
+    let run = check(
+        b"HTTPD_SEMGUARD_STRICT=maybe\nHTTPD_SEMGUARD_STRCIT=yes\n\nHTTPD_SEMGUARD_LOG=journal\n\
+          export HTTPD_SEMGUARD_NEED=1\nHTTPD_SEMGUARD_NEED 1\nHTTPD_SEMGUARD_DRY_RUN='yes\\'\n",
+    );
+    let run = run.exits(64);
+    for told in [
+        "STRICT=\"maybe\" (FILE:1) has no effect: write yes or no",
+        "STRCIT=\"yes\" (FILE:2) has no effect: there is no such setting; is HTTPD_SEMGUARD_STRICT",
+        "LOG=\"journal\" (FILE:4) has no effect: write one of auto, stderr, syslog",
+        "\"export HTTPD_SEMGUARD_NEED=1\" (FILE:5) has no effect: it is not NAME=VALUE",
+        "\"HTTPD_SEMGUARD_NEED 1\" (FILE:6) has no effect: it is not NAME=VALUE",
+        "DRY_RUN=\"yes\\\" (FILE:7) has no effect",
+    ] {
+        assert!(run.err.contains(&told.replace("FILE", &path)), "{told}\n{run}");
+    }
+    // What some version of systemd reads otherwise is told, and not wrong.
+    let doubtful = b"HTTPD_SEMGUARD_OUTPUT='/run/a\\b'\n# goes on \\\nHTTPD_SEMGUARD_NEED=1\n";
+    let run = check(doubtful).exits(78);
+    for line in [1, 3] {
+        let told = format!("{path}:{line}: older versions of systemd read this otherwise");
+        assert!(run.err.contains(&told), "{run}");
+    }
+    check(b"A=\xff\n").exits(64).logs("it is no UTF-8 text");
+    check(b"# all well\nHTTPD_SEMGUARD_STRICT=\"yes\"\nSEMGUARD_METRICS=/x\nOPTIONS=-DX\n")
+        .exits(78);
+    program(&["check", "--settings", "/nonexistent"], &[]).exits(64).logs("ENOENT");
+    // A user who does not exist has his own code.
+    std::fs::write(&file, "HTTPD_SEMGUARD_USER=www-dat\n").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_httpd-semguard"));
+    command.args(["check", "--no-ask", "--settings", &path]).env_remove("HTTPD_SEMGUARD_USER");
+    Run::of(&mut command).exits(78).logs("no such user: \"www-dat\"");
+    // A monitor takes no other code than its own.
+    std::fs::write(&file, "HTTPD_SEMGUARD_NEED=x\n").expect("written");
+    program(&["check", "--settings", &path, "--format", "nagios"], &[]).exits(3).prints("UNKNOWN");
+}
+
+#[test]
+fn what_is_wrong_in_a_file_stops_no_guard_and_is_told() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let ids = ns.orphans(2, WWW);
+    let file = ns.write(
+        "settings",
+        "HTTPD_SEMGUARD_USER=www-dat, 33,root\nHTTPD_SEMGUARD_NEED=many\nHTTPD_SEMGUARD_MIN_FRE=9\n",
+    );
+    let run = ns.guard(&format!("guard --settings {file}")).exits(0);
+    for told in [
+        "USER=\"www-dat, 33,root\" (/run/t/settings:1): goes on without: no such user: \"www-dat\"",
+        "goes on without: root cannot be guarded",
+        "NEED=\"many\" (/run/t/settings:2) has no effect: write a whole number",
+        "MIN_FRE=\"9\" (/run/t/settings:3) has no effect: there is no such setting",
+    ] {
+        assert!(run.err.contains(told), "{told}\n{run}");
+    }
+    assert_eq!((ns.ids(), ids.len()), (Vec::new(), 2), "the user that is left is guarded");
+}
+
+#[test]
+fn a_variable_with_no_user_that_can_be_guarded_leaves_it_to_httpds_own_answer() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(1, WWW);
+    let others = ns.orphans(1, STRANGER);
+    for users in ["root", "www-dat", "0, ,", " "] {
+        let mut guard = ns.guard_command("guard -v");
+        let run = Run::of(guard.env("HTTPD_SEMGUARD_USER", users)).exits(0);
+        run.logs("users: www-data (33)");
+    }
+    assert_eq!(ns.ids(), others);
+    // Typed, it is a mistake of who typed it.
+    ns.guard("guard --user root").exits(78);
+}
+
+#[test]
+fn a_file_that_is_a_pipe_or_has_no_end_holds_up_nothing() {
+    require!("timeout");
+    let ns = Namespace::new(ROOMY);
+    ns.orphans(3, WWW);
+    ns.sh("mkfifo /run/t/pipe; truncate -s 1T /run/t/endless").exits(0);
+    let places =
+        [("/run/t/pipe", "regular"), ("/dev/zero", "regular"), ("/run/t/endless", "4 MiB")];
+    for (place, why) in places {
+        let file = format!("--user 33 --settings {place}");
+        let under = "timeout -s KILL 30";
+        ns.guard_under(under, &format!("guard {file}")).exits(0).logs(place).logs(why);
+        ns.guard_under(under, &format!("check {file}")).exits(64).logs(place).logs(why);
+    }
+    // Where the units have it, too.
+    ns.sh("mount -t tmpfs tmpfs /etc/default && mkfifo /etc/default/httpd-semguard").exits(0);
+    ns.guard_under("timeout -s KILL 30", "check --user 33").exits(0).logs("no regular file");
+}
+
+// A dry run that a setting demands.
+
+#[test]
+fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_meet() {
+    require!();
+    let ns = Namespace::new("250 32000 32 6");
+    let ids = ns.orphans(6, WWW);
+    let file = ns.write("settings", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
+    let run = ns.guard(&format!("guard --user 33 --settings {file}")).exits(69);
+    let run = run.logs("httpd would not start: (28)No space left on device");
+    run.logs("would remove semaphore set").prints("would remove 6 semaphore sets");
+    let mut guard = ns.guard_command("guard --user 33");
+    Run::of(guard.env("HTTPD_SEMGUARD_DRY_RUN", "1")).exits(69);
+    // Though a rehearsal is typed: the guard of the start will change nothing.
+    ns.guard(&format!("guard --dry-run --user 33 --settings {file}")).exits(69);
+    // A rehearsal of a guard that will.
+    ns.guard("guard --dry-run --user 33").exits(0).prints("would remove 6 orphaned sets");
+    assert_eq!(ns.ids(), ids);
+    ns.guard("guard --user 33").exits(0);
+}
+
+// Whatever is written there.
+
+/// A httpd that needs one set.
+const CONF: &str = "ServerName localhost\nServerRoot /run/t\n\
+    LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so\n\
+    LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
+    Listen 127.0.0.1:8080\nListen 127.0.0.1:8081\nMutex sysvsem default\nStartServers 1\n\
+    User www-data\nGroup www-data\nPidFile /run/t/httpd.pid\nErrorLog /run/t/error.log\n";
+
+/// What people write, and what nobody would.
+fn values() -> impl Strategy<Value = OsString> {
+    const WRITTEN: &[&str] = &[
+        "yes",
+        "no",
+        "YES ",
+        "yes # comment",
+        "maybe",
+        "0",
+        "1",
+        "-1",
+        "2.5",
+        "1e9",
+        "10s",
+        "lots",
+        "4294967296",
+        "journal",
+        "json",
+        "nagios",
+        "prometheus",
+        "text",
+        "syslog",
+        "auto",
+        "www-data",
+        "www-dat",
+        "www-data, nobody",
+        "root",
+        "0,0",
+        "33,",
+        "nobody",
+        "/bin/true",
+        "/bin/false",
+        "/usr/sbin/apache2",
+        "httpd",
+        "/nonexistent",
+        "/",
+        "/dev/null",
+        "/run/t/x",
+        "/proc/self/mem",
+        "--strict",
+        "-n",
+        "\"yes\"",
+        "'",
+        "$(id)",
+        "%s",
+        "",
+    ];
+    prop_oneof![
+        3 => prop::sample::select(WRITTEN).prop_map(OsString::from),
+        1 => "\\PC{0,12}".prop_map(OsString::from),
+        1 => prop::collection::vec(1u8..=255, 0..12).prop_map(OsString::from_vec),
+    ]
+}
+
+/// Whether a value is what it says, and asks for more room than there is: then 69 is what was ordered.
+fn asks_for_too_much(name: &str, value: &OsStr) -> bool {
+    let number = value.to_str().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0);
+    ["HTTPD_SEMGUARD_NEED", "HTTPD_SEMGUARD_MIN_FREE"].contains(&name) && number > 0
+}
+
+#[test]
+fn no_value_of_any_variable_stops_a_guard_before_a_httpd_that_starts() {
+    require!("apache2", "apache2ctl", "curl", "pgrep");
+    const EACH: usize = 5;
+    let ns = Namespace::new("250 32000 32 1");
+    let conf = ns.write("httpd.conf", CONF);
+    ns.sh(&format!("mkdir -p /run/lock; apache2 -f {conf}")).exits(0);
+    common::wait_until("it serves", || ns.sh("curl -s http://127.0.0.1:8080").code == Some(0));
+    ns.sh("kill $(cat /run/t/httpd.pid); while pgrep -x apache2; do sleep 0.01; done").exits(0);
+    assert_eq!(ns.ids(), [0; 0], "it has given its lock back");
+
+    let mut runner =
+        TestRunner::new(ProptestConfig { failure_persistence: None, ..<_>::default() });
+    let variables: Vec<String> = Options::command()
+        .get_arguments()
+        .filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned()))
+        .collect();
+    assert!(variables.len() >= 16, "{variables:?}");
+    let mut stopped = Vec::new();
+    for name in &variables {
+        for n in 0..EACH {
+            let value = values().new_tree(&mut runner).expect("a value").current();
+            if asks_for_too_much(name, &value) {
+                continue;
+            }
+            let mut guard = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
+            guard.arg("guard");
+            if name != "HTTPD_SEMGUARD_HTTPD" {
+                guard.args(["--httpd", "/usr/sbin/apache2"]);
+            }
+            // Half of them by a file.
+            if n % 2 == 0 {
+                guard.env(name, &value);
+            } else {
+                let line = [name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat();
+                std::fs::write(ns.path("/run/t/settings"), line).expect("written");
+                guard.args(["--settings", "/run/t/settings"]);
+            }
+            let run = Run::of(guard.args(["--", "-f", &conf]));
+            if run.code != Some(0) {
+                stopped.push(format!("{name}={value:?}: {run}"));
+            }
+        }
+    }
+    assert!(stopped.is_empty(), "{} runs\n{}", stopped.len(), stopped.join("\n"));
+}
