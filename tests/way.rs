@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Namespace, Run, STRANGER, WWW};
+use common::{Namespace, STRANGER, WWW};
 
 const ROOMY: &str = "250 32000 32 128";
 

@@ -10,8 +10,8 @@ use std::ptr::{self, NonNull};
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
 
-/// Makes a mutex in a page of `zero` (/dev/zero) and removes it: shared between processes, robust, with priority inheritance (apr locks/unix/proc_mutex.c,
-/// `proc_mutex_pthread_create`).
+/// Makes a mutex in a page of `zero` (/dev/zero) and removes it: shared between processes, robust, with
+/// priority inheritance (apr locks/unix/proc_mutex.c, `proc_mutex_pthread_create`).
 ///
 /// # Errors
 /// `ENODEV`: the file cannot be mapped; `ENOTSUP` (`EOPNOTSUPP`): the kernel takes no futex with
