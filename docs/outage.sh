@@ -232,8 +232,8 @@ MD
     close_block
     cat <<'MD'
 Both answer, and nobody had to be stopped. The kernel does not note who made a set, and the maker of a
-healthy httpd's sets may be dead. But whoever can use a set holds its number: asked about the shop's, the
-guard tells in whose memory it stands, and of the thirty it stood in nobody's.
+healthy httpd's sets may be dead. But whoever can use a set holds its number, and the numbers of the
+thirty stood in nobody's memory. The shop's set is in use, which decides before any memory is read:
 
 MD
     open_block
