@@ -254,7 +254,7 @@ impl World<'_> {
             ..World::blank(Role::Keeper, uid, usize::MAX, exe)
         };
         let others: Vec<String> = self.knowers(id).map(|(n, _)| n.clone()).collect();
-        if self.keeper(like, id, place)? && r.one_in(2) {
+        if self.keeper(like, id, place)? && !r.one_in(3) {
             self.kill(&others)?;
         }
         Ok(())

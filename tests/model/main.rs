@@ -44,7 +44,7 @@ const RUNS: usize = 2_000;
 const RUNS_PER_WORLD: usize = 60;
 
 /// How long a shorter history is looked for.
-const SHRINKING: Duration = Duration::from_secs(60);
+const SHRINKING: Duration = Duration::from_secs(150);
 
 /// More than it takes to show what is wrong with a careless guard.
 const MOST_STEPS: usize = 12;

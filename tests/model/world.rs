@@ -580,9 +580,9 @@ impl<'n> World<'n> {
         };
         let by = if !alone && r.one_in(8) { users[0] } else { 0 };
         let eyes = match r.below(40) {
-            0..=3 => Eyes::NoAdmin,
-            4..=6 => Eyes::NoPtrace,
-            7 if alone => Eyes::HeldUp,
+            0..=7 => Eyes::NoAdmin,
+            8..=10 => Eyes::NoPtrace,
+            11 if alone => Eyes::HeldUp,
             _ => Eyes::All,
         };
         let verbs = match self.judge {
