@@ -193,8 +193,42 @@ fn inside(row: &str, bench: &Bench) -> Result<()> {
             let _holder = ready(&own_path(), "hold", number, WWW)?;
             bench.measure(5, &[side("guard", &guard)])
         }
+        // The leader of an httpd with mod_php, mod_perl and mod_wsgi has 8.5 MB in use (docs/performance.md).
+        "healthy" => {
+            move_on()?;
+            let _httpd = bench.httpd(8_704, 2)?;
+            bench.measure(bench.runs, &read_or_not(&check))
+        }
+        "workers" => {
+            move_on()?;
+            let _httpd = bench.httpd(8_704, number)?;
+            make_apart(1, WWW)?;
+            bench.measure(bench.runs, &read_or_not(&dry))
+        }
+        "leader" => {
+            move_on()?;
+            let _httpd = bench.httpd(number * 1024, 0)?;
+            make_apart(1, WWW)?;
+            bench.measure(5, &read_or_not(&dry))
+        }
         _ => Err(format!("no row is called {row}").into()),
     }
+}
+
+/// Sets of numbers that memory can tell: those of a machine that has run for long.
+fn move_on() -> Result<()> {
+    loop {
+        let id = act::sysv::create(0)?;
+        act::sysv::remove(id)?;
+        if id.0 >= 50 << 15 {
+            return Ok(());
+        }
+    }
+}
+
+/// A run that reads memory, and the same without.
+fn read_or_not(command: &[&str]) -> [Side; 2] {
+    [side("guard", command), side("floor", &[command, &["--no-memory"]].concat())]
 }
 
 fn make_apart(count: usize, uid: u32) -> Result<()> {
@@ -207,13 +241,15 @@ fn make_apart(count: usize, uid: u32) -> Result<()> {
 /// A program that makes so many of what it makes for this user, and then waits for its end, which
 /// comes with the namespace's.
 fn ready(program: &str, what: &str, count: usize, uid: u32) -> Result<Child> {
-    let mut child = Command::new(program)
-        .args([what.to_owned(), count.to_string(), uid.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut command = Command::new(program);
+    when_ready(command.args([what.to_owned(), count.to_string(), uid.to_string()]))
+}
+
+fn when_ready(command: &mut Command) -> Result<Child> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
-    if line == "ready\n" { Ok(child) } else { Err(format!("no {what} {count} {uid}").into()) }
+    if line == "ready\n" { Ok(child) } else { Err(format!("not ready: {command:?}").into()) }
 }
 
 fn shell(script: &str) -> Result<()> {
@@ -229,6 +265,14 @@ impl Bench {
 
     fn floor(&self) -> String {
         self.dir.join("floor").display().to_string()
+    }
+
+    /// An httpd that was started the usual way, with so much memory in use and so many workers.
+    fn httpd(&self, kib: usize, workers: usize) -> Result<Child> {
+        fs::copy(self.floor(), "/run/httpd")?;
+        let mut httpd = Command::new("/run/httpd");
+        httpd.args(["httpd".to_owned(), kib.to_string(), workers.to_string(), WWW.to_string()]);
+        when_ready(&mut httpd)
     }
 
     /// Runs all sides in turn, once unmeasured, and prints a line for each run.
@@ -439,6 +483,8 @@ fn outside(bench: &Bench) -> Result<()> {
         "≤ 1.5",
     ));
 
+    lines.extend(memory_read(bench)?);
+
     let mut full = bench.row("memory")?;
     full.append(&mut bench.row("memory-removed")?);
     let (kept, many_kept) = (bench.row("kept 1")?, bench.row("kept 32767")?);
@@ -472,6 +518,43 @@ fn outside(bench: &Bench) -> Result<()> {
     fs::write(bench.dir.join("report.md"), &report)?;
     print!("{report}");
     Ok(())
+}
+
+/// What the reading of memory costs, over the same run with `--no-memory`.
+fn memory_read(bench: &Bench) -> Result<Vec<Line>> {
+    let over = |case, row: &BTreeMap<String, Figures>, most: f64, target| {
+        let (guard, floor) = (&row["guard"], &row["floor"]);
+        let by = guard.median() - floor.median();
+        Line {
+            case,
+            measured: guard.words(),
+            against: format!("`--no-memory`: {}", floor.words()),
+            ratio: format!("{} ms more", short(by)),
+            processor: format!("{} ms more", short(guard.processor() - floor.processor())),
+            target,
+            met: by <= most,
+        }
+    };
+    let healthy = bench.row("healthy")?;
+    let workers = bench.row("workers 256")?;
+    let large = bench.row("leader 1024")?;
+    let by = large["guard"].median() - large["floor"].median();
+    let speed = 1024.0 * 1024.0 * 1024.0 / 1e6 / by;
+    Ok(vec![
+        over("`check`, an httpd with 8.5 MB in its leader", &healthy, 5.0, "≤ 5 ms more"),
+        over(
+            "`guard`, an httpd with 256 workers that share most of it",
+            &workers,
+            100.0,
+            "≤ 100 ms more",
+        ),
+        Line {
+            ratio: format!("{} GB/s", short(speed)),
+            target: "≥ 1.5 GB/s",
+            met: speed >= 1.5,
+            ..over("`guard`, an httpd with 1 GiB in its leader", &large, 0.0, "")
+        },
+    ])
 }
 
 /// What 32,000 sets would take, from what 1,000 and 2,000 took.

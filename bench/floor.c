@@ -6,6 +6,9 @@
  *   floor sets              SEM_STAT_ANY of every set
  *   floor processes         /proc/PID/stat and /proc/PID/exe of every process
  *   floor crowd N UID       N processes of this user, until it is killed; prints a line when all run
+ *   floor httpd KIB N UID   a process with so much memory in use and a set whose last pid is dead, and N
+ *                           workers of this user, each with 100 KiB of its own; prints a line when
+ *                           all run. Under the name httpd, the guard takes it for one
  *   floor time COMMAND …    runs it, output thrown away; prints nanoseconds of time, nanoseconds of
  *                           processor, KiB at the peak, and the exit code
  *
@@ -127,6 +130,54 @@ static int crowd(int count, uid_t uid)
 		pause();
 }
 
+/* Fills memory with words that are no set's number: negative, and no page like another. */
+static void fill(unsigned *words, size_t count, unsigned with)
+{
+	for (size_t n = 0; n < count; n++)
+		words[n] = 0x80000000u | (unsigned)n * 2654435761u | with;
+}
+
+static int httpd(size_t kib, int workers, uid_t uid)
+{
+	const size_t own = 100 * 1024 / sizeof(unsigned);
+	size_t count = kib * 1024 / sizeof(unsigned);
+	unsigned *words = malloc(count * sizeof(unsigned));
+	int id = semget(IPC_PRIVATE, 1, IPC_CREAT | 0600);
+	pid_t launcher;
+
+	if (!words || id < 0)
+		return fail("malloc, semget");
+	fill(words, count, 1);
+	launcher = fork();
+	if (launcher == 0) {
+		struct semid_ds ds = { .sem_perm = { .uid = uid, .gid = uid, .mode = 0600 } };
+
+		_exit(semctl(id, 0, SETVAL, (union semun){ .val = 1 }) < 0 ||
+		      semctl(id, 0, IPC_SET, (union semun){ .buf = &ds }) < 0);
+	}
+	if (launcher < 0 || waitpid(launcher, NULL, 0) < 0 || setsid() < 0)
+		return fail("launcher");
+	for (int n = 0; n < workers; n++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return fail("fork");
+		if (pid > 0)
+			continue;
+		fill(words, count < own ? count : own, n << 1);
+		if (setgid(uid) < 0 || setuid(uid) < 0)
+			return fail("setuid");
+		for (;;)
+			pause();
+	}
+	/* Time for the last of them to have written its own. */
+	sleep(1);
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static int timed(char **command)
 {
 	struct timespec from, to;
@@ -169,6 +220,8 @@ int main(int argc, char **argv)
 		return processes();
 	if (!strcmp(what, "crowd") && argc == 4)
 		return crowd(atoi(argv[2]), strtoul(argv[3], NULL, 10));
+	if (!strcmp(what, "httpd") && argc == 5)
+		return httpd(strtoul(argv[2], NULL, 10), atoi(argv[3]), strtoul(argv[4], NULL, 10));
 	if (!strcmp(what, "time") && argc > 2)
 		return timed(argv + 2);
 	fprintf(stderr, "floor: see the head of bench/floor.c\n");
