@@ -10,12 +10,13 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 
-use crate::facts::error::Exit;
+use crate::facts::error::{Error, Exit};
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format, LogTo, SortKey};
 use crate::facts::settings::{Complaint, Origin, Setting};
 use crate::look::settings::{self, Line, Part};
+use crate::look::users;
 
 /// The options of a run.
 #[derive(Clone, Debug, Parser)]
@@ -175,7 +176,7 @@ pub struct Given {
     pub events: Vec<Event>,
     /// A variable says that guards before a start of httpd change nothing.
     pub dry_run: bool,
-    /// The setting that names the users, where one of them that cannot be guarded ends no run.
+    /// The setting that names the users: one of them that cannot be guarded ends no run.
     pub user: Option<Setting>,
 }
 
@@ -240,9 +241,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
 
-    let settings = Settings::gather(&options);
+    let mut settings = Settings::gather(&options);
     let tested = options.command != Command::Guard && typed("settings");
     if tested {
+        settings.test_users();
         let is_wrong = |c: &&Complaint| {
             let of_file = c.file().is_some_and(|file| options.settings.contains(file));
             of_file && !matches!(c, Complaint::Version(_))
@@ -262,12 +264,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     let given_user = settings.values.iter().find(|v| v.id == "user" && !typed("user"));
     options = Options::from_arg_matches(&matches).map_err(stop)?;
     if let Some(value) = given_user {
-        let users = options.user.iter().map(|user| user.trim().to_owned());
-        options.user = users.filter(|user| !user.is_empty()).collect();
-        let is_tested = tested && value.setting.origin.file().is_some();
+        options.user = names(&options.user.join(","));
         let mut setting = value.setting.clone();
         find(&mut setting);
-        options.given.user = (!is_tested).then_some(setting);
+        options.given.user = Some(setting);
     }
     options.given.events = settings.events(typed);
     options.given.dry_run = settings.dry_run;
@@ -412,6 +412,17 @@ impl Settings {
         }
     }
 
+    /// Has it that a user of a file can be guarded.
+    fn test_users(&mut self) {
+        let of_file = |value: &&Value| value.id == "user" && value.setting.origin.file().is_some();
+        let Some(value) = self.values.iter().find(of_file) else { return };
+        let (_, errors) = users::sort_out(&names(&value.setting.value));
+        let wrong = errors.iter().filter(|e| !matches!(e, Error::UserDatabase(..)));
+        let complaint = |e: &Error| Complaint::User(value.setting.clone(), e.to_string());
+        let complaints: Vec<Complaint> = wrong.map(complaint).collect();
+        self.complaints.extend(complaints);
+    }
+
     /// What is to be said of all this: the complaints, and which files count for this run.
     fn events(&self, typed: impl Fn(&str) -> bool) -> Vec<Event> {
         let complaints = self.complaints.iter().cloned().map(|mut complaint| {
@@ -441,6 +452,11 @@ fn find(setting: &mut Setting) {
 fn of_the_environment(name: &str, value: &OsStr) -> Setting {
     let value = value.to_string_lossy().into_owned();
     Setting { name: name.to_owned(), value, origin: Origin::Environment }
+}
+
+/// The users in a list as a variable has it; people write blanks into it.
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether a name in a file of settings, or a line that sets nothing, was meant for the guard.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Namespace, STRANGER, WWW};
+use common::{Folder, Namespace, Run, STRANGER, WWW};
 
 const ROOMY: &str = "250 32000 32 128";
 
@@ -108,4 +108,75 @@ fn a_log_that_has_reached_its_limit_ends_no_run() {
         assert_eq!(run.code, Some(code), "{command}: {run}");
     }
     assert_eq!(ns.sh("cat /run/t/log").out, "full\n");
+}
+
+// After an upgrade of httpd.
+
+/// Runs the hook with a stub of the guard and one of systemctl, which says this of the unit.
+fn after_httpd(name: &str, guard: &str, state: &str) -> Run {
+    let folder = Folder::new(name);
+    let guard = folder.program("guard", format!("#!/bin/sh\n{guard}\n").as_bytes());
+    let said = if state.is_empty() { "exit 1".into() } else { format!("echo {state}; exit 3") };
+    folder.program("systemctl", format!("#!/bin/sh\n{said}\n").as_bytes());
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.0.display());
+    let mut hook = std::process::Command::new(common::path("packaging/after-httpd"));
+    hook.env("SEMGUARD", guard).env("PATH", path).env("HTTPD_SEMGUARD_FORMAT", "json");
+    Run::of(hook.env("HTTPD_SEMGUARD_OUTPUT", "/nonexistent/report")).exits(0)
+}
+
+#[test]
+fn the_hook_after_an_upgrade_says_of_a_failed_httpd_that_it_does_not_run() {
+    let guard = "echo the reason; exit 69";
+    let of = |state: &str| after_httpd(&format!("hook-{state}"), guard, state);
+    for (state, told) in [
+        ("active", " runs, and goes on"),
+        ("failed", " has failed, and does not run"),
+        ("inactive", " does not run"),
+        ("activating", " is being started"),
+        ("", ": if httpd runs now, it goes on"),
+    ] {
+        let run = of(state).prints(told).prints("the next start of httpd would fail");
+        assert_eq!(run.out.contains("it goes on"), state.is_empty(), "{run}");
+    }
+}
+
+#[test]
+fn the_hook_after_an_upgrade_forces_its_own_format() {
+    let run =
+        after_httpd("hook-format", "echo \"$@\"; env | grep HTTPD_SEMGUARD; exit 69", "failed");
+    let run = run.prints("check --format text --log stderr\n");
+    assert!(!run.out.contains("HTTPD_SEMGUARD"), "{run}");
+
+    require!();
+    let ns = Namespace::new("250 32000 32 4");
+    ns.orphans(4, STRANGER);
+    ns.sh("mount -t tmpfs -o mode=755 tmpfs /etc/default").exits(0);
+    let guard = ns.guard_copy();
+    let hook = common::path("packaging/after-httpd");
+    for format in ["json", "nagios", "prometheus"] {
+        let settings = format!(
+            "HTTPD_SEMGUARD_FORMAT={format}\\nHTTPD_SEMGUARD_OUTPUT=/run/t/report\\n\
+             HTTPD_SEMGUARD_LOG=syslog\\nHTTPD_SEMGUARD_USER=33\\nHTTPD_SEMGUARD_NO_ASK=yes\\n"
+        );
+        let run = ns.sh(&format!(
+            "printf '{settings}' >/etc/default/httpd-semguard; SEMGUARD={guard} {}",
+            hook.display()
+        ));
+        let run = run.exits(0).prints("the next start of httpd would fail");
+        let run = run.prints("goes by HTTPD_SEMGUARD_USER=\"33\" (/etc/default/httpd-semguard:4)");
+        assert!(run.out.lines().count() < 12 && !run.out.contains("SEMGUARD OK"), "{run}");
+        assert!(!ns.path("/run/t/report").exists());
+    }
+    // What the next start removes by itself is no news; where a setting forbids it that, it is.
+    ns.sh("ipcrm -a").exits(0);
+    ns.orphans(4, WWW);
+    let again = |settings: &str| {
+        ns.sh(&format!(
+            "printf 'HTTPD_SEMGUARD_USER=33\\nHTTPD_SEMGUARD_NO_ASK=1\\n{settings}' \
+             >/etc/default/httpd-semguard; SEMGUARD={guard} {}",
+            hook.display()
+        ))
+    };
+    assert_eq!(again("").exits(0).out, "");
+    again("HTTPD_SEMGUARD_DRY_RUN=yes\\n").exits(0).prints("the next start of httpd would fail");
 }

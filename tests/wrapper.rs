@@ -18,7 +18,7 @@ const WRAPPER: &str =
 const STUB: &str = "#!/bin/sh\n\
     me=${0##*/}; here=${0%/*}\n\
     { printf '%s\\000' \"$me\" \"$@\"; printf '\\n\\000'; } >>\"$here/calls\"\n\
-    env >\"$here/$me.env\"; echo $$ >\"$here/$me.pid\"\n\
+    echo $$ >\"$here/$me.pid\"\n\
     echo \"$me speaks\" >&2\n\
     [ ! -e \"$here/$me.exit\" ] || exit \"$(cat \"$here/$me.exit\")\"\n";
 
@@ -70,12 +70,6 @@ impl Stubs {
         }
         calls.pop();
         calls
-    }
-
-    /// The value of a variable that a stub had.
-    fn variable(&self, stub: &str, name: &str) -> Option<String> {
-        let env = fs::read_to_string(self.0.join(format!("{stub}.env"))).expect("it was called");
-        env.lines().find_map(|l| Some(l.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
     }
 }
 
@@ -245,31 +239,65 @@ fn the_exit_code_is_that_of_apachectl_else_and_its_process_takes_the_place() {
 }
 
 #[test]
+fn the_guard_is_told_which_files_of_settings_there_are() {
+    let stubs = Stubs::new("told");
+    let (one, two) = (stubs.0.join("settings"), stubs.0.join("more"));
+    let (one, two) = (one.display().to_string(), two.display().to_string());
+    fs::write(&one, "").expect("written");
+    let guard = ["guard", "guard", "--settings", &one, "--", "-f", "x"];
+    for shell in shells() {
+        let mut command = stubs.command(shell, &["-k", "start", "-f", "x"]);
+        // One that is not there is none.
+        Run::of(command.env("SEMGUARD_SETTINGS", format!("{two} {one}"))).exits(0);
+        assert_eq!(stubs.calls()[0], guard, "{shell:?}");
+        let mut command = stubs.command(shell, &["start"]);
+        Run::of(command.env("SEMGUARD_SETTINGS", "")).exits(0);
+        assert_eq!(stubs.calls()[0], ["guard", "guard", "--"], "{shell:?}");
+    }
+}
+
+#[test]
 fn settings_are_read_as_systemd_reads_them_and_never_run() {
-    let stubs = Stubs::new("settings");
-    let settings = "# HTTPD_SEMGUARD_LOG=syslog\n\
-        HTTPD_SEMGUARD_USER=first\n\
-        HTTPD_SEMGUARD_USER=\"two words\"\n\
-        HTTPD_SEMGUARD_HTTPD='$(touch pwned)'\n\
-        HTTPD_SEMGUARD_NEED=`touch pwned`; touch pwned\n\
-        HTTPD_SEMGUARD_x$(touch pwned)=1\n\
-        PATH=/nowhere\n\
-        touch pwned\n\
-        HTTPD_SEMGUARD_MIN_FREE=3\n\
-        HTTPD_SEMGUARD_STRICT=yes";
-    fs::write(stubs.0.join("settings"), settings).expect("written");
-    let mut command = stubs.command(&["sh"], &["start"]);
-    command.env("HTTPD_SEMGUARD_MIN_FREE", "7").current_dir(&stubs.0);
-    Run::of(&mut command).exits(0);
-    let of = |name: &str| stubs.variable("guard", &format!("HTTPD_SEMGUARD_{name}"));
-    assert_eq!(of("USER").as_deref(), Some("two words"), "the later line counts");
-    assert_eq!(of("HTTPD").as_deref(), Some("$(touch pwned)"));
-    assert_eq!(of("NEED").as_deref(), Some("`touch pwned`; touch pwned"));
-    assert_eq!(of("MIN_FREE").as_deref(), Some("7"), "what the caller set counts more");
-    assert_eq!(of("STRICT").as_deref(), Some("yes"), "a last line without its end");
-    assert_eq!(of("LOG"), None);
-    assert_ne!(stubs.variable("guard", "PATH").as_deref(), Some("/nowhere"));
-    assert!(!stubs.0.join("pwned").exists());
+    require!();
+    let ns = Namespace::new("250 32000 32 8");
+    ns.write(
+        "settings",
+        "# HTTPD_SEMGUARD_NEED=7\n\
+         HTTPD_SEMGUARD_USER=first\n\
+         HTTPD_SEMGUARD_USER = \"www-data\"  \n\
+         HTTPD_SEMGUARD_OUTPUT='$(touch pwned)'\n\
+         HTTPD_SEMGUARD_x$(touch pwned)=1\n\
+         PATH=/nowhere\n\
+         touch pwned\n\
+         HTTPD_SEMGUARD_MIN_FREE=3\n\
+         HTTPD_SEMGUARD_NO_ASK=\\\nyes",
+    );
+    ns.write("ctl", "#!/bin/sh\necho called; echo $PATH\n");
+    ns.sh("chmod 755 /run/t/ctl").exits(0);
+    let guard = ns.guard_copy();
+    let run = ns
+        .sh(&format!(
+            "cd /run/t; SEMGUARD={guard} SEMGUARD_SETTINGS='/run/t/sett*s /run/t/settings' \
+             APACHECTL=/run/t/ctl HTTPD_SEMGUARD_MIN_FREE=0 {WRAPPER} start"
+        ))
+        .exits(0)
+        .logs("goes by HTTPD_SEMGUARD_USER=\"www-data\" (/run/t/settings:3)")
+        .logs("goes by HTTPD_SEMGUARD_NO_ASK=\"yes\" (/run/t/settings:9)")
+        .does_not_log("MIN_FREE")
+        .logs("\"HTTPD_SEMGUARD_x$(touch pwned)=1\" (/run/t/settings:5) has no effect")
+        .prints("called");
+    assert!(!run.out.contains("/nowhere"), "{run}");
+    let files = ns.sh("ls /run/t").exits(0).out;
+    assert!(files.contains("$(touch pwned)\n") && !files.contains("\npwned"), "{files}");
+    // A mistake in it stops nothing, and an order to stop is one.
+    ns.write("settings", "HTTPD_SEMGUARD_NEED=lots\n");
+    let start = format!(
+        "SEMGUARD={guard} SEMGUARD_SETTINGS=/run/t/settings APACHECTL=/run/t/ctl \
+         HTTPD_SEMGUARD_USER=33 HTTPD_SEMGUARD_NO_ASK=1 {WRAPPER} start"
+    );
+    ns.sh(&start).exits(0).prints("called").logs("(/run/t/settings:1) has no effect");
+    ns.write("settings", "HTTPD_SEMGUARD_NEED=9\n");
+    ns.sh(&start).exits(69).logs("httpd would not start");
 }
 
 #[test]

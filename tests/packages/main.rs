@@ -334,34 +334,33 @@ fn every_shell_takes_its_completion_and_bash_completes_by_it() {
 // ---- the check after an upgrade of httpd -------------------------------------------------------
 
 /// Runs `after-httpd` with a stub of the guard, this shell script.
-fn after_httpd(name: &str, stub: &str, settings: &str) -> Run {
+fn after_httpd(name: &str, stub: &str) -> Run {
     let dir = scratch(&format!("after-{name}"));
     let guard = dir.join("guard");
     fs::write(&guard, format!("#!/bin/sh\n{stub}\n")).expect("written");
     fs::set_permissions(&guard, fs::Permissions::from_mode(0o755)).expect("executable");
-    fs::write(dir.join("settings"), settings).expect("written");
     let mut hook = command("packaging/after-httpd");
-    hook.env("SEMGUARD", guard).env("SEMGUARD_SETTINGS", dir.join("settings"));
+    hook.env("SEMGUARD", guard);
     Run::of(hook.env("SEMGUARD_PATIENCE", "1")).exits(0)
 }
 
 #[test]
 fn the_check_after_an_upgrade_is_silent_where_httpd_would_start() {
-    let run = after_httpd("fine", "echo all well", "");
+    let run = after_httpd("fine", "echo all well");
     assert_eq!((run.out, run.err), (String::new(), String::new()));
     // The guard of the next start makes room.
-    let run = after_httpd("orphans", "[ \"$1\" = guard ] || { echo full; exit 69; }", "");
+    let run = after_httpd("orphans", "[ \"$1\" = guard ] || { echo full; exit 69; }");
     assert_eq!((run.out, run.err), (String::new(), String::new()));
 }
 
 #[test]
 fn the_check_after_an_upgrade_tells_of_every_failure_and_never_fails() {
-    let run = after_httpd("fails", "echo the reason >&2; exit 69", "");
+    let run = after_httpd("fails", "echo the reason >&2; exit 69");
     let run = run.prints("the next start of httpd would fail");
     run.prints("the reason").prints("Nothing was changed");
     // What would not stop a start is not called a failure of it.
     for end in ["exit 78", "exit 64", "kill -SEGV $$", "exit 1"] {
-        let run = after_httpd("fails", &format!("echo the reason >&2; {end}"), "");
+        let run = after_httpd("fails", &format!("echo the reason >&2; {end}"));
         assert!(!run.out.contains("would fail"), "{run}");
         run.prints("httpd would start without its guard").prints("the reason");
     }
@@ -370,18 +369,8 @@ fn the_check_after_an_upgrade_tells_of_every_failure_and_never_fails() {
 #[test]
 fn the_check_after_an_upgrade_ends_in_time() {
     let began = Instant::now();
-    after_httpd("slow", "sleep 60", "").prints("gave no answer in time");
+    after_httpd("slow", "sleep 60").prints("gave no answer in time");
     assert!(began.elapsed() < Duration::from_secs(10));
-}
-
-#[test]
-fn the_check_after_an_upgrade_goes_by_the_settings_and_runs_none() {
-    let show = "env | grep HTTPD_SEMGUARD; exit 78";
-    let settings = "HTTPD_SEMGUARD_USER=\"a b\"\nHTTPD_SEMGUARD_NEED=$(echo 3)\n\
-                    HTTPD_SEMGUARD_DRY_RUN=yes\nHTTPD_SEMGUARD_LOG=syslog\nexit 3";
-    let run = after_httpd("settings", show, settings);
-    let run = run.prints("HTTPD_SEMGUARD_USER=a b\n").prints("HTTPD_SEMGUARD_NEED=$(echo 3)\n");
-    assert!(!run.out.contains("DRY_RUN") && !run.out.contains("syslog"), "{run}");
 }
 
 #[test]
