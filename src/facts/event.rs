@@ -26,12 +26,23 @@ pub enum Event {
     Unguarded(&'static str, usize),
     /// The way back from this user was refused: the rest of the run had fewer rights.
     StayedAs(Uid, Errno),
+    /// What is kept of earlier starts could not be used, for this reason.
+    StateUnused(&'static str),
+    /// What this run showed could not be kept.
+    StateNotKept(Errno),
 }
 
 impl Event {
     /// Whether it deserves attention.
     #[must_use]
     pub fn is_warning(self) -> bool {
-        !matches!(self, Event::LeftoverRemoved(_) | Event::NumberingMovedOn(..))
+        !matches!(self, Event::LeftoverRemoved(_)) && !self.is_routine()
+    }
+
+    /// Whether it is only for whoever wants to know all.
+    #[must_use]
+    pub fn is_routine(self) -> bool {
+        use Event::{NumberingMovedOn, StateNotKept, StateUnused};
+        matches!(self, NumberingMovedOn(..) | StateUnused(_) | StateNotKept(_))
     }
 }

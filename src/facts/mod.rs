@@ -18,6 +18,7 @@ pub mod request;
 pub mod row;
 pub mod set;
 pub mod shortage;
+pub mod state;
 pub mod table;
 pub mod time;
 pub mod trial;

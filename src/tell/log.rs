@@ -78,8 +78,7 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
         found(report).into_iter().for_each(|line| say(Level::Debug, line));
     }
     for event in report.events.iter().filter(|event| !event.is_warning()) {
-        let is_routine = matches!(event, Event::NumberingMovedOn(..));
-        say(if is_routine { Level::Debug } else { Level::Info }, happened(event));
+        say(if event.is_routine() { Level::Debug } else { Level::Info }, happened(event));
     }
     if let Some(table) = &report.table {
         removals(report, table, verbose).into_iter().for_each(|(level, line)| say(level, line));
@@ -208,6 +207,10 @@ fn happened(event: &Event) -> String {
         ),
         Event::StayedAs(uid, e) => {
             format!("going on as uid {uid}: setresuid says {} to the way back", because(e))
+        }
+        Event::StateUnused(why) => format!("what was learnt of earlier starts is not used: {why}"),
+        Event::StateNotKept(e) => {
+            format!("what this run showed of httpd's starts is not kept: {}", because(e))
         }
     }
 }

@@ -119,6 +119,8 @@ pub(crate) fn table(rows: Vec<Row>) -> Table {
         leftover: None,
         rows,
         others: Vec::new(),
+        of_root: Vec::new(),
+        highest: None,
         running: None,
         holders: Vec::new(),
         world: world(Vec::new()),
@@ -165,6 +167,7 @@ fn heard(demand: Demand) -> Heard {
         further_users: Vec::new(),
         pid_file: None,
         has_config: true,
+        digest: None,
     }))
 }
 
