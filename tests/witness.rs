@@ -341,6 +341,32 @@ fn a_check_without_root_reads_what_is_kept_and_writes_nothing() {
     assert_ne!(site.kept(), before, "root's look is the third");
 }
 
+/// systemd/httpd-semguard-metrics.service is who looks, where nobody does by hand.
+#[test]
+fn a_look_with_the_rights_of_the_metrics_unit_is_enough() {
+    require!("apache2", "cc");
+    let site = Site::with_three();
+    let unit = common::read("systemd/httpd-semguard-metrics.service");
+    let set = unit.lines().find_map(|l| l.strip_prefix("CapabilityBoundingSet=")).expect("its set");
+    let caps: Vec<String> =
+        set.split_whitespace().map(|c| c.replace("CAP_", "+").to_lowercase()).collect();
+    let guard = site.ns.guard_copy();
+    for _ in 0..2 {
+        site.start();
+        let before = site.kept();
+        let check = format!(
+            "setpriv --bounding-set=-all,{} {guard} check -q --format prometheus --output \
+             /run/t/x.prom --httpd {APACHE} -- {}",
+            caps.join(","),
+            ARGS.join(" ")
+        );
+        site.ns.sh(&check).exits(0);
+        assert_ne!(site.kept(), before);
+        site.end("KILL");
+    }
+    site.needs("4 semaphore sets, as at its last start");
+}
+
 #[test]
 fn where_nothing_can_be_kept_nothing_stops() {
     require!("apache2", "cc");

@@ -77,8 +77,13 @@ impl Witness {
             clock,
             seen: self.seen(table),
         };
-        let state = learn::after(&self.state, &run);
-        if state == self.state { None } else { act::state::keep(&state, self.file) }
+        // Of other httpds, others may have kept something meanwhile; of this one, they know better.
+        let now = state::read(self.file).unwrap_or_default();
+        if now.get(&self.pid_file) != self.state.get(&self.pid_file) {
+            return None;
+        }
+        let state = learn::after(&now, &run);
+        if state == now { None } else { act::state::keep(&state, self.file) }
     }
 
     fn seen(&self, table: &Table) -> Seen {

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 /// Before an anonymous piece of shared memory APR keeps its size (shmem/unix/shm.c,
 /// `apr_shm_create`); the scoreboard begins with two limits, the generation and a time in
-/// microseconds (include/scoreboard.h, `global_score`). httpd 2.2 has another number in the third place,
+/// microseconds (include/scoreboard.h, `global_score`, from 2.4.1 on). httpd 2.2 has another number in the third place,
 /// so that it seems to be reloaded.
 const BYTES: usize = 8 + 4 + 4 + 4 + 4 + 8;
 
