@@ -2,6 +2,7 @@
 //! try, forecast. Whoever does a part of it speaks to nobody; the report has it all.
 
 mod survey;
+mod witness;
 
 use std::time::Duration;
 
@@ -49,13 +50,16 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         }
         answer => answer?,
     };
+    let witness = witness::Witness::read(options, &heard, &mut events);
     let need = heard.need(options.need);
+    let need = witness.as_ref().map_or_else(|| need.clone(), |w| w.need(need.clone()));
 
     // Every set of these users, and who could use it.
     if options.removes() {
         events.extend(lock::take());
     }
-    let scope = survey::Scope::new(options, &users, &heard, &release);
+    let mark = witness.as_ref().and_then(witness::Witness::mark);
+    let scope = survey::Scope::new(options, &users, &heard, mark, &release);
     let mut table = match survey::take(&scope, clock) {
         Ok(table) => Some(table),
         Err(Error::Kernel(_, Errno::ENOSYS)) if !sysv::built_in() => None,
@@ -122,6 +126,11 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         table.holders = table::holders();
     }
 
+    // What this run shows of the next start, or notes before it.
+    if let (Some(witness), Some(table)) = (&witness, &table) {
+        events.extend(witness.keep(table, clock));
+    }
+
     Ok(Report {
         command: options.command,
         dry_run: options.dry_run,
@@ -169,7 +178,7 @@ fn ask(options: &Options, given: &[String]) -> Heard {
     let patience = Duration::from_secs(options.ask_timeout.into());
     let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
     match httpd::ask(&question, demand::depends_on_build) {
-        Ok(told) => Heard::Answered(Box::new(demand::answer(told))),
+        Ok(told) => Heard::Answered(Box::new(demand::answer(told, &options.httpd_args))),
         Err(why) => Heard::Refused(why),
     }
 }

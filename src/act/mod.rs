@@ -7,5 +7,6 @@ pub mod pthread;
 pub mod reap;
 pub mod resources;
 pub mod signals;
+pub mod state;
 pub mod sysv;
 pub mod trial;

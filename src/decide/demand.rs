@@ -2,10 +2,13 @@
 //! itself against the table of kinds. Pure. The peak during a start is the final number, because the
 //! first pass frees its mutexes before the second makes its own.
 
+use std::ffi::OsString;
+
 use super::counts::{count, listeners};
 use super::demand22;
 use super::foreign;
 use super::hooks;
+use super::learn;
 use crate::facts::build::{Build, Version};
 use crate::facts::dump::{Dump, Host, Setting};
 use crate::facts::heard::{Answer, Import, Told};
@@ -44,10 +47,11 @@ pub(super) fn up_to(n: u32, cause: impl Into<String>) -> Count {
     Count { least: 0, most: n, cause: cause.into() }
 }
 
-/// What an httpd's words come to.
+/// What the words come to of an httpd that was asked with these arguments.
 #[must_use]
-pub fn answer(told: Told) -> Answer {
-    let Told { control, dump, build, host, foreign } = told;
+pub fn answer(told: Told, args: &[OsString]) -> Answer {
+    let digest = learn::digest(&told, args);
+    let Told { control, dump, build, host, foreign, .. } = told;
     let case = Case { dump: &dump, build: build.as_ref(), host: &host, foreign: &foreign };
     let demand = of(case);
     let locks = demand.grabs().is_some() && serializes(&case);
@@ -58,6 +62,7 @@ pub fn answer(told: Told) -> Answer {
         user: dump.user,
         has_config: dump.has_config,
         locks,
+        digest,
         control,
     }
 }

@@ -8,9 +8,10 @@ use crate::facts::capacity::{self, Capacity, Limit};
 use crate::facts::error::strerror;
 use crate::facts::message::{Message, Remedy};
 use crate::facts::mutex::{Break, Demand, Mechanism};
-use crate::facts::need::sets;
+use crate::facts::need::{NeedSource, sets};
 use crate::facts::printable::printable;
 use crate::facts::shortage::Shortage;
+use crate::facts::state::{self, Learnt};
 use crate::facts::trial::{LOCKING, Trial};
 
 /// A line as httpd writes it to its ErrorLog: the error, its words, and what it says of it.
@@ -45,7 +46,12 @@ impl Situation<'_> {
     /// Where the start breaks off for want of room.
     fn breaks_off(&self) -> Break {
         let room = self.input.room().map_or(0, |(_, most)| most.sets);
-        self.demand.and_then(|d| d.breaks_off(room)).unwrap_or_else(Break::of_2_4s_accept_mutex)
+        match (self.demand.and_then(|d| d.breaks_off(room)), self.input.need.source) {
+            (Some(at), _) => at,
+            // Beyond all that its configuration tells of.
+            (None, NeedSource::Learnt(_)) => Break::at_an_unknown_one(),
+            (None, _) => Break::of_2_4s_accept_mutex(),
+        }
     }
 }
 
@@ -291,6 +297,9 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
     if need.at_most > 1 || c.room().sets > 0 || *min_free > 0 {
         why.push(format!("httpd needs {need}; {}", s.room_in_words()));
     }
+    if let (NeedSource::Learnt(learnt), Some(demand)) = (need.source, s.demand) {
+        why.push(shown(learnt, demand));
+    }
     if let Some(r) = running {
         let perhaps = match r.perhaps {
             0 => String::new(),
@@ -302,6 +311,17 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
         ));
     }
     why
+}
+
+/// What its starts showed beside what its configuration tells.
+fn shown(learnt: Learnt, demand: &Demand) -> String {
+    let (least, most) = demand.sets();
+    let tells = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let starts = match learnt.starts {
+        1 => "when it was last started like this, it".to_owned(),
+        n => format!("each of the last {n} times that it was started like this, it"),
+    };
+    format!("{starts} made {}; its configuration tells of {tells}", sets(learnt.sets.into()))
 }
 
 fn held(holders: &str) -> String {
@@ -332,6 +352,10 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
             "and the same line in /etc/sysctl.d/",
         )
     });
+    if matches!(s.input.need.source, NeedSource::Learnt(l) if l.is_certain()) {
+        let forgets = "if it needs fewer now, for a reason that its configuration does not tell";
+        remedies.push(Remedy::command(format!("rm {}", state::FILE), forgets));
+    }
     if let Some((count, who)) = &s.undecided {
         remedies.push(Remedy::command(
             "httpd-semguard list",

@@ -7,6 +7,7 @@ pub mod forecast;
 mod foreign;
 pub mod hooks;
 pub mod kernel_sem;
+pub mod learn;
 pub mod message;
 pub mod suspects;
 pub mod verdict;

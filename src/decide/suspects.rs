@@ -57,12 +57,13 @@ pub fn suspects<'w>(
 }
 
 /// What is to be read to judge the sets on which only memory can decide, and to count those that the
-/// `running` httpd holds: what was not read already.
+/// `running` httpd holds, further ones `beside` them among these: what was not read already.
 #[must_use]
 pub fn request(
     rows: &[Row],
     world: &World,
     running: Option<&Process>,
+    beside: &[SemId],
     budget: Budget,
     thorough: bool,
 ) -> Request {
@@ -78,7 +79,9 @@ pub fn request(
     }
     let its_own = |r: &&Row| mismatch(&r.set).is_none() && r.evidence.last().is_some();
     let of_running = match running {
-        Some(_) => rows.iter().filter(its_own).map(|r| r.set.id).collect(),
+        Some(_) => {
+            rows.iter().filter(its_own).map(|r| r.set.id).chain(beside.iter().copied()).collect()
+        }
         None => Vec::new(),
     };
     let mut suspects: Vec<(u8, Suspect)> = Vec::new();

@@ -168,7 +168,7 @@ fn memory(c: &Case<'_>) -> Option<Verdict> {
 }
 
 /// Whether a set cannot be known to a process though this much of it was not read.
-fn is_no_doubt(set: &SemSet, p: &Process, gap: Gap) -> bool {
+pub(super) fn is_no_doubt(set: &SemSet, p: &Process, gap: Gap) -> bool {
     match gap {
         // APR keeps numbers in private memory (apr locks/unix/proc_mutex.c).
         Gap::SharedUnseen => set.cuid.is_root(),

@@ -31,7 +31,7 @@ impl fmt::Display for Version {
 }
 
 /// What `-V` says of the build.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Build {
     /// httpd's version.
     pub version: Option<Version>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::mutex::Mechanism;
 
 /// How one line of DUMP_RUN_CFG says that a mutex is made (server/core.c, `ap_dump_mutexes`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
     /// As `Mutex default` says.
     UsingDefaults,
@@ -27,7 +27,7 @@ pub enum Setting {
 }
 
 /// One mutex type that a module registered, or "default".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mutex {
     /// Its type.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Mutex {
 }
 
 /// One directive, or one section's opening line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Directive {
     /// Its name as written, without "<" for a section.
     pub name: String,

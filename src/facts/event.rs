@@ -36,15 +36,23 @@ pub enum Event {
     NobodyGuarded(Error),
     /// The table could not be read, and httpd may need a place in it.
     TableUnknown(Error),
+    /// What is kept of earlier starts could not be used, for this reason.
+    StateUnused(&'static str),
+    /// What this run showed could not be kept.
+    StateNotKept(Errno),
 }
 
 impl Event {
     /// Whether it deserves attention.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(
-            self,
-            Event::LeftoverRemoved(_) | Event::NumberingMovedOn(..) | Event::SettingTaken(_)
-        )
+        !matches!(self, Event::LeftoverRemoved(_) | Event::SettingTaken(_)) && !self.is_routine()
+    }
+
+    /// Whether it is only for whoever wants to know all.
+    #[must_use]
+    pub fn is_routine(&self) -> bool {
+        use Event::{NumberingMovedOn, StateNotKept, StateUnused};
+        matches!(self, NumberingMovedOn(..) | StateUnused(_) | StateNotKept(_))
     }
 }

@@ -115,10 +115,25 @@ pub struct Told {
     /// The modules that are not httpd's own, and what they take from libraries; none: nothing that
     /// makes locks.
     pub foreign: Vec<(String, Option<Import>)>,
+    /// The server's own file and those of its modules, as far as they were found.
+    pub files: Vec<FileId>,
+}
+
+/// A file as it is: whoever replaces or changes it makes another one of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Its name.
+    pub path: PathBuf,
+    /// Its file system and its place there.
+    pub place: (u64, u64),
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its last change (`st_ctime`, which nobody can set), in seconds and nanoseconds.
+    pub changed: (i64, i64),
 }
 
 /// What a module takes from libraries that makes locks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Import {
     /// semget(2).
     Semget,
@@ -145,6 +160,8 @@ pub struct Answer {
     pub has_config: bool,
     /// Whether it surely locks a semaphore set as soon as it serves.
     pub locks: bool,
+    /// What tells this answer from any other; none: not all of it is known.
+    pub digest: Option<u64>,
 }
 
 /// Why httpd gave no answer.

@@ -179,6 +179,16 @@ impl Break {
     }
 }
 
+impl Break {
+    /// Where all mutexes that are known of can be made, and there are more.
+    #[must_use]
+    pub fn at_an_unknown_one() -> Break {
+        let mutex = "one that its configuration does not tell of".to_owned();
+        let line = "one more lock than its configuration tells of".to_owned();
+        Break { line, mutex, detached: false }
+    }
+}
+
 impl Demand {
     /// Rows that are, or may be, made by `mechanism`.
     pub fn by(&self, mechanism: Mechanism) -> impl Iterator<Item = &Row> {

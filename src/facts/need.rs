@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::mutex::Demand;
+use super::state::Learnt;
 
 /// How many semaphore sets httpd will make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum NeedSource {
     Given,
     /// httpd's own configuration.
     Asked,
+    /// The same, and what starts with it showed.
+    Learnt(Learnt),
 }
 
 impl Need {
@@ -64,6 +67,10 @@ impl fmt::Display for Need {
             write!(f, "{} to {}", self.at_least, sets(self.at_most))?;
         }
         f.write_str(match self.source {
+            NeedSource::Learnt(_) if self.at_least == self.at_most => ", as at its last start",
+            NeedSource::Learnt(learnt) => {
+                return write!(f, " ({} at its last start)", learnt.sets);
+            }
             NeedSource::Assumed => " (assumed: the accept lock)",
             NeedSource::Unheard => " (assumed: at most the accept lock)",
             NeedSource::Given => " (--need)",

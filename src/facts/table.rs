@@ -5,7 +5,7 @@ use nix::unistd::Uid;
 
 use crate::facts::capacity::Capacity;
 use crate::facts::row::{Holder, Outcome, Row, Running};
-use crate::facts::set::SemId;
+use crate::facts::set::{SemId, SemSet};
 use crate::facts::verdict::{Reason, State, Verdict};
 use crate::facts::world::World;
 
@@ -25,6 +25,10 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// How many sets of httpd's form others than these users and root have.
     pub others: Vec<(Uid, usize)>,
+    /// Root's sets where root is no guarded user: a module may leave its own to root.
+    pub of_root: Vec<SemSet>,
+    /// The highest number of all sets; none: there are none.
+    pub highest: Option<SemId>,
     /// The httpd in question, if it runs.
     pub running: Option<Running>,
     /// Who holds the table; empty where the forecast did not ask.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::unistd::{Uid, geteuid};
 
 use crate::cli::Options;
+use crate::decide::learn;
 use crate::decide::suspects::request;
 use crate::decide::verdict::{belongs, judge, mismatch};
 use crate::facts::error::Error;
@@ -43,12 +44,20 @@ pub(super) struct Scope {
     /// None: memory is not to be read.
     budget: Option<Budget>,
     thorough: bool,
+    /// The highest number of a set before a start of httpd that is still to be looked at.
+    mark: Option<i32>,
 }
 
 impl Scope {
     /// What these options ask for, on a kernel of this release.
     #[must_use]
-    pub(super) fn new(options: &Options, users: &[Guarded], heard: &Heard, release: &str) -> Scope {
+    pub(super) fn new(
+        options: &Options,
+        users: &[Guarded],
+        heard: &Heard,
+        mark: Option<i32>,
+        release: &str,
+    ) -> Scope {
         let time = Duration::from_secs(options.memory_timeout.into());
         Scope {
             uids: users.iter().map(|u| u.uid).collect(),
@@ -63,6 +72,7 @@ impl Scope {
             foreign_numbers: has_foreign_numbers(release),
             budget: (!options.no_memory).then_some(Budget { time, bytes: MOST_BYTES }),
             thorough: options.explain.is_some(),
+            mark,
         }
     }
 }
@@ -81,6 +91,8 @@ pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         leftover: found.leftover,
         rows: found.rows,
         others: found.others,
+        of_root: found.of_root,
+        highest: found.highest,
         running: None,
         holders: Vec::new(),
         world: World::unseen(clock),
@@ -96,6 +108,7 @@ pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         judge_all(&mut table.rows, world);
         return Ok(table);
     };
+    let beside = scope.mark.map_or_else(Vec::new, |mark| learn::beside(&table.of_root, mark));
     for round in 0..=ROUNDS {
         let snapshot = Snapshot::take(&interest);
         look_up(&mut table.rows, &snapshot);
@@ -104,7 +117,8 @@ pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         let leader = leader(scope, world);
         table.running = leader.as_ref().map(|leader| running(leader, &table.rows, world));
         let Some(budget) = scope.budget.filter(|_| round < ROUNDS) else { break };
-        let request = request(&table.rows, world, leader.as_deref(), budget, scope.thorough);
+        let request =
+            request(&table.rows, world, leader.as_deref(), &beside, budget, scope.thorough);
         if request.suspects.is_empty() {
             break;
         }
@@ -113,9 +127,10 @@ pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     Ok(table)
 }
 
-/// What has to be known of processes; none: no verdict depends on them.
+/// What has to be known of processes; none: nothing depends on them.
 fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
-    rows.iter().any(|row| row.evidence.last().is_some()).then(|| {
+    let judges = rows.iter().any(|row| row.evidence.last().is_some());
+    (judges || scope.mark.is_some()).then(|| {
         let own = |row: &&Row| mismatch(&row.set).is_none() && !row.set.cuid.is_root();
         let mut own_makers: Vec<Uid> = rows.iter().filter(own).map(|row| row.set.uid).collect();
         own_makers.sort_unstable_by_key(|uid| uid.as_raw());

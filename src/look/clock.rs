@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
-use crate::facts::time::{Clock, WallTime};
+use crate::facts::time::{BootTicks, Clock, WallTime};
 
 /// Reads `CLOCK_REALTIME` and `CLOCK_BOOTTIME`. Needs no /proc/stat, which a unit with
 /// `ProcSubset=pid` does not have.
@@ -24,6 +24,16 @@ pub fn now() -> nix::Result<Clock> {
         boot: WallTime(boot),
         ticks_per_second: u64::try_from(ticks).unwrap_or(100).max(1),
     })
+}
+
+/// The time since the boot, in ticks as those of /proc/PID/stat (`CLOCK_BOOTTIME`).
+///
+/// # Errors
+/// Those of clock_gettime(2).
+pub fn since_boot(clock: &Clock) -> nix::Result<BootTicks> {
+    let time = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
+    let ticks = time.as_nanos() * u128::from(clock.ticks_per_second) / 1_000_000_000;
+    Ok(BootTicks(u64::try_from(ticks).unwrap_or(u64::MAX)))
 }
 
 /// Sleeps for about this long, or not at all where that is refused (a seccomp filter), for which

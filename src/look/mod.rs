@@ -1,11 +1,13 @@
 //! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports facts.
 
 pub mod clock;
+pub mod generation;
 pub mod httpd;
 pub mod memory;
 pub mod pid_file;
 pub mod processes;
 pub mod settings;
+pub mod state;
 pub mod sysv;
 pub mod table;
 pub mod users;

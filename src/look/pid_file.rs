@@ -25,6 +25,13 @@ pub fn number(file: &Path) -> Option<Pid> {
     text.trim().parse().ok().filter(|number| *number > 0).map(Pid::from_raw)
 }
 
+/// Whether no process bears this number, as /proc shows, which shows the own.
+#[must_use]
+pub fn is_nobodys(number: Pid) -> bool {
+    let proc = Path::new("/proc");
+    proc.join(Pid::this().to_string()).exists() && !proc.join(number.to_string()).exists()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +53,12 @@ mod tests {
         assert_eq!(super::number(Path::new("/dev/zero")), None);
         assert_eq!(super::number(&dir), None);
         std::fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_number_that_somebody_bears_is_not_nobodys() {
+        assert!(!is_nobodys(Pid::this()));
+        // Beyond what a kernel gives (`PID_MAX_LIMIT`).
+        assert!(is_nobodys(Pid::from_raw(i32::MAX)));
     }
 }

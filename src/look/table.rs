@@ -41,6 +41,10 @@ pub struct Found {
     pub rows: Vec<Row>,
     /// How many sets of httpd's form other users have, root not counted.
     pub others: Vec<(Uid, usize)>,
+    /// Root's, where root is none of them.
+    pub of_root: Vec<SemSet>,
+    /// The highest identifier of all.
+    pub highest: Option<SemId>,
 }
 
 /// Limits and usage as they are now.
@@ -67,13 +71,17 @@ pub fn read(
     let mut rows: Vec<Row> = Vec::new();
     let mut of_trial = None;
     let mut others: BTreeMap<u32, usize> = BTreeMap::new();
+    let (mut of_root, mut highest) = (Vec::new(), None);
     let unreadable = sysv::each(|set| {
+        highest = highest.max(Some(set.id));
         if set.key == KEY {
             of_trial = Some(set);
         }
         if uids.contains(&set.uid) {
             rows.push(Row::listed(set));
-        } else if !set.uid.is_root() && is_httpds(&set) {
+        } else if set.uid.is_root() {
+            of_root.push(set);
+        } else if is_httpds(&set) {
             *others.entry(set.uid.as_raw()).or_default() += 1;
         }
     })
@@ -94,7 +102,7 @@ pub fn read(
     });
     let leftover = of_trial.as_ref().and_then(leftover);
     let others = others.into_iter().map(|(uid, n)| (Uid::from_raw(uid), n)).collect();
-    Ok(Found { capacity, unreadable, leftover, rows, others })
+    Ok(Found { capacity, unreadable, leftover, rows, others, of_root, highest })
 }
 
 /// Asks the kernel for what `semid_ds` does not tell.

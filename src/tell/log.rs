@@ -78,8 +78,7 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
         found(report).into_iter().for_each(|line| say(Level::Debug, line));
     }
     for event in report.events.iter().filter(|event| !event.is_warning()) {
-        let is_routine = matches!(event, Event::NumberingMovedOn(..));
-        say(if is_routine { Level::Debug } else { Level::Info }, happened(event));
+        say(if event.is_routine() { Level::Debug } else { Level::Info }, happened(event));
     }
     if let Some(table) = &report.table {
         removals(report, table, verbose).into_iter().for_each(|(level, line)| say(level, line));
@@ -221,6 +220,10 @@ fn happened(event: &Event) -> String {
         Event::NobodyGuarded(ref e) => format!("{e}: {}; no set was looked at", e.hint()),
         Event::TableUnknown(ref e) => {
             format!("{e}: {}; whether there is room is not known", e.hint())
+        }
+        Event::StateUnused(why) => format!("what was learnt of earlier starts is not used: {why}"),
+        Event::StateNotKept(e) => {
+            format!("what this run showed of httpd's starts is not kept: {}", because(e))
         }
     }
 }

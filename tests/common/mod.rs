@@ -32,6 +32,9 @@ const FIRST_NUMBER: i32 = 50 << 15;
 /// The directory of a namespace's own files; gone with it.
 const OWN: &str = "/run/t";
 
+/// What an installed guard of this machine's keeps; a namespace has its own.
+const KEPT: &str = "/var/lib/httpd-semguard";
+
 /// Ends the test, loudly, where this machine cannot run it; under `REQUIRE_ALL=1` as a failure.
 #[macro_export]
 macro_rules! require {
@@ -156,6 +159,7 @@ impl Namespace {
         // so that nobody who lives has ever known the numbers.
         let set_up = format!(
             "mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 755 {OWN} && ip link set lo up && \
+             {{ ! test -d {KEPT} || mount -t tmpfs -o mode=755 tmpfs {KEPT}; }} && \
              {{ test {first} = 0 || {actor} number {first}; }} && \
              echo {sem} > /proc/sys/kernel/sem && exec {actor} stay ready"
         );

@@ -119,6 +119,8 @@ pub(crate) fn table(rows: Vec<Row>) -> Table {
         leftover: None,
         rows,
         others: Vec::new(),
+        of_root: Vec::new(),
+        highest: None,
         running: None,
         holders: Vec::new(),
         world: world(Vec::new()),
@@ -166,6 +168,7 @@ fn heard(demand: Demand) -> Heard {
         pid_file: None,
         has_config: true,
         locks: true,
+        digest: None,
     }))
 }
 

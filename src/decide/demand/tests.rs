@@ -88,7 +88,7 @@ fn a_lock_is_taken_at_once_only_where_workers_take_turns() {
         let build = Some(Build { version, unserialized_single_listen, ..older() });
         let dump = configured(&[mpm], &["mpm-accept"], config);
         let (control, host, foreign) = ("/httpd".into(), host(), Vec::new());
-        answer(Told { control, dump, build, host, foreign }).locks
+        answer(Told { control, dump, build, host, foreign, files: Vec::new() }, &[]).locks
     };
     let (one, two) = ("Listen 80", "Listen 80\nListen 81");
     assert!(of(6, "mpm_prefork", two, true) && of(71, "mpm_worker", two, true));

@@ -371,7 +371,7 @@ fn whoever_is_read_is_asked_for_all_that_memory_may_come_to_decide() {
     let mut world = read(&[(&holder, Extent::Full, &[700_008])]);
     world.processes.push(other.clone());
     let budget = Budget { time: Duration::from_secs(1), bytes: 1 };
-    let asked = request(&rows, &world, None, budget, false);
+    let asked = request(&rows, &world, None, &[], budget, false);
     let of = |suspect: &Suspect| {
         let sets = suspect.asks.iter().flat_map(|a| asked.doubts[a.doubt].sets.clone());
         (suspect.pid, sets.collect::<Vec<_>>())
@@ -380,5 +380,5 @@ fn whoever_is_read_is_asked_for_all_that_memory_may_come_to_decide() {
     assert_eq!(asked.suspects.iter().map(of).collect::<Vec<_>>(), [(other.named.pid, open)]);
     // But nobody is read where memory decides nothing.
     let rows = [row(700_008, dead(), known)];
-    assert!(request(&rows, &world, None, budget, false).suspects.is_empty());
+    assert!(request(&rows, &world, None, &[], budget, false).suspects.is_empty());
 }

@@ -26,8 +26,9 @@ use ask::Question;
 /// [`NoAnswer`]: then the need has to be assumed.
 pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result<Told, NoAnswer> {
     let control = place::control_program(question.httpd.as_deref())?;
-    let server = place::server(&control).and_then(|file| place::program(&file));
-    let built = server.and_then(|bytes| binary::build(&bytes));
+    let server = place::server(&control);
+    let bytes = server.as_deref().and_then(place::program);
+    let built = bytes.and_then(|bytes| binary::build(&bytes));
     let root = built.as_ref().and_then(|b| b.root.clone());
     let directories = place::module_directories(&control, &question.args, root.as_deref());
     let mod_info = directories.iter().map(|d| d.join("mod_info.so")).find(|f| f.is_file());
@@ -49,7 +50,8 @@ pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result
         built => built,
     };
     let foreign = foreign(&dump, &directories);
-    Ok(Told { control, dump, build, host, foreign })
+    let files = place::identities(server.as_deref(), &directories, &dump.modules);
+    Ok(Told { control, dump, build, host, foreign, files })
 }
 
 /// What an httpd says that does not know the dumps, but for its modules: 2.2, or no httpd at all.
@@ -65,7 +67,8 @@ fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, No
         dump.user = Some(caller());
     }
     let host = host(&dump);
-    Ok(Told { control, dump, build: Some(build), host, foreign: Vec::new() })
+    let files = place::identities(place::server(&control).as_deref(), &[], &[]);
+    Ok(Told { control, dump, build: Some(build), host, foreign: Vec::new(), files })
 }
 
 /// Whoever asks: httpd ignores `User` where it is not root that starts it.

@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::facts::heard::NoAnswer;
+use crate::facts::heard::{FileId, NoAnswer};
 
 /// Servers, and what to ask of them: what reads their environment first, where there is such a
 /// thing and it passes arguments on; httpd itself elsewhere, because newer apachectl scripts refuse
@@ -113,6 +113,24 @@ pub fn module_file(directories: &[PathBuf], module: &str) -> Option<PathBuf> {
         .iter()
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .find(|file| file.is_file())
+}
+
+/// The files of a server and its modules, as they are now.
+#[must_use]
+pub fn identities(server: Option<&Path>, dirs: &[PathBuf], modules: &[String]) -> Vec<FileId> {
+    let of_modules = modules.iter().filter_map(|module| module_file(dirs, module));
+    let files = server.map(Path::to_path_buf).into_iter().chain(of_modules);
+    files
+        .filter_map(|path| {
+            let meta = fs::metadata(&path).ok()?;
+            Some(FileId {
+                path,
+                place: (meta.dev(), meta.ino()),
+                size: meta.len(),
+                changed: (meta.ctime(), meta.ctime_nsec()),
+            })
+        })
+        .collect()
 }
 
 /// The largest program that is read, in bytes: httpd has less than one MiB, the largest of modules some

@@ -69,6 +69,7 @@ impl Need {
                 NeedSource::Unheard => "not_heard",
                 NeedSource::Given => "option",
                 NeedSource::Asked => "httpd",
+                NeedSource::Learnt(_) => "learnt",
             },
             min_free: report.input.min_free,
         }
