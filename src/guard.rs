@@ -1,33 +1,26 @@
 //! The story of one run, in the order in which it happens: ask, look, judge, remove, count the room,
 //! try, forecast. Whoever does a part of it speaks to nobody; the report has it all.
 
+mod ask;
+mod room;
 mod survey;
 mod witness;
 
-use std::time::Duration;
-
-use nix::errno::Errno;
 use nix::sys::utsname::uname;
-use nix::unistd::{Uid, geteuid};
+use nix::unistd::geteuid;
 
-use crate::act::{lock, numbering, reap, resources, trial};
+use crate::act::{lock, numbering, reap};
 use crate::cli::Options;
-use crate::decide::demand;
-use crate::decide::forecast::{Forecast, Input};
-use crate::facts::capacity::Capacity;
+use crate::decide::forecast::Forecast;
 use crate::facts::error::Error;
 use crate::facts::event::Event;
-use crate::facts::heard::Heard;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
 use crate::facts::row::Outcome;
 use crate::facts::set::SemId;
-use crate::facts::settings::Complaint;
 use crate::facts::table::Table;
-use crate::facts::trial::Trial;
-use crate::facts::users::{Guarded, Names, Source};
-use crate::look::httpd::ask::Question;
-use crate::look::{clock, httpd, sysv, table, users};
+use crate::facts::users::{Guarded, Names};
+use crate::look::{clock, table, users};
 use crate::tell::report::{Report, View};
 
 /// One run, from the options to the report.
@@ -39,87 +32,28 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let release = uname().map_or_else(|_| String::new(), |u| u.release().to_string_lossy().into());
     let mut events = options.given.events.clone();
 
-    // What httpd will make, and as whom.
-    let given = given(options, &mut events);
-    let heard = ask(options, &given);
-    let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
-        // Whom httpd runs as says nothing of whether it starts.
-        Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
-            events.push(Event::NobodyGuarded(e));
-            (Vec::new(), Source::Account)
-        }
-        answer => answer?,
-    };
-    let witness = witness::Witness::read(options, &heard, &mut events);
-    let need = heard.need(options.need);
-    let need = witness.as_ref().map_or_else(|| need.clone(), |w| w.need(need.clone()));
+    // What httpd will make, as whom, and what its last starts showed.
+    let asked = ask::ask(options, &mut events)?;
 
     // Every set of these users, and who could use it.
     if options.removes() {
         events.extend(lock::take());
     }
-    let mark = witness.as_ref().and_then(witness::Witness::mark);
-    let scope = survey::Scope::new(options, &users, &heard, mark, &release);
-    let mut table = match survey::take(&scope, clock) {
-        Ok(table) => Some(table),
-        Err(Error::Kernel(_, Errno::ENOSYS)) if !sysv::built_in() => None,
-        Err(Error::Kernel(call, e)) if need.at_most == 0 && options.command != Command::List => {
-            events.push(Event::TableUnreadable(call, e));
-            None
-        }
-        Err(e) if options.command == Command::Guard => {
-            events.push(Event::TableUnknown(e));
-            None
-        }
-        Err(e) => return Err(e),
-    };
-    // A user that was guessed may be the wrong one.
-    if let (Some(table), Source::Account) = (&table, source) {
-        let likely =
-            |(uid, sets): &(Uid, usize)| Some(Event::Unguarded(users::likely(*uid)?, *sets));
-        events.extend(table.others.iter().filter_map(likely));
-    }
-    if let Some(id) = options.explain.map(SemId) {
-        let here = table.as_ref().is_some_and(|t| t.rows.iter().any(|row| row.set.id == id));
-        let named = || users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        here.then_some(()).ok_or_else(|| Error::NoSuchSet(id, named()))?;
-    }
+    let mut table = survey::look(options, &asked, &release, clock, &mut events)?;
 
-    // What nobody who lives can use, goes.
+    // What nobody who lives can use, goes; what httpd makes next gets a number that tells.
     if let (Some(table), Command::Guard) = (&mut table, options.command) {
         events.extend(remove(table, options));
+        if options.removes() {
+            events.extend(numbering::move_on(&asked.need, &table.left));
+        }
     }
 
     // Is there room for what httpd needs?
-    if let (Some(table), true) = (&table, options.removes()) {
-        events.extend(numbering::move_on(&need, &table.left));
-    }
-    let is_unknown = events.iter().any(|event| matches!(event, Event::TableUnknown(_)));
-    let unknown = is_unknown.then_some(Capacity::UNKNOWN);
-    let mut input = Input {
-        capacity: table.as_ref().map(|t| t.left).or(unknown),
-        need,
-        running: table.as_ref().and_then(|t| t.running.clone()),
-        min_free: options.min_free.into(),
-        trial: Trial::Skipped("nothing is to be forecast"),
-        locks: heard.locks(options.need),
-        shortage: None,
-        refused_directory: heard.mutex_directory(),
-    };
+    let mut input = room::input(options, &asked, table.as_ref(), &events);
     let mut forecast = None;
     if options.command != Command::List {
-        input.trial = match &table {
-            Some(t) => {
-                trial::run(&users, &input.need, &t.found, &t.left, input.locks, options.removes())
-            }
-            None if is_unknown && options.removes() => {
-                trial::blind(&users, &input.need, input.locks)
-            }
-            None if is_unknown => Trial::Skipped("the table could not be read"),
-            None => Trial::Skipped("there are no semaphores to try"),
-        };
-        let demand = heard.demand().zip(users.first());
-        input.shortage = demand.and_then(|(demand, user)| resources::shortage(demand, user));
+        room::try_out(&mut input, options, &asked, table.as_ref());
         forecast = Some(input.forecast());
     }
     if let (Some(table), Some(Forecast::AtRisk | Forecast::Fails(_))) = (&mut table, &forecast) {
@@ -127,7 +61,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
 
     // What this run shows of the next start, or notes before it.
-    if let (Some(witness), Some(table)) = (&witness, &table) {
+    if let (Some(witness), Some(table)) = (&asked.witness, &table) {
         events.extend(witness.keep(table, clock));
     }
 
@@ -138,10 +72,10 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         by_root: geteuid().is_root(),
         time: clock.now,
         kernel: printable(&release),
-        names: names(options, &users, table.as_ref()),
-        users,
-        source,
-        heard,
+        names: names(options, &asked.users, table.as_ref()),
+        users: asked.users,
+        source: asked.source,
+        heard: asked.heard,
         table,
         input,
         forecast,
@@ -152,35 +86,6 @@ pub fn run(options: &Options) -> Result<Report, Error> {
             explain: options.explain.map(SemId),
         },
     })
-}
-
-/// Whether it is no answer, rather than one that was not hoped for.
-fn is_silence(error: &Error) -> bool {
-    matches!(error, Error::UserDatabase(..))
-}
-
-/// The users that were given. Where a variable gave them, one that cannot be guarded is left out: it
-/// is no reason to stop a httpd.
-fn given(options: &Options, events: &mut Vec<Event>) -> Vec<String> {
-    let Some(setting) = &options.given.user else { return options.user.clone() };
-    let (fit, errors) = users::sort_out(&options.user);
-    let complaint = |e: Error| Complaint::User(setting.clone(), e.to_string());
-    events.extend(errors.into_iter().map(complaint).map(Event::SettingInDoubt));
-    fit
-}
-
-/// Asks httpd what it will make and whom it runs as, where there is reason to.
-fn ask(options: &Options, given: &[String]) -> Heard {
-    let only_users = options.command == Command::List;
-    if options.no_ask || (only_users && !given.is_empty()) {
-        return Heard::NotAsked;
-    }
-    let patience = Duration::from_secs(options.ask_timeout.into());
-    let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
-    match httpd::ask(&question, demand::depends_on_build) {
-        Ok(told) => Heard::Answered(Box::new(demand::answer(told, &options.httpd_args))),
-        Err(why) => Heard::Refused(why),
-    }
 }
 
 /// Removes the orphans and what a killed guard left; a dry run goes the same way and removes nothing.

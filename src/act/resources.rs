@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, getgrouplist};
 
 use crate::act::{pthread, signals};
-use crate::facts::mutex::{Demand, Mechanism, Row};
+use crate::facts::mutex::{Demand, Mechanism, Mutexes};
 use crate::facts::shortage::Shortage;
 use crate::facts::users::Guarded;
 
@@ -47,7 +47,7 @@ pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {
 /// it changes its user, is spared). In doubt, because access lists are not looked at, nor the group
 /// that httpd's configuration names.
 fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
-    let flock = |row: &&Row| {
+    let flock = |row: &&Mutexes| {
         row.mechanism == Some(Mechanism::Flock) && row.most > 0 && row.mutex != "mpm-accept"
     };
     let row = demand.rows.iter().filter(flock).find(|row| !may_enter(Path::new(&row.dir), user))?;
@@ -70,7 +70,7 @@ const OTHER_FILES: u64 = 20;
 /// control program may raise the limit that the guard has, and httpd may have more or fewer other
 /// files open.
 fn too_many_files(demand: &Demand) -> Option<Shortage> {
-    let flock = |row: &&Row| row.mechanism == Some(Mechanism::Flock) && row.most > 0;
+    let flock = |row: &&Mutexes| row.mechanism == Some(Mechanism::Flock) && row.most > 0;
     let files: u64 = demand.rows.iter().filter(flock).map(|row| u64::from(row.most)).sum();
     let row = demand.rows.iter().rfind(flock)?;
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
@@ -121,8 +121,8 @@ fn try_all(demand: &Demand, certain: bool) -> Option<Shortage> {
 }
 
 /// The rows that share a mechanism and a place.
-fn groups(demand: &Demand) -> Vec<(Mechanism, PathBuf, Vec<&Row>)> {
-    let mut groups: Vec<(Mechanism, PathBuf, Vec<&Row>)> = Vec::new();
+fn groups(demand: &Demand) -> Vec<(Mechanism, PathBuf, Vec<&Mutexes>)> {
+    let mut groups: Vec<(Mechanism, PathBuf, Vec<&Mutexes>)> = Vec::new();
     for row in &demand.rows {
         let (Some(mechanism), place) = (row.mechanism, place(row)) else { continue };
         let Some(place) = place else { continue };
@@ -134,7 +134,7 @@ fn groups(demand: &Demand) -> Vec<(Mechanism, PathBuf, Vec<&Row>)> {
     groups
 }
 
-fn place(row: &Row) -> Option<PathBuf> {
+fn place(row: &Mutexes) -> Option<PathBuf> {
     match row.mechanism? {
         Mechanism::Fcntl | Mechanism::Flock => Some(PathBuf::from(&row.dir)),
         Mechanism::PosixSem => Some(PathBuf::from(SHM)),
@@ -146,12 +146,12 @@ fn place(row: &Row) -> Option<PathBuf> {
 fn try_group(
     mechanism: Mechanism,
     place: &Path,
-    rows: &[&Row],
+    rows: &[&Mutexes],
     certain: bool,
     shared: u32,
     held: &mut Vec<File>,
 ) -> Option<Shortage> {
-    let number = |row: &&Row| if certain { row.least } else { row.most };
+    let number = |row: &&Mutexes| if certain { row.least } else { row.most };
     let needed: u32 = rows.iter().map(number).sum();
     if needed == 0 {
         return None;
@@ -248,10 +248,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::facts::mutex::{Passes, Words};
+    use crate::facts::mutex::{LogLine, Passes};
 
-    fn row(mechanism: Mechanism, dir: &str, least: u32, most: u32) -> Row {
-        Row {
+    fn row(mechanism: Mechanism, dir: &str, least: u32, most: u32) -> Mutexes {
+        Mutexes {
             mutex: "proxy".into(),
             mechanism: Some(mechanism),
             dir: dir.into(),
@@ -259,11 +259,11 @@ mod tests {
             most,
             cause: String::new(),
             passes: Passes::Second,
-            words: Words::Ah00023,
+            words: LogLine::Ah00023,
         }
     }
 
-    fn of(rows: Vec<Row>) -> Option<Shortage> {
+    fn of(rows: Vec<Mutexes>) -> Option<Shortage> {
         shortage(&Demand { rows }, &user())
     }
 
@@ -283,7 +283,7 @@ mod tests {
         let s = of(vec![row(Mechanism::Flock)]).expect("a shortage");
         assert_eq!((s.errno, s.certain), (Errno::EACCES, false));
         assert_eq!(of(vec![row(Mechanism::Fcntl)]), None, "such files are not opened again");
-        let accept = Row { mutex: "mpm-accept".into(), ..row(Mechanism::Flock) };
+        let accept = Mutexes { mutex: "mpm-accept".into(), ..row(Mechanism::Flock) };
         assert_eq!(of(vec![accept]), None);
         mode(0o711);
         assert_eq!(of(vec![row(Mechanism::Flock)]), None);

@@ -13,7 +13,7 @@ use crate::facts::build::{Build, Version};
 use crate::facts::dump::{Dump, Host, Setting};
 use crate::facts::heard::{Answer, Import, Told};
 use crate::facts::kinds::{self, Kind};
-use crate::facts::mutex::{Demand, Mechanism, Moment, Passes, Row, Words};
+use crate::facts::mutex::{Demand, LogLine, Mechanism, Moment, Mutexes, Passes};
 
 /// All that a count is made from.
 #[derive(Clone, Copy)]
@@ -87,7 +87,7 @@ fn of(case: Case<'_>) -> Demand {
         _ => registered(&case),
     };
     rows.sort_by_key(|(place, _)| place.of(&order));
-    let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let mut rows: Vec<Mutexes> = rows.into_iter().map(|(_, row)| row).collect();
     rows.extend(foreign::rows(&case));
     rows.retain(|r| r.most > 0 && r.mechanism != Some(Mechanism::None));
     Demand { rows }
@@ -122,7 +122,7 @@ impl Place {
 }
 
 /// The mutex types that modules register (server/util_mutex.c, `ap_mutex_register`).
-fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
+fn registered(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
     let dump = case.dump;
     let default = setting(dump, "default");
     let mut types: Vec<&str> = dump.mutexes.iter().map(|m| m.name.as_str()).collect();
@@ -141,7 +141,7 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
         };
         let count = widest(kinds.iter().map(|kind| counted(kind, case)))
             .unwrap_or_else(|| up_to(1, format!("the mutex type {name}, which is not known here")));
-        let row = Row {
+        let row = Mutexes {
             mutex: name.to_owned(),
             mechanism,
             dir,
@@ -149,7 +149,7 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Row)> {
             most: count.most,
             cause: count.cause,
             passes,
-            words: Words::Ah00023,
+            words: LogLine::Ah00023,
         };
         (place, row)
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::demand::{Case, Count, Place, compiled, exactly, up_to};
 use crate::facts::dump::Dump;
 use crate::facts::kinds::{KINDS, Kind, Rule};
-use crate::facts::mutex::{Mechanism, Row, Words};
+use crate::facts::mutex::{LogLine, Mechanism, Mutexes};
 use crate::facts::printable::printable;
 
 /// Sections that stand in the configuration as it was read only where it could not be told whether
@@ -15,7 +15,7 @@ use crate::facts::printable::printable;
 const CONDITIONS: [&str; 3] = ["IfModule", "IfDefine", "IfVersion"];
 
 /// The rows of 2.2, each with its place.
-pub(super) fn rows(case: &Case<'_>) -> Vec<(Place, Row)> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
     let version = case.version();
     let of_version = |kind: &&Kind| version.is_some_and(|v| kind.is_of(v));
     KINDS
@@ -44,7 +44,7 @@ fn is_unknown_mpm(dump: &Dump) -> bool {
     !known.iter().any(|m| dump.has_module(m))
 }
 
-fn row(kind: &Kind, case: &Case<'_>) -> Row {
+fn row(kind: &Kind, case: &Case<'_>) -> Mutexes {
     let (dump, default) = (case.dump, compiled(case));
     let said = setting(dump, kind.mutex);
     let word = said.word();
@@ -64,22 +64,22 @@ fn row(kind: &Kind, case: &Case<'_>) -> Row {
             let file = file.word().or(case.build.and_then(|b| b.lock_file.as_deref()));
             let file = file.map(from_root);
             let is_worker = dump.has_module("mpm_worker");
-            let words = Words::AcceptLock {
+            let words = LogLine::AcceptLock {
                 file: file.as_deref().map(printable).filter(|_| !is_worker),
                 mechanism: number(&method),
             };
             (words, file)
         }
-        Rule::SslMutex => (Words::SslMutex { file: own_file.clone() }, own_file),
+        Rule::SslMutex => (LogLine::SslMutex { file: own_file.clone() }, own_file),
         Rule::RewriteLock => {
             let file = from_root(word.unwrap_or_default());
-            (Words::RewriteLock { file: printable(&file) }, Some(file))
+            (LogLine::RewriteLock { file: printable(&file) }, Some(file))
         }
-        _ => (Words::ConfigurationFailed, None),
+        _ => (LogLine::ConfigurationFailed, None),
     };
     let count = count(kind, &said, &method);
     let (chosen, dir) = place(chosen, lock_file);
-    Row {
+    Mutexes {
         mutex: kind.mutex.to_owned(),
         mechanism: if said.is_sure() { chosen } else { None },
         dir,

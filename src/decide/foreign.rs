@@ -5,11 +5,11 @@ use super::demand::{Case, compiled};
 use crate::facts::dump::{Directive, Dump};
 use crate::facts::heard::Import;
 use crate::facts::kinds::{FOREIGN, Foreign};
-use crate::facts::mutex::{Mechanism, Passes, Row, Words};
+use crate::facts::mutex::{LogLine, Mechanism, Mutexes, Passes};
 
 /// The rows of modules that register no mutexes: those of the table, and those whose files say that
 /// they may make some.
-pub(super) fn rows(case: &Case<'_>) -> Vec<Row> {
+pub(super) fn rows(case: &Case<'_>) -> Vec<Mutexes> {
     let dump = case.dump;
     // Where APR's default is something else, they make no semaphore set, and what they make
     // instead is theirs to know.
@@ -37,8 +37,14 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<Row> {
     known.chain(wsgi(dump, default)).chain(unknown).collect()
 }
 
-fn row(module: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: String) -> Row {
-    Row {
+fn row(
+    module: &str,
+    mechanism: Option<Mechanism>,
+    least: u32,
+    most: u32,
+    cause: String,
+) -> Mutexes {
+    Mutexes {
         mutex: module.to_owned(),
         mechanism,
         dir: String::new(),
@@ -46,7 +52,7 @@ fn row(module: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause:
         most,
         cause,
         passes: Passes::Second,
-        words: Words::Ah00023,
+        words: LogLine::Ah00023,
     }
 }
 
@@ -62,7 +68,7 @@ fn python_locks(dump: &Dump, usual: &Foreign) -> (u32, u32) {
 }
 
 /// mod_wsgi: one for each daemon group with several processes.
-fn wsgi(dump: &Dump, default: Option<Mechanism>) -> Option<Row> {
+fn wsgi(dump: &Dump, default: Option<Mechanism>) -> Option<Mutexes> {
     if !dump.has_module("wsgi") {
         return None;
     }

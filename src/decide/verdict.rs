@@ -26,7 +26,7 @@ pub fn judge(set: &SemSet, evidence: &Evidence, world: &World) -> Verdict {
 
 /// The rows of the table that a set came to: those that it passed, and the one that decided.
 #[must_use]
-pub fn trace(set: &SemSet, evidence: &Evidence, world: &World) -> Vec<Row> {
+pub fn trace(set: &SemSet, evidence: &Evidence, world: &World) -> Vec<Step> {
     let case = Case { set, evidence, world };
     let decided = TABLE.iter().position(|(_, rule)| rule(&case).is_some());
     TABLE.iter().take(decided.map_or(TABLE.len(), |at| at + 1)).map(|(row, _)| *row).collect()
@@ -34,7 +34,7 @@ pub fn trace(set: &SemSet, evidence: &Evidence, world: &World) -> Vec<Row> {
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum Step {
     /// Does it look like a mutex of httpd's?
     Form,
     /// Was enough seen?
@@ -60,13 +60,13 @@ struct Case<'a> {
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
 /// The table.
-const TABLE: [(Row, Rule); 6] = [
-    (Row::Form, |c| mismatch(c.set).map(Reason::NotHttpds).map(Verdict::Keep)),
-    (Row::Sight, |c| sight(c).map(Reason::Blind).map(Verdict::Keep)),
-    (Row::Use, |c| in_use(c.evidence).map(Verdict::Keep)),
-    (Row::OutOfSight, |c| out_of_sight(c).then_some(Verdict::Keep(Reason::Unseen))),
-    (Row::LastPid, |c| last_pid_lives(c).map(Verdict::Keep)),
-    (Row::Memory, memory),
+const TABLE: [(Step, Rule); 6] = [
+    (Step::Form, |c| mismatch(c.set).map(Reason::NotHttpds).map(Verdict::Keep)),
+    (Step::Sight, |c| sight(c).map(Reason::Blind).map(Verdict::Keep)),
+    (Step::Use, |c| in_use(c.evidence).map(Verdict::Keep)),
+    (Step::OutOfSight, |c| out_of_sight(c).then_some(Verdict::Keep(Reason::Unseen))),
+    (Step::LastPid, |c| last_pid_lives(c).map(Verdict::Keep)),
+    (Step::Memory, memory),
 ];
 
 /// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or

@@ -74,7 +74,7 @@ pub enum Moment {
 
 /// What httpd logs when it cannot make a mutex.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Words {
+pub enum LogLine {
     /// As 2.4 has it for every type (server/util_mutex.c, AH00023).
     Ah00023,
     /// As 2.2's prefork has it: the file, whatever the mechanism, and the number of the mechanism.
@@ -100,7 +100,7 @@ pub enum Words {
 
 /// The mutexes of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct Mutexes {
     /// The type's name, as `Mutex` and AH00023 have it.
     pub mutex: String,
     /// How they are made; none: that cannot be told.
@@ -116,16 +116,16 @@ pub struct Row {
     /// In which pass.
     pub passes: Passes,
     /// What httpd logs without them.
-    pub words: Words,
+    pub words: LogLine,
 }
 
-impl Row {
+impl Mutexes {
     /// httpd's own line for the failure, behind the error and its words.
     #[must_use]
     pub fn line(&self) -> String {
         let line = line(&self.words, &self.mutex);
         match (&self.words, self.mechanism) {
-            (Words::Ah00023, Some(Mechanism::Fcntl | Mechanism::Flock)) => {
+            (LogLine::Ah00023, Some(Mechanism::Fcntl | Mechanism::Flock)) => {
                 let dir = printable(&self.dir);
                 format!("{line} (file {}/{}.PID)", dir.trim_end_matches('/'), self.mutex)
             }
@@ -134,21 +134,21 @@ impl Row {
     }
 }
 
-fn line(words: &Words, mutex: &str) -> String {
+fn line(words: &LogLine, mutex: &str) -> String {
     match words {
-        Words::Ah00023 => format!("AH00023: Couldn't create the {mutex} mutex"),
-        Words::AcceptLock { file: Some(file), mechanism } => {
+        LogLine::Ah00023 => format!("AH00023: Couldn't create the {mutex} mutex"),
+        LogLine::AcceptLock { file: Some(file), mechanism } => {
             format!("Couldn't create accept lock ({file}.PID) ({mechanism})")
         }
-        Words::AcceptLock { file: None, .. } => "Couldn't create accept lock".into(),
-        Words::SslMutex { file: Some(file) } => {
+        LogLine::AcceptLock { file: None, .. } => "Couldn't create accept lock".into(),
+        LogLine::SslMutex { file: Some(file) } => {
             format!("Cannot create SSLMutex with file `{file}'")
         }
-        Words::SslMutex { file: None } => "Cannot create SSLMutex".into(),
-        Words::RewriteLock { file } => {
+        LogLine::SslMutex { file: None } => "Cannot create SSLMutex".into(),
+        LogLine::RewriteLock { file } => {
             format!("mod_rewrite: Parent could not create RewriteLock file {file}")
         }
-        Words::ConfigurationFailed => "Configuration Failed".into(),
+        LogLine::ConfigurationFailed => "Configuration Failed".into(),
     }
 }
 
@@ -156,7 +156,7 @@ fn line(words: &Words, mutex: &str) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// A row per type that makes any, in the order in which httpd makes them.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Mutexes>,
 }
 
 /// Where a start would break off for want of room.
@@ -175,7 +175,7 @@ impl Break {
     #[must_use]
     pub fn of_2_4s_accept_mutex() -> Break {
         let mutex = "mpm-accept".to_owned();
-        Break { line: line(&Words::Ah00023, &mutex), mutex, detached: false }
+        Break { line: line(&LogLine::Ah00023, &mutex), mutex, detached: false }
     }
 }
 
@@ -191,7 +191,7 @@ impl Break {
 
 impl Demand {
     /// Rows that are, or may be, made by `mechanism`.
-    pub fn by(&self, mechanism: Mechanism) -> impl Iterator<Item = &Row> {
+    pub fn by(&self, mechanism: Mechanism) -> impl Iterator<Item = &Mutexes> {
         self.rows.iter().filter(move |r| r.mechanism.is_none_or(|m| m == mechanism))
     }
 
@@ -224,7 +224,7 @@ impl Demand {
     /// the server that has them (modules/proxy/mod_proxy_balancer.c), of mod_ssl's and other caches.
     #[must_use]
     pub fn shared_memory(&self) -> u32 {
-        let of = |row: &Row| match &row.mutex[..] {
+        let of = |row: &Mutexes| match &row.mutex[..] {
             "proxy-balancer-shm" if row.least > 0 => row.least + 1,
             "ssl-cache" | "ssl-stapling" | "authn-socache" | "cache-socache" => row.least,
             _ => 0,
@@ -236,9 +236,9 @@ impl Demand {
     /// set: the one lock without which nobody is served.
     #[must_use]
     pub fn grabs(&self) -> Option<&'static str> {
-        let surely = |row: &&Row| row.mechanism == Some(Mechanism::SysVSem) && row.least > 0;
+        let surely = |row: &&Mutexes| row.mechanism == Some(Mechanism::SysVSem) && row.least > 0;
         self.rows.iter().filter(surely).find_map(|row| match (&row.words, &row.mutex[..]) {
-            (Words::AcceptLock { .. }, _) => Some("couldn't grab the accept mutex"),
+            (LogLine::AcceptLock { .. }, _) => Some("couldn't grab the accept mutex"),
             (_, "mpm-accept") if row.cause.starts_with("mpm_worker") => Some(
                 "AH00272: apr_proc_mutex_lock failed. Attempting to shutdown process gracefully.",
             ),
@@ -248,7 +248,7 @@ impl Demand {
     }
 
     /// The rows that are in doubt: more may be made than surely are.
-    pub fn in_doubt(&self) -> impl Iterator<Item = &Row> {
+    pub fn in_doubt(&self) -> impl Iterator<Item = &Mutexes> {
         self.by(Mechanism::SysVSem).filter(|r| r.mechanism.is_none() || r.least < r.most)
     }
 }

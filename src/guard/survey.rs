@@ -5,26 +5,30 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::{Uid, geteuid};
 
+use super::ask::Asked;
+use super::witness::Witness;
 use crate::cli::Options;
 use crate::decide::learn;
 use crate::decide::suspects::request;
 use crate::decide::verdict::{belongs, judge, mismatch};
 use crate::facts::error::Error;
-use crate::facts::heard::Heard;
+use crate::facts::event::Event;
 use crate::facts::memory::Budget;
 use crate::facts::process::{Named, Process};
 use crate::facts::request::Command;
 use crate::facts::row::{Row, Running};
+use crate::facts::set::SemId;
 use crate::facts::table::Table;
 use crate::facts::time::Clock;
-use crate::facts::users::Guarded;
+use crate::facts::users::Source;
 use crate::facts::verdict::Verdict;
 use crate::facts::world::{Memory, World};
 use crate::look::processes::{Interest, Snapshot, has_foreign_numbers};
 use crate::look::table::{Depth, last_pids, look_up, read};
-use crate::look::{memory, pid_file};
+use crate::look::{memory, pid_file, sysv, users};
 
 /// How often memory is read again for processes that were forked meanwhile.
 const ROUNDS: usize = 5;
@@ -34,7 +38,7 @@ const MOST_BYTES: u64 = 32 << 30;
 
 /// What a survey is about.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+struct Scope {
     uids: Vec<Uid>,
     private_ipc: bool,
     httpd: Option<PathBuf>,
@@ -50,20 +54,13 @@ pub(super) struct Scope {
 
 impl Scope {
     /// What these options ask for, on a kernel of this release.
-    #[must_use]
-    pub(super) fn new(
-        options: &Options,
-        users: &[Guarded],
-        heard: &Heard,
-        mark: Option<i32>,
-        release: &str,
-    ) -> Scope {
+    fn new(options: &Options, asked: &Asked, release: &str) -> Scope {
         let time = Duration::from_secs(options.memory_timeout.into());
         Scope {
-            uids: users.iter().map(|u| u.uid).collect(),
+            uids: asked.users.iter().map(|u| u.uid).collect(),
             private_ipc: options.private_ipc,
             httpd: options.httpd.clone(),
-            pid_file: heard.pid_file().map(Into::into),
+            pid_file: asked.heard.pid_file().map(Into::into),
             depth: match options.command {
                 Command::List => Depth::All,
                 Command::Guard if options.removes() => Depth::Removal,
@@ -72,9 +69,52 @@ impl Scope {
             foreign_numbers: has_foreign_numbers(release),
             budget: (!options.no_memory).then_some(Budget { time, bytes: MOST_BYTES }),
             thorough: options.explain.is_some(),
-            mark,
+            mark: asked.witness.as_ref().and_then(Witness::mark),
         }
     }
+}
+
+/// Takes the survey for these options; none: the kernel has no System V semaphores, or the table could
+/// not be read, which is an event where no verdict of the run rests on it.
+///
+/// # Errors
+/// [`Error::Kernel`]; [`Error::NoSuchSet`]: the set to be explained is not there.
+pub(super) fn look(
+    options: &Options,
+    asked: &Asked,
+    release: &str,
+    clock: Clock,
+    events: &mut Vec<Event>,
+) -> Result<Option<Table>, Error> {
+    let table = match take(&Scope::new(options, asked, release), clock) {
+        Ok(table) => Some(table),
+        Err(Error::Kernel(_, Errno::ENOSYS)) if !sysv::built_in() => None,
+        Err(Error::Kernel(call, e))
+            if asked.need.at_most == 0 && options.command != Command::List =>
+        {
+            events.push(Event::TableUnreadable(call, e));
+            None
+        }
+        Err(e) if options.command == Command::Guard => {
+            events.push(Event::TableUnknown(e));
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    // A user that was guessed may be the wrong one.
+    if let (Some(table), Source::Account) = (&table, asked.source) {
+        let likely =
+            |(uid, sets): &(Uid, usize)| Some(Event::Unguarded(users::likely(*uid)?, *sets));
+        events.extend(table.others.iter().filter_map(likely));
+    }
+    if let Some(id) = options.explain.map(SemId) {
+        let here = table.as_ref().is_some_and(|t| t.rows.iter().any(|row| row.set.id == id));
+        if !here {
+            let named: Vec<String> = asked.users.iter().map(ToString::to_string).collect();
+            return Err(Error::NoSuchSet(id, named.join(", ")));
+        }
+    }
+    Ok(table)
 }
 
 /// Takes the survey: sets first, then the processes, then their memory. A process that can use one of
@@ -82,7 +122,7 @@ impl Scope {
 ///
 /// # Errors
 /// [`Error::Kernel`].
-pub(super) fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
+fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     let found = read(&scope.uids, scope.depth, |set| mismatch(set).is_none())?;
     let mut table = Table {
         found: found.capacity,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use nix::unistd::Pid;
 
 use crate::decide::suspects::suspects;
-use crate::decide::verdict::{self, mismatch, trace};
+use crate::decide::verdict::{Step, mismatch, trace};
 use crate::facts::evidence::Who;
 use crate::facts::memory::Extent;
 use crate::facts::process::{Kind, Process};
@@ -77,12 +77,12 @@ pub fn evidence(row: &Row, report: &Report, table: &Table) -> Vec<String> {
     let mut said = Vec::new();
     for step in trace(&row.set, &row.evidence, world) {
         match step {
-            verdict::Row::Form => said.extend([form(row, report), times(row, now)]),
-            verdict::Row::Sight => said.push(sight(row)),
-            verdict::Row::Use => said.extend(use_now(row)),
-            verdict::Row::OutOfSight => said.extend(out_of_sight(row)),
-            verdict::Row::LastPid => said.extend(last_user(row, world)),
-            verdict::Row::Memory => said.extend(who_may_know(row, world)),
+            Step::Form => said.extend([form(row, report), times(row, now)]),
+            Step::Sight => said.push(sight(row)),
+            Step::Use => said.extend(use_now(row)),
+            Step::OutOfSight => said.extend(out_of_sight(row)),
+            Step::LastPid => said.extend(last_user(row, world)),
+            Step::Memory => said.extend(who_may_know(row, world)),
         }
     }
     said

@@ -327,7 +327,7 @@ fn details(report: &Report, table: &Table) -> Vec<String> {
 }
 
 /// "proxy: 1 by sysvsem (mod_proxy)".
-fn demanded(row: &mutex::Row) -> String {
+fn demanded(row: &mutex::Mutexes) -> String {
     let number = if row.least == row.most {
         row.most.to_string()
     } else {

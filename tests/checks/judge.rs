@@ -114,7 +114,7 @@ pub fn judge(data: &[u8]) {
     with_nobody_alive_it_goes(&case);
     is_told_in_one_line(&verdict);
     let trace = verdict::trace(&case.set, &case.evidence, &case.world());
-    assert_eq!(trace.first(), Some(&verdict::Row::Form));
+    assert_eq!(trace.first(), Some(&verdict::Step::Form));
     assert_eq!(trace.len() == 1, matches!(verdict, Verdict::Keep(Reason::NotHttpds(_))));
 }
 

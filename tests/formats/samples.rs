@@ -11,7 +11,7 @@ use httpd_semguard::facts::event::Event;
 use httpd_semguard::facts::evidence::{Evidence, LastPid, Lock, Probe, Who};
 use httpd_semguard::facts::heard::{Answer, Heard, NoAnswer};
 use httpd_semguard::facts::memory::{Extent, Gap, ProcFile, Reading};
-use httpd_semguard::facts::mutex::{Demand, Mechanism, Passes, Row as MutexRow, Words};
+use httpd_semguard::facts::mutex::{Demand, LogLine, Mechanism, Mutexes, Passes};
 use httpd_semguard::facts::need::{Need, NeedSource};
 use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
 use httpd_semguard::facts::request::{Command, SortKey};
@@ -127,20 +127,11 @@ pub(crate) fn table(rows: Vec<Row>) -> Table {
     }
 }
 
-fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: &str) -> MutexRow {
+fn row(mutex: &str, mechanism: Option<Mechanism>, least: u32, most: u32, cause: &str) -> Mutexes {
     let dir = String::new();
     let passes = if mutex == "wsgi" { Passes::Second } else { Passes::Both };
-    let words = Words::Ah00023;
-    MutexRow {
-        mutex: mutex.into(),
-        mechanism,
-        dir,
-        least,
-        most,
-        cause: cause.into(),
-        passes,
-        words,
-    }
+    let words = LogLine::Ah00023;
+    Mutexes { mutex: mutex.into(), mechanism, dir, least, most, cause: cause.into(), passes, words }
 }
 
 pub(crate) fn demand() -> Demand {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::facts::dump::Mutex;
-use crate::facts::mutex::Words;
+use crate::facts::mutex::LogLine;
 use crate::look::httpd::dump;
 
 fn recorded(name: &str) -> Dump {
@@ -472,7 +472,7 @@ fn a_default_of_an_unknown_build_is_in_doubt() {
 
 #[test]
 fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_told_apart() {
-    let of = |mutex: &str| Row {
+    let of = |mutex: &str| Mutexes {
         mutex: mutex.into(),
         mechanism: Some(Mechanism::SysVSem),
         dir: String::new(),
@@ -484,7 +484,7 @@ fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_tol
             "ssl-cache" => Passes::Kept,
             _ => Passes::Second,
         },
-        words: Words::Ah00023,
+        words: LogLine::Ah00023,
     };
     let demand = Demand { rows: vec![of("mpm-accept"), of("ssl-cache"), of("ldap-cache")] };
     let breaks = |room| demand.breaks_off(room).map(|b| (b.mutex, b.detached));

@@ -8,7 +8,7 @@ use crate::decide::forecast::Input;
 use crate::decide::forecast::tests::{capacity, input, lacking, need};
 use crate::decide::message::Situation;
 use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
-use crate::facts::mutex::{Demand, Mechanism, Passes, Row, Words};
+use crate::facts::mutex::{Demand, LogLine, Mechanism, Mutexes, Passes};
 use crate::facts::trial::Trial;
 
 fn situation(input: &Input) -> Situation<'_> {
@@ -63,7 +63,7 @@ fn what_harms_nobody_comes_first_and_what_cures_nothing_last() {
 
 #[test]
 fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
-    let row = |mutex: &str| Row {
+    let row = |mutex: &str| Mutexes {
         mutex: mutex.into(),
         mechanism: Some(Mechanism::SysVSem),
         dir: String::new(),
@@ -71,7 +71,7 @@ fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
         most: 1,
         cause: "a module".into(),
         passes: if mutex == "proxy" { Passes::Both } else { Passes::Second },
-        words: Words::Ah00023,
+        words: LogLine::Ah00023,
     };
     let demand = Demand { rows: vec![row("proxy"), row("watchdog-callback")] };
     let one_free = input(capacity(10, 9), need(2, 2));
@@ -87,7 +87,7 @@ fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
 
 #[test]
 fn a_start_at_risk_names_the_mutexes_in_doubt() {
-    let row = Row {
+    let row = Mutexes {
         mutex: "wsgi".into(),
         mechanism: Some(Mechanism::SysVSem),
         dir: String::new(),
@@ -95,7 +95,7 @@ fn a_start_at_risk_names_the_mutexes_in_doubt() {
         most: 2,
         cause: "WSGIDaemonProcess with several processes".into(),
         passes: Passes::Second,
-        words: Words::Ah00023,
+        words: LogLine::Ah00023,
     };
     let demand = Demand { rows: vec![row] };
     let one_free = input(capacity(10, 9), need(0, 2));

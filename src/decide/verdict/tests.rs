@@ -329,9 +329,9 @@ fn what_was_not_read_yet_is_asked_for() {
 fn the_trace_ends_with_the_row_that_decided() {
     let httpd = process(77, Kind::Httpd, &[0]);
     let of = |set: &SemSet, evidence: &Evidence, world: &World| trace(set, evidence, world);
-    assert_eq!(of(&SemSet { key: 1, ..set() }, &dead(), &unread(&[])), [Row::Form]);
-    assert_eq!(of(&set(), &Evidence::NONE, &unread(&[])), [Row::Form, Row::Sight]);
-    let all = [Row::Form, Row::Sight, Row::Use, Row::OutOfSight, Row::LastPid, Row::Memory];
+    assert_eq!(of(&SemSet { key: 1, ..set() }, &dead(), &unread(&[])), [Step::Form]);
+    assert_eq!(of(&set(), &Evidence::NONE, &unread(&[])), [Step::Form, Step::Sight]);
+    let all = [Step::Form, Step::Sight, Step::Use, Step::OutOfSight, Step::LastPid, Step::Memory];
     assert_eq!(of(&set(), &dead(), &unread(&[&httpd])), all);
     assert_eq!(of(&set(), &dead(), &unread(&[])), all, "an orphan passed them all");
     assert_eq!(of(&set(), &touched_by(&httpd), &unread(&[&httpd])), all[..5]);

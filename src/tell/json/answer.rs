@@ -40,7 +40,7 @@ pub(super) struct Mutex {
 }
 
 impl Mutex {
-    pub(super) fn of(row: &mutex::Row) -> Mutex {
+    pub(super) fn of(row: &mutex::Mutexes) -> Mutex {
         Mutex {
             mutex: row.mutex.clone(),
             mechanism: row.mechanism.map(Mechanism::name),

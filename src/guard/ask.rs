@@ -1,0 +1,83 @@
+//! Whom the run is about: asks httpd what it will make and whom it runs as, and finds the users.
+
+use std::time::Duration;
+
+use super::witness::Witness;
+use crate::cli::Options;
+use crate::decide::demand;
+use crate::facts::error::Error;
+use crate::facts::event::Event;
+use crate::facts::heard::Heard;
+use crate::facts::need::Need;
+use crate::facts::request::Command;
+use crate::facts::settings::Complaint;
+use crate::facts::users::{Guarded, Source};
+use crate::look::httpd::ask::Question;
+use crate::look::{httpd, users};
+
+/// What is known before anything is looked at.
+pub(super) struct Asked {
+    /// What httpd said.
+    pub(super) heard: Heard,
+    /// The guarded users.
+    pub(super) users: Vec<Guarded>,
+    /// Where they came from.
+    pub(super) source: Source,
+    /// What is kept of its starts.
+    pub(super) witness: Option<Witness>,
+    /// What it needs, by all of that.
+    pub(super) need: Need,
+}
+
+/// Asks.
+///
+/// # Errors
+/// Nobody is to be guarded, or the users could not be looked up: of a check or list; a guard goes on,
+/// since whom httpd runs as says nothing of whether it starts.
+pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, Error> {
+    let given = given(options, events);
+    let heard = hear(options, &given);
+    let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
+        Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
+            events.push(Event::NobodyGuarded(e));
+            (Vec::new(), Source::Account)
+        }
+        answer => answer?,
+    };
+    let witness = Witness::read(options, &heard, events);
+    let need = heard.need(options.need);
+    let need = match &witness {
+        Some(witness) => witness.need(need),
+        None => need,
+    };
+    Ok(Asked { heard, users, source, witness, need })
+}
+
+/// Whether it is no answer, rather than one that was not hoped for.
+fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::UserDatabase(..))
+}
+
+/// The users that were given. Where a variable gave them, one that cannot be guarded is left out: it
+/// is no reason to stop httpd.
+fn given(options: &Options, events: &mut Vec<Event>) -> Vec<String> {
+    let Some(setting) = &options.given.user else { return options.user.clone() };
+    let (fit, errors) = users::sort_out(&options.user);
+    let complaint = |e: Error| Complaint::User(setting.clone(), e.to_string());
+    events.extend(errors.into_iter().map(complaint).map(Event::SettingInDoubt));
+    fit
+}
+
+/// Asks httpd, where there is reason to.
+fn hear(options: &Options, given: &[String]) -> Heard {
+    let only_users = options.command == Command::List;
+    if options.no_ask || (only_users && !given.is_empty()) {
+        return Heard::NotAsked;
+    }
+    let patience = Duration::from_secs(options.ask_timeout.into());
+    let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
+    match httpd::ask(&question, demand::depends_on_build) {
+        Ok(told) => Heard::Answered(Box::new(demand::answer(told, &options.httpd_args))),
+        Err(why) => Heard::Refused(why),
+    }
+}
