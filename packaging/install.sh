@@ -46,6 +46,8 @@ ZSHDIR=${ZSHDIR:-$DATADIR/zsh/site-functions}
 FISHDIR=${FISHDIR:-$DATADIR/fish/vendor_completions.d}
 SETTINGS=${SETTINGS:-/etc/default/httpd-semguard}
 METRICS=${METRICS:-/var/lib/prometheus/node-exporter/httpd-semguard.prom}
+# What the program keeps between runs; it knows no other place.
+STATE=/var/lib/httpd-semguard
 UNITS=${UNITS:-apache2 apache2@ httpd httpd@ httpd24-httpd}
 PROGRAM=${PROGRAM:-./httpd-semguard}
 COMPLETIONS=${COMPLETIONS:-completions}
@@ -109,6 +111,8 @@ if [ "$what" = uninstall ]; then
         esac
     done
     rmdir "$DESTDIR$DOCDIR" 2>/dev/null || true
+    rm -f "$DESTDIR$STATE/starts.json"
+    rmdir "$DESTDIR$STATE" 2>/dev/null || true
     # What the timer wrote goes with it: its age would raise the alarm.
     rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" \
         "$DESTDIR$METRICS"
@@ -134,6 +138,7 @@ files | while IFS='|' read -r mode from to; do
             -e "s|/usr/share/httpd-semguard|$DATADIR/httpd-semguard|g" \
             -e "s|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$METRICS|g" "$DESTDIR$to"
 done
+"$INSTALL" -d -m 755 "$DESTDIR$STATE"
 [ -e "$DESTDIR$SETTINGS" ] || "$INSTALL" -D -m 644 packaging/httpd-semguard.default "$DESTDIR$SETTINGS"
 [ -e "$COMPLETIONS/httpd-semguard" ] || say "no completions (in the sources: make completions)" >&2
 reload

@@ -396,8 +396,8 @@ fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     again
 }
 
-/// The timer of the metrics is switched on, and has written.
-const SWITCHED_ON: &str = "set -e; cd /etc/systemd/system; mkdir -p timers.target.wants; \
+/// The timer of the metrics is switched on, and has written; something was learnt.
+const SWITCHED_ON: &str = "set -e; echo {} >/var/lib/httpd-semguard/starts.json; cd /etc/systemd/system; mkdir -p timers.target.wants; \
     ln -s /usr/lib/systemd/system/httpd-semguard-metrics.timer timers.target.wants; \
     for dir in prometheus/node-exporter node_exporter/textfile_collector; do \
         mkdir -p /var/lib/$dir; touch /var/lib/$dir/httpd-semguard.prom; done";
@@ -454,7 +454,8 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     // That of EL is none of this package's.
     machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard.prom").exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
-    assert_eq!(left, ["/etc/default/httpd-semguard"], "settings stay until a purge");
+    let until_purge = ["/etc/default/httpd-semguard", "/var/lib/httpd-semguard/starts.json"];
+    assert_eq!(left, until_purge, "settings, and what was learnt, stay until a purge");
 
     machine.sh("dpkg -P httpd-semguard").exits(0);
     assert_eq!(machine.changed(), before);
@@ -654,7 +655,9 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     make("install");
     assert_eq!(read("etc/default/httpd-semguard"), "mine\n");
 
+    fs::write(root.join("var/lib/httpd-semguard/starts.json"), "{}").expect("written");
     make("uninstall");
+    assert!(!root.join("var/lib/httpd-semguard").exists());
     let left = Run::of(command("find").arg(&root).args(["-type", "f"])).exits(0);
     let left: Vec<&str> = left.out.lines().collect();
     assert_eq!(left, [root.join("etc/default/httpd-semguard").to_str().expect("text")]);
