@@ -27,7 +27,7 @@ use crate::facts::table::Table;
 use crate::facts::trial::Trial;
 use crate::facts::users::{Guarded, Names, Source};
 use crate::look::httpd::ask::Question;
-use crate::look::{clock, httpd, sysv, table, users};
+use crate::look::{clock, httpd, namespace, sysv, table, users};
 use crate::tell::report::{Report, View};
 
 /// One run, from the options to the report.
@@ -42,6 +42,12 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     // What httpd will make, and as whom.
     let given = given(options, &mut events);
     let heard = ask(options, &given);
+    if options.command != Command::Guard {
+        let control = heard.control();
+        let enter = |control| namespace::enter(heard.pid_file(), control, options.httpd.as_deref());
+        events.extend(control.and_then(enter));
+    }
+    let is_elsewhere = events.iter().any(|event| matches!(event, Event::TableOfNobody(..)));
     let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
         // Whom httpd runs as says nothing of whether it starts.
         Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
@@ -107,7 +113,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         refused_directory: heard.mutex_directory(),
     };
     let mut forecast = None;
-    if options.command != Command::List {
+    if options.command != Command::List && !is_elsewhere {
         input.trial = match &table {
             Some(t) => {
                 trial::run(&users, &input.need, &t.found, &t.left, input.locks, options.removes())
