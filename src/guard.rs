@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     // Is there room for what httpd needs?
     let mut input = room::input(options, &asked, table.as_ref(), &events);
     let mut forecast = None;
-    if options.command != Command::List {
+    if room::is_asked_for(options, &events) {
         room::try_out(&mut input, options, &asked, table.as_ref());
         forecast = Some(input.forecast());
     }

@@ -168,20 +168,14 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
     play(&ns, "on.yml", "--check", false);
 
     // What is not right is told, and not rolled out.
-    for (setting, told) in [
-        ("HTTPD_SEMGUARD_STRCIT: 'yes'", "is HTTPD_SEMGUARD_STRICT meant?"),
-        ("HTTPD_SEMGUARD_STRICT: maybe", "write yes or no"),
-        ("HTTPD_SEMGUARD_USER: www-dat", "no such user"),
-    ] {
-        let wrong = format!(
-            "httpd_semguard_package: /run/p/httpd-semguard.deb\nhttpd_semguard_metrics: true\n\
-             httpd_semguard_settings: {{{setting}}}\n"
-        );
-        within(&ns, &format!("cat >/run/p/wrong.yml <<'E'\n{wrong}E\n")).exits(0);
-        playbook(&ns, "wrong.yml", "--limit httpd").exits(2).prints(told);
-        let now = within(&ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").exits(0).out;
-        assert_eq!(now, settings);
-    }
+    let wrong = "httpd_semguard_package: /run/p/httpd-semguard.deb\nhttpd_semguard_metrics: true\n\
+                 httpd_semguard_settings: {HTTPD_SEMGUARD_STRCIT: 'yes', \
+                 HTTPD_SEMGUARD_STRICT: maybe, HTTPD_SEMGUARD_USER: www-dat}\n";
+    within(&ns, &format!("cat >/run/p/wrong.yml <<'E'\n{wrong}E\n")).exits(0);
+    let run = playbook(&ns, "wrong.yml", "--limit httpd").exits(2);
+    run.prints("is HTTPD_SEMGUARD_STRICT meant?").prints("write yes or no").prints("no such user");
+    let now = within(&ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").exits(0).out;
+    assert_eq!(now, settings);
 
     // Off again: no old figures stay.
     within(&ns, &format!("touch {file}")).exits(0);

@@ -110,6 +110,89 @@ fn a_log_that_has_reached_its_limit_ends_no_run() {
     assert_eq!(ns.sh("cat /run/t/log").out, "full\n");
 }
 
+// A httpd with an IPC namespace of its own.
+
+/// A httpd in a namespace of its own, whose control program and PidFile are there, beside a full table.
+fn private_httpd(ns: &Namespace) -> (String, common::Actor<'_>) {
+    ns.orphans(4, STRANGER);
+    let httpd = ns.actor_under("unshare --ipc", "apache2", "make 1 33 stay leader");
+    ns.write("httpd.pid", &format!("{}\n", httpd.pid("leader")));
+    let dump = include_str!("dumps/prefork-sysvsem-2listen.txt");
+    let pid_file = dump.lines().find(|l| l.starts_with("PidFile: ")).expect("a PidFile");
+    ns.write("dump", &dump.replace(pid_file, "PidFile: \"/run/t/httpd.pid\""));
+    let control = ns.write("control", "#!/bin/sh\nexec cat /run/t/dump\n");
+    ns.sh(&format!("chmod 755 {control}")).exits(0);
+    (format!("--httpd {control}"), httpd)
+}
+
+fn asking(ns: &Namespace, under: &str, args: &str) -> Run {
+    let guard = ns.guard_copy();
+    ns.sh(&format!("{under} {guard} {args}"))
+}
+
+#[test]
+fn where_httpd_has_a_namespace_of_its_own_a_check_answers_for_its_table() {
+    require!();
+    let ns = Namespace::new("250 32000 32 4");
+    let (httpd, actor) = private_httpd(&ns);
+    let told = format!("apache2 {} has an IPC namespace of its own", actor.pid("leader"));
+    let run = asking(&ns, "", &format!("check {httpd}")).exits(0).logs(&told);
+    assert!(run.out.contains("; 31999 of 32000 free"), "{run}");
+    asking(&ns, "", &format!("check --format nagios {httpd}")).exits(0).prints("'free'=31999");
+    let run = asking(&ns, "", &format!("list {httpd}")).exits(0).logs(&told);
+    assert!(run.out.contains("in use by apache2") || run.out.contains("known to apache2"), "{run}");
+    // Of a guard it is the table that it acts on that counts.
+    asking(&ns, "", &format!("guard --dry-run {httpd}")).exits(69).does_not_log("of its own");
+    actor.kill_all();
+    // One that has ended has none any more.
+    asking(&ns, "", &format!("check {httpd}")).exits(69).does_not_log("of its own");
+}
+
+#[test]
+fn where_its_namespace_may_not_be_entered_nothing_is_forecast_for_another_table() {
+    require!();
+    let ns = Namespace::new("250 32000 32 4");
+    let (httpd, actor) = private_httpd(&ns);
+    let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
+    let told = "an IPC namespace of its own, which cannot be looked into from here (EPERM ";
+    let run = asking(&ns, under, &format!("check {httpd}")).exits(0).logs(told);
+    let run = run.logs("this table is not its").does_not_log("httpd would not start");
+    assert!(!run.out.contains("free"), "{run}");
+    let run = asking(&ns, under, &format!("check --format nagios {httpd}")).exits(3);
+    run.prints("SEMGUARD UNKNOWN - ").prints("this table is not its");
+    let run = asking(&ns, under, &format!("check --format prometheus {httpd}")).exits(0);
+    assert!(!run.out.contains("start_forecast"), "{run}");
+    assert!(run.out.contains("httpd_semguard_warnings 1\n"), "{run}");
+    actor.kill_all();
+}
+
+#[test]
+fn where_the_unit_gives_each_start_a_new_namespace_a_check_is_about_a_new_one() {
+    require!();
+    let ns = Namespace::new("250 32000 32 4");
+    let (httpd, actor) = private_httpd(&ns);
+    actor.kill_all();
+    // A systemd as far as a check can see.
+    ns.sh("mkdir -p /run/systemd/system").exits(0);
+    let systemctl = |private: &str| {
+        ns.write(
+            "systemctl",
+            &format!(
+                "#!/bin/sh\n[ \"$4\" = httpd.service ] || exit 1\necho PrivateIPC={private}\n"
+            ),
+        );
+        ns.sh("chmod 755 /run/t/systemctl; mount --bind /run/t/systemctl /usr/bin/systemctl")
+            .exits(0);
+    };
+    systemctl("no");
+    asking(&ns, "", &format!("check {httpd}")).exits(69);
+    systemctl("yes");
+    let run = asking(&ns, "", &format!("check {httpd}")).exits(0);
+    run.logs("httpd.service starts httpd in an IPC namespace of its own").prints(" of 32000 free");
+    let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
+    asking(&ns, under, &format!("check {httpd}")).exits(0).logs("this table is not its");
+}
+
 // After an upgrade of httpd.
 
 /// Runs the hook with a stub of the guard and one of systemctl, which says this of the unit.

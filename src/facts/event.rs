@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use nix::unistd::Uid;
 
 use crate::facts::error::Error;
+use crate::facts::process::Named;
 use crate::facts::set::SemId;
 use crate::facts::settings::{Complaint, Setting};
 
@@ -32,6 +33,13 @@ pub enum Event {
     SettingInDoubt(Complaint),
     /// A setting of a file counts for this run.
     SettingTaken(Setting),
+    /// This httpd has an IPC namespace of its own, whose table was looked at.
+    TableOf(Named),
+    /// This unit starts httpd in a new IPC namespace: the table of a new one was looked at.
+    TableOfUnit(String),
+    /// This httpd or unit has an IPC namespace of its own, which could not be entered: what was looked at
+    /// is not httpd's table, and nothing is forecast.
+    TableOfNobody(String, Errno),
     /// It is not known whose sets are to be guarded: none was looked at.
     NobodyGuarded(Error),
     /// The table could not be read, and httpd may need a place in it.
@@ -46,7 +54,10 @@ impl Event {
     /// Whether it deserves attention.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Event::LeftoverRemoved(_) | Event::SettingTaken(_)) && !self.is_routine()
+        use Event::{LeftoverRemoved, SettingTaken, TableOf, TableOfUnit};
+        let is_news =
+            matches!(self, LeftoverRemoved(_) | SettingTaken(_) | TableOf(_) | TableOfUnit(_));
+        !is_news && !self.is_routine()
     }
 
     /// Whether it is only for whoever wants to know all.

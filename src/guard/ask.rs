@@ -13,7 +13,7 @@ use crate::facts::request::Command;
 use crate::facts::settings::Complaint;
 use crate::facts::users::{Guarded, Source};
 use crate::look::httpd::ask::Question;
-use crate::look::{httpd, users};
+use crate::look::{httpd, namespace, users};
 
 /// What is known before anything is looked at.
 pub(super) struct Asked {
@@ -37,6 +37,11 @@ pub(super) struct Asked {
 pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, Error> {
     let given = given(options, events);
     let heard = hear(options, &given);
+    if options.command != Command::Guard {
+        // A guard runs where httpd will; who only looks goes where it is.
+        let enter = |control| namespace::enter(heard.pid_file(), control, options.httpd.as_deref());
+        events.extend(heard.control().and_then(enter));
+    }
     let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
         Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
             events.push(Event::NobodyGuarded(e));

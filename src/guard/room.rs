@@ -6,8 +6,15 @@ use crate::cli::Options;
 use crate::decide::forecast::Input;
 use crate::facts::capacity::Capacity;
 use crate::facts::event::Event;
+use crate::facts::request::Command;
 use crate::facts::table::Table;
 use crate::facts::trial::Trial;
+
+/// Whether there is anything to forecast: not for a list, nor of a table that is not httpd's.
+pub(super) fn is_asked_for(options: &Options, events: &[Event]) -> bool {
+    let is_elsewhere = events.iter().any(|event| matches!(event, Event::TableOfNobody(..)));
+    options.command != Command::List && !is_elsewhere
+}
 
 /// What the forecast is made from, before anything was tried.
 pub(super) fn input(

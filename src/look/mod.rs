@@ -4,6 +4,7 @@ pub mod clock;
 pub mod generation;
 pub mod httpd;
 pub mod memory;
+pub mod namespace;
 pub mod pid_file;
 pub mod processes;
 pub mod settings;

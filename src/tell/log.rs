@@ -217,6 +217,18 @@ fn happened(event: &Event) -> String {
         }
         Event::SettingInDoubt(ref complaint) => complaint.to_string(),
         Event::SettingTaken(ref setting) => format!("goes by {setting}"),
+        Event::TableOf(ref who) => {
+            format!("{who} has an IPC namespace of its own: this is about the table there")
+        }
+        Event::TableOfUnit(ref unit) => format!(
+            "{unit} starts httpd in an IPC namespace of its own (PrivateIPC=): this is about a new one"
+        ),
+        Event::TableOfNobody(ref who, e) => format!(
+            "{who} has an IPC namespace of its own, which cannot be looked into from here ({}): this \
+             table is not its, and what it would meet at a start is not known; a check of root's, \
+             outside of a sandbox, can look",
+            because(e)
+        ),
         Event::NobodyGuarded(ref e) => format!("{e}: {}; no set was looked at", e.hint()),
         Event::TableUnknown(ref e) => {
             format!("{e}: {}; whether there is room is not known", e.hint())

@@ -50,6 +50,8 @@ impl From<Status> for std::process::ExitCode {
 #[must_use]
 pub fn status(report: &Report) -> Status {
     match report.exit() {
+        // Only a list asks for none.
+        Exit::Ok if report.forecast.is_none() => Status::Unknown,
         Exit::Unavailable => Status::Critical,
         Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
         Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
@@ -75,6 +77,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             parts.extend(message.why.into_iter().next());
             parts.extend(message.remedies.first().map(|remedy| format!("do: {}", in_line(remedy))));
         }
+        None if report.forecast.is_none() => {}
         None => {
             let (can, rest) = text::fine(report, report.table.as_ref());
             parts.push(format!("{can}{rest}"));
@@ -83,7 +86,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     parts.extend(warnings(report));
     parts.extend(unheard(report));
     let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
-    if report.command == Command::Check && orphans > 0 && starts {
+    if report.command == Command::Check && orphans > 0 && starts && report.forecast.is_some() {
         parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));
     }
     let line = line(status(report), &parts.join("; "));

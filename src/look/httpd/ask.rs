@@ -106,7 +106,10 @@ pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
 
 /// Runs the control program in a process group of its own, which is killed when it is done, has
 /// said too much or has taken too long.
-fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, NoAnswer> {
+///
+/// # Errors
+/// [`NoAnswer`].
+pub fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, NoAnswer> {
     let mut child = Command::new(control)
         .args(args.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>())
         .stdin(Stdio::null())
