@@ -364,13 +364,18 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
     }
 }
 
+/// The guard's call in a line for the shell.
+fn call_of(script: &str) -> &str {
+    let script = script.strip_prefix("trap \"\" XFSZ; ").expect("no full log ends the shell");
+    script.split_once(';').expect("more than one command").0
+}
+
 #[test]
 fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
     for file in drop_ins() {
         let [line] = &values(&file, "ExecStartPre")[..] else { panic!("{file}: one line") };
         let words = as_systemd(line, &["-DX"]);
-        let call = words[2].split_once(';').expect("more than one command").0;
-        let call = call.replace("\"$@\"", "-DX");
+        let call = call_of(&words[2]).replace("\"$@\"", "-DX");
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
         assert_eq!(options.command, Asked::Guard, "{file}");
@@ -398,8 +403,7 @@ fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
     for file in examples {
         let (check, vendor) = reload(&file, &["-DX", "-f", "a b"]);
         assert_eq!(check[..2], ["/bin/sh", "-c"], "{file}");
-        let call = check[2].split_once(';').expect("more than one command").0;
-        let call = call.replace("\"$@\"", "-DX");
+        let call = call_of(&check[2]).replace("\"$@\"", "-DX");
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
         assert_eq!(options.command, Asked::Check, "{file}");

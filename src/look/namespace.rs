@@ -41,7 +41,7 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
         // Whoever may not look at it asks systemd.
         Some((pid, Err(e @ (Errno::EACCES | Errno::EPERM)), _)) => {
             let unit = unit_of(pid)?;
-            has_private_ipc(&unit).then(|| Event::TableOfNobody(unit, e))
+            has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
         // It is dead, or its number is another one's by now.
         Some(_) | None => of_unit(&unit(control)),

@@ -49,6 +49,62 @@ fn said_since(m: &Machine, mark: &str, unit: &str) -> String {
 
 // ---- whatever becomes of the guard -------------------------------------------------------------------
 
+/// httpd ignores SIGXFSZ, so a log that has reached LimitFSIZE= is no hindrance to it.
+#[test]
+fn a_log_that_has_reached_its_limit_stops_no_start_whatever_the_guard_says_to_it() {
+    let m = boot!("bookworm");
+    m.install_guard();
+    m.drop_in(
+        "apache2.service",
+        "[Service]\nLimitFSIZE=1M\nStandardOutput=append:/run/unit.log\nStandardError=append:/run/unit.log\n",
+    );
+    m.sh("truncate -s 1M /run/unit.log").exits(0);
+    for damage in ["", "; chmod 644 /usr/sbin/httpd-semguard", "; rm /usr/sbin/httpd-semguard"] {
+        m.sh(&format!("systemctl stop apache2{damage}")).exits(0);
+        let run = m.start("apache2");
+        assert_eq!(run.code, Some(0), "{damage}: {run}\n{}", m.journal("apache2"));
+        m.get(80).exits(0);
+    }
+    assert_eq!(m.sh("stat -c %s /run/unit.log").exits(0).out, "1048576\n", "it was written to");
+}
+
+/// A wrong setting is warned of, in the journal, and httpd starts.
+#[test]
+fn whatever_stands_in_the_file_of_settings_httpd_starts_and_the_journal_names_it() {
+    let m = boot!("bookworm");
+    m.install_guard();
+    let wrong = "HTTPD_SEMGUARD_STRICT=yes # comment\nHTTPD_SEMGUARD_MIN_FREE=lots\n\
+        HTTPD_SEMGUARD_LOG=journal\nHTTPD_SEMGUARD_ASK_TIMEOUT=10s\nHTTPD_SEMGUARD_STRCIT=yes\n\
+        HTTPD_SEMGUARD_USER=www-data, www-dat, root\n";
+    m.write("/etc/default/httpd-semguard", wrong);
+    m.sh("systemctl restart apache2").exits(0);
+    m.get(80).exits(0);
+    let journal = m.journal("apache2");
+    for (line, told) in [
+        (1, "HTTPD_SEMGUARD_STRICT=\"yes # comment\""),
+        (2, "HTTPD_SEMGUARD_MIN_FREE=\"lots\""),
+        (3, "HTTPD_SEMGUARD_LOG=\"journal\""),
+        (4, "HTTPD_SEMGUARD_ASK_TIMEOUT=\"10s\""),
+        (5, "HTTPD_SEMGUARD_STRCIT=\"yes\""),
+        (6, "HTTPD_SEMGUARD_USER=\"www-data, www-dat, root\""),
+    ] {
+        contains(&journal, &format!("{told} (/etc/default/httpd-semguard:{line})"));
+    }
+    for user in ["root", "www-dat"] {
+        m.write("/etc/default/httpd-semguard", &format!("HTTPD_SEMGUARD_USER={user}\n"));
+        m.sh("systemctl restart apache2").exits(0);
+    }
+    // To change nothing while httpd starts is to say what it will meet.
+    m.limits(SMALL);
+    m.write("/etc/default/httpd-semguard", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
+    m.sh("systemctl stop apache2").exits(0);
+    m.sh("for i in 1 2 3 4 5 6; do setpriv --reuid www-data --regid www-data --clear-groups \
+         ipcmk -p 600 -S 1; done; systemctl reset-failed")
+        .exits(0);
+    m.start("apache2").exits(1);
+    contains(&m.journal("apache2"), &format!("httpd would not start: {REFUSED}"));
+}
+
 /// Ways in which the program is removed or damaged, as (what, shell commands).
 const DAMAGES: &[(&str, &str)] = &[
     ("gone", ""),

@@ -18,6 +18,10 @@ const SEMMNI: usize = 6;
 
 const SMALL: &str = "250 32000 32 6";
 
+/// Leaves no room in the table for httpd's sets.
+const FILL: &str = "for i in 1 2 3 4 5 6; do \
+    setpriv --reuid games --regid games --clear-groups ipcmk -S 1; done";
+
 /// What httpd logs when it finds no room.
 const REFUSED: &str = "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex";
 
@@ -84,7 +88,7 @@ fn is_installed_beside_a_running_httpd(release: &str) {
     m.sh("systemctl cat apache2")
         .exits(0)
         .prints("/lib/systemd/system/apache2.service.d/20-semguard.conf\n")
-        .prints("ExecStartPre=/bin/sh -c '/usr/sbin/httpd-semguard guard; ");
+        .prints("ExecStartPre=/bin/sh -c 'trap \"\" XFSZ; /usr/sbin/httpd-semguard guard; ");
     assert_eq!(m.show("apache2", "NeedDaemonReload"), "no");
     for unit in ["apache2.service", "apache2@shop.service"] {
         let run = m.sh(&format!("systemd-analyze verify {unit}")).exits(0);
@@ -266,6 +270,16 @@ fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
     });
     let journal = m.journal("apache2@a");
     assert!(!journal.contains("removed semaphore set"), "{journal}");
+
+    // A check answers for the table that httpd has, however full this one is.
+    m.sh(FILL).exits(0);
+    let check = m.sh("APACHE_CONFDIR=/etc/apache2-a httpd-semguard check").exits(0);
+    contains(&check.err, "has an IPC namespace of its own: this is about the table there");
+    m.sh("httpd-semguard check").exits(69);
+    m.drop_in("apache2.service", "[Service]\nPrivateIPC=yes\n");
+    let check = m.sh("httpd-semguard check").exits(0);
+    contains(&check.err, "apache2.service starts httpd in an IPC namespace of its own");
+    m.start("apache2").exits(0);
 }
 
 // ---- no room -------------------------------------------------------------------------------------
@@ -283,7 +297,7 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
     m.start("apache2").exits(1);
     m.sh("journalctl --sync; systemctl status apache2")
         .exits(3)
-        .prints("ExecStartPre=/bin/sh -c /usr/sbin/httpd-semguard guard; ")
+        .prints("ExecStartPre=/bin/sh -c trap \"\" XFSZ; /usr/sbin/httpd-semguard guard; ")
         .prints(" (code=exited, status=69)")
         .prints("Control process exited, code=exited, status=69/UNAVAILABLE")
         .prints(&format!("httpd would not start: {REFUSED}"))

@@ -192,7 +192,7 @@ fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
 
     m.sh("sed -i /no-such-user/d /etc/default/httpd-semguard").exits(0);
     m.drop_in(
-        UNIT,
+        &format!("{UNIT}.service"),
         "[Service]\nExecStart=\nExecStart=/usr/sbin/httpd-semguard check --quiet --user no-such-user \
          --format prometheus --output ${SEMGUARD_METRICS}\n",
     );
@@ -202,6 +202,7 @@ fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
     assert_eq!(m.show(UNIT, "Result"), "exit-code");
     contains(&m.journal(UNIT), "no such user: \"no-such-user\"");
 
+    m.sh(&format!("rm -r /etc/systemd/system/{UNIT}.service.d; systemctl daemon-reload")).exits(0);
     m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
     assert_eq!(m.show(UNIT, "ExecMainStatus"), "73", "{}", m.journal(UNIT));
     contains(&m.journal(UNIT), DIRECTORY);
