@@ -227,7 +227,7 @@ fn why_shortage(s: &Shortage) -> (Vec<String>, Vec<Remedy>) {
 
 fn why_refused(call: &str, errno: Errno, input: &Input) -> (Vec<String>, Vec<Remedy>) {
     let mut why = vec![format!("{call} for a trial set says {errno:?} ({})", strerror(errno))];
-    if let Some(c) = input.capacity {
+    if let Some(c) = input.capacity.filter(|c| *c != Capacity::UNKNOWN) {
         why.push(format!(
             "the limits leave room for {}, so they are not the cause",
             sets(c.room().sets)
