@@ -213,8 +213,7 @@ killed until the table was full.
 
 MD
     set_limits "$LIMITS"
-    # As the first start after a boot has it: the numbers of sets get past those that tell nothing.
-    httpd-semguard guard --quiet
+    numbers_set
     configure shop 81 8081 shop.log
     apachectl -f /etc/apache2/shop.conf -k start
     until_true answers 81

@@ -160,6 +160,8 @@ inside() {
         standin_set
     fi
 
+    numbers_set
+
     stage "1. The limits of the outage, and one semaphore set of another program"
     if [ "$(tr '\t' ' ' </proc/sys/kernel/sem)" = "$LIMITS" ]; then
         printf '$ sysctl -w kernel.sem="%s"\n' "$LIMITS"

@@ -16,10 +16,10 @@ impl fmt::Display for SemId {
     }
 }
 
-/// Numbers from here on tell: few stand in a process by chance. Seventeen steps of the kernel's sequence
+/// Numbers from here on tell: few stand in a process by chance. Nineteen steps of the kernel's sequence
 /// number, where between the powers of two hardly any number of a plain httpd's memory lies
 /// (docs/architecture.md has the figures).
-pub const TELLING: i32 = 17 << 15;
+pub const TELLING: i32 = 19 << 15;
 
 /// What the kernel tells of one set without any permission (`struct semid_ds`, semctl(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
