@@ -635,7 +635,8 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     for unit in ["apache2", "apache2@", "httpd", "httpd@", "httpd24-httpd"] {
         let text = read(&format!("opt/g/lib/systemd/system/{unit}.service.d/20-semguard.conf"));
         assert!(
-            text.contains("\nExecStartPre=/bin/sh -c '/opt/g/sbin/httpd-semguard guard"),
+            text.contains("; /opt/g/sbin/httpd-semguard guard")
+                && !text.contains(" /usr/sbin/httpd-semguard"),
             "{text}"
         );
     }
