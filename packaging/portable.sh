@@ -2,8 +2,8 @@
 # Builds the portable program, one for x86-64 and one for aarch64, against glibc 2.17, and holds each
 # to what old systems have. Called by "make portable". All is built with Debian 13's own compiler, in
 # a root file system of its own, where paths are the same on every machine. Rust's library is built
-# along: the one that comes with a compiler is for its own machine, unwinds and prints backtraces, and
-# so makes the program a third larger.
+# along: the one that comes with a compiler is for its own machine, made for speed, and names functions
+# in backtraces, which makes the program a third larger.
 #
 #   packaging/portable.sh TARGET        build TARGET/portable/{x86_64,aarch64}/httpd-semguard
 #   packaging/portable.sh gate PROGRAM  hold a program to it
