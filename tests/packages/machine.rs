@@ -61,13 +61,14 @@ impl Machine {
     pub(crate) fn with_systemd(&self) {
         self.sh(
             "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
-             printf '#!/bin/sh\\necho \"$@\" >>/run/p/told\\n' >/usr/bin/systemctl; \
+             printf '#!/bin/sh\\n[ \"$1\" = show ] || echo \"$@\" >>/run/p/told\\n' \
+                 >/usr/bin/systemctl; \
              chmod 755 /usr/bin/systemctl",
         )
         .exits(0);
     }
 
-    /// What systemd was told since it was asked for last.
+    /// What systemd was told since it was asked for last; a question is nothing told.
     pub(crate) fn told(&self) -> Vec<String> {
         let told = self.sh("cat /run/p/told && rm /run/p/told").out;
         told.lines().map(str::to_owned).collect()

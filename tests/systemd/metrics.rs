@@ -70,7 +70,7 @@ fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_is_tight() 
 fn no_unit_of_the_package_makes_systemd_247_complain_and_it_reads_the_whole_sandbox() {
     let m = boot!("bullseye");
     m.copy_in(&deb(""), "/root/guard.deb");
-    m.sh("dpkg --unpack /root/guard.deb; systemctl daemon-reload").exits(0);
+    m.sh("dpkg --force-depends --unpack /root/guard.deb; systemctl daemon-reload").exits(0);
     let units = format!("{UNIT}.timer {UNIT}.service apache2.service apache2@shop.service");
     let run = m.sh(&format!("systemd-analyze verify --man=no {units}")).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
@@ -90,8 +90,9 @@ fn is_off_and_closed(release: &str) {
     let run = m.sh(&format!("systemd-analyze security {UNIT}.service")).exits(0);
     let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
     let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
-    // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it.
-    assert!(score.parse::<f64>().expect("a number") < 2.2, "{run}");
+    // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it. 0.3 is for
+    // SYS_ADMIN, without which the memory that processes share cannot be seen, nor orphans told.
+    assert!(score.parse::<f64>().expect("a number") < 2.4, "{run}");
     // A manual page that was left out when the machine was made is no matter.
     let run =
         m.sh(&format!("systemd-analyze verify --man=no {UNIT}.timer {UNIT}.service")).exits(0);
@@ -106,6 +107,8 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
     let m = boot!("bookworm");
     m.limits("250 32000 32 7");
     set_up(&m);
+    // The guard before a start gets the numbers of sets past those that stand in every memory.
+    m.sh("systemctl restart apache2").exits(0);
     // PHP's, one of a stranger, and one of a httpd that was not started by root (SETVAL is 16).
     m.sh("setpriv --reuid www-data --regid www-data --clear-groups ipcmk -S 3").exits(0);
     m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
@@ -114,7 +117,7 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
         .exits(0);
     m.get(80).exits(0);
     let seen = as_plain_root(&m, "a living httpd");
-    for part in [sets("in_use", 1), sets("not_httpd", 1), sets("orphan", 0), forecast("starts")] {
+    for part in [sets("in_use", 1), sets("not_httpd", 1), sets("orphan", 1), forecast("starts")] {
         contains(&seen, &part);
     }
 
@@ -130,7 +133,10 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
         m.start("apache2").exits(0);
     }
     m.get(80).exits(0);
-    contains(&as_plain_root(&m, "two leaked beside a living httpd"), &sets("undecided", 3));
+    let seen = as_plain_root(&m, "two leaked beside a living httpd");
+    for part in [sets("orphan", 3), sets("in_use", 1), sets("undecided", 0)] {
+        contains(&seen, &part);
+    }
 
     m.kill("apache2");
     m.sh("systemctl stop apache2");
