@@ -23,8 +23,9 @@ fn figures(holder: &Holder) -> BTreeMap<String, Vec<String>> {
         match line.split_whitespace().next().and_then(|w| w.strip_suffix(':')) {
             None => mapping = line.to_owned(),
             Some("Rss") if !mapping.contains(" 00:") => {}
-            // Not Shared_Dirty of files: the kernel writes a new one back when it likes.
-            Some("Shared_Dirty") if !mapping.contains(" 00:") => {}
+            // The pages of a file that is new are dirty until the kernel writes them back. One that a
+            // process got for itself is Anonymous.
+            Some("Private_Dirty" | "Shared_Dirty") if !mapping.contains(" 00:") => {}
             Some("Rss" | "Size" | "Swap" | "Private_Dirty" | "Shared_Dirty" | "Anonymous") => {
                 figures.entry(mapping.clone()).or_default().push(line.to_owned());
             }
