@@ -101,15 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::facts::capacity::Usage;
-
-    fn limits(semmsl: i64, semmns: i64, semopm: i64, semmni: i64) -> Limits {
-        Limits { semmsl, semmns, semopm, semmni }
-    }
-
-    fn capacity(limits: Limits, sets: i64, semaphores: i64) -> Capacity {
-        Capacity { limits, usage: Usage { sets, semaphores } }
-    }
+    use crate::facts::capacity::tests::{capacity, limits};
 
     #[test]
     fn without_semmsl_no_set_can_be_made_and_that_is_odd() {

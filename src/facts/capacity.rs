@@ -116,14 +116,14 @@ pub struct Usage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn limits(semmsl: i64, semmns: i64, semopm: i64, semmni: i64) -> Limits {
+    pub(crate) fn limits(semmsl: i64, semmns: i64, semopm: i64, semmni: i64) -> Limits {
         Limits { semmsl, semmns, semopm, semmni }
     }
 
-    fn capacity(limits: Limits, sets: i64, semaphores: i64) -> Capacity {
+    pub(crate) fn capacity(limits: Limits, sets: i64, semaphores: i64) -> Capacity {
         Capacity { limits, usage: Usage { sets, semaphores } }
     }
 
