@@ -90,7 +90,7 @@ reload() {
     fi
 }
 
-# The units of a httpd that this machine has.
+# The units of an httpd that this machine has.
 units() {
     for unit in $UNITS; do
         for dir in /etc /run /usr/local/lib /usr/lib /lib; do

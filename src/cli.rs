@@ -288,7 +288,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
-    // A warning to a monitor is no reason to stop a httpd, which a guard's exit does.
+    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does.
     if (options.command, options.format) == (Command::Guard, Format::Nagios) && !typed("format") {
         options.format = Format::Text;
     }

@@ -78,7 +78,7 @@ fn run(options: &Options) -> ExitCode {
     let mut exit = outcome.as_ref().map_or_else(Error::exit, Report::exit);
     let mut status = outcome.as_ref().map_or(Status::Unknown, nagios::status);
     if let Err(e) = written {
-        // A report that nobody gets is no reason to stop a httpd.
+        // A report that nobody gets is no reason to stop an httpd.
         if options.command == Command::Guard {
             log.tell(Level::Warn, &Entry::Line(e.to_string()));
         } else {

@@ -1,5 +1,5 @@
 //! Environment variables, as an EnvironmentFile of systemd's sets them: none of their usual forms
-//! may stop a httpd. Nothing here needs rights or a namespace: every run ends at the command line,
+//! may stop an httpd. Nothing here needs rights or a namespace: every run ends at the command line,
 //! or at a user that does not exist.
 
 use std::process::Command;

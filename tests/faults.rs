@@ -22,14 +22,14 @@ const GUARDED: &str = "--user www-data --user second";
 /// Seconds after which a run counts as hanging. The guard itself waits 5 for its lock.
 const DEADLINE: u32 = 20;
 
-/// A httpd that has just started: one process, the launcher's set and one of its own. With no
+/// An httpd that has just started: one process, the launcher's set and one of its own. With no
 /// worker beside it, whoever overlooks this one process takes both sets for orphans.
 const HTTPD: &str = "make 1 33 detach make 1 33 stay leader";
 
 /// The number of the first orphan is this one or little more: one that memory can tell.
 const ORPHANS: i32 = 60 << 15;
 
-/// A dump of a httpd that makes three sets.
+/// A dump of an httpd that makes three sets.
 const DUMP: &str = include_str!("dumps/prefork-sysvsem-2listen.txt");
 
 /// What a test plays in.
@@ -112,7 +112,7 @@ impl<'n> World<'n> {
         self
     }
 
-    /// With a httpd to ask.
+    /// With an httpd to ask.
     fn asking(mut self) -> World<'n> {
         let dump = self.ns.write("dump", DUMP);
         let control = self.ns.write("control", &format!("#!/bin/sh\nexec cat {dump}\n"));
@@ -533,7 +533,7 @@ fn withstands_kills(build: Build) {
     findings.none();
 }
 
-/// Orphans of a httpd that its own user started: beside a living httpd of another user they are
+/// Orphans of an httpd that its own user started: beside a living httpd of another user they are
 /// orphans at once.
 const SECONDS: [&str; 2] = ["as 1235 make 1 1235 exit"; 2];
 
@@ -562,7 +562,7 @@ fn full(ns: &Namespace) -> World<'_> {
     World::new(ns).living("httpd", HTTPD, 30_000).full_with(&[])
 }
 
-/// The same, with a httpd to ask.
+/// The same, with an httpd to ask.
 fn asked(ns: &Namespace) -> World<'_> {
     full(ns).asking()
 }

@@ -12,7 +12,7 @@ use common::{Namespace, Run, STRANGER, WWW, wait_until};
 /// Room for everything.
 const ROOMY: &str = "250 32000 32 128";
 
-/// A httpd that was started the usual way: the launcher makes one set and ends, the leader in a
+/// An httpd that was started the usual way: the launcher makes one set and ends, the leader in a
 /// session of its own makes another, and one worker lives.
 const HTTPD: &str = "make 1 33 detach make 1 33 fork { as 33 touch 1 stay worker } stay leader";
 
@@ -347,7 +347,7 @@ fn a_last_pid_that_another_program_got_later_keeps_nothing() {
         ns.sh(&script).exits(0);
         wait_until("it runs", || ns.lives(pid));
     };
-    // Of a httpd there is no proof that it does not know the set.
+    // Of an httpd there is no proof that it does not know the set.
     reuse(&ns.actor_copy("httpd"), "");
     let verdict = ns.guard("list --user 33").exits(0).verdict(id);
     assert!(verdict.contains(&format!("in use by httpd {pid}")), "{verdict}");
@@ -378,7 +378,7 @@ fn a_httpd_of_another_ipc_namespace_keeps_nothing() {
     assert!(ns.lives(elsewhere.pid("leader")));
 }
 
-// Sets of a httpd that root did not start.
+// Sets of an httpd that root did not start.
 
 #[test]
 fn the_owner_may_guard_without_being_root() {

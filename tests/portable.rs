@@ -116,7 +116,7 @@ fn configuration(more: &str) -> String {
     )
 }
 
-/// How it is run: whether a httpd lives, and the arguments.
+/// How it is run: whether an httpd lives, and the arguments.
 const RUNS: [(bool, &str); 6] = [
     (false, "guard --httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf"),
     (true, "guard --httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf"),

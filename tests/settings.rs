@@ -1,5 +1,5 @@
 //! Settings: a file of them, the environment and the command line, in this order of weight; and that
-//! none of them stops a httpd that would have started, whatever is written there.
+//! none of them stops an httpd that would have started, whatever is written there.
 
 mod common;
 
@@ -247,7 +247,7 @@ fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_meet() {
 
 // Whatever is written there.
 
-/// A httpd that needs one set.
+/// An httpd that needs one set.
 const CONF: &str = "ServerName localhost\nServerRoot /run/t\n\
     LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so\n\
     LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\

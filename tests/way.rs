@@ -110,9 +110,9 @@ fn a_log_that_has_reached_its_limit_ends_no_run() {
     assert_eq!(ns.sh("cat /run/t/log").out, "full\n");
 }
 
-// A httpd with an IPC namespace of its own.
+// An httpd with an IPC namespace of its own.
 
-/// A httpd in a namespace of its own, whose control program and PidFile are there, beside a full table.
+/// An httpd in a namespace of its own, whose control program and PidFile are there, beside a full table.
 fn private_httpd(ns: &Namespace) -> (String, common::Actor<'_>) {
     ns.orphans(4, STRANGER);
     let httpd = ns.actor_under("unshare --ipc", "apache2", "make 1 33 stay leader");

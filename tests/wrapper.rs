@@ -344,7 +344,7 @@ fn with_the_real_apachectl_a_killed_httpd_starts_again_and_again() {
     let ns = Namespace::new("250 32000 32 4");
     let modules = "/usr/lib/apache2/modules";
     let conf = ns.write(
-        "a httpd.conf",
+        "an httpd.conf",
         &format!(
             "ServerName test\nPidFile /run/t/pid\nErrorLog /run/t/error\nMutex sysvsem default\n\
              LoadModule mpm_prefork_module {modules}/mod_mpm_prefork.so\n\

@@ -8,7 +8,7 @@
 # each container has its own, which goes with the container: nothing is left. But
 #
 # - in Kubernetes the IPC namespace belongs to the pod (its sandbox), and outlives the containers in
-#   it. A httpd that is killed (out of memory, liveness probe, SIGKILL after the grace period) is
+#   it. An httpd that is killed (out of memory, liveness probe, SIGKILL after the grace period) is
 #   restarted in the same pod, and what it left is still there. A crash-looping httpd fills the table
 #   of its pod, until it fails with "(28)No space left on device", although the node has room;
 # - with --ipc=host or --ipc=container:NAME the namespace outlives the container as well.

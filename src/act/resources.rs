@@ -32,7 +32,7 @@ const LEARN_NOTHING: [Errno; 4] = [Errno::EMFILE, Errno::ENFILE, Errno::EINTR, E
 /// Where POSIX semaphores live (sem_overview(7)).
 const SHM: &str = "/dev/shm";
 
-/// Tries what the demand needs beside semaphore sets, for a httpd whose workers run as `user`. The
+/// Tries what the demand needs beside semaphore sets, for an httpd whose workers run as `user`. The
 /// first shortage that is certain, else the first one.
 #[must_use]
 pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {

@@ -30,7 +30,7 @@ pub fn run(
     if now < 1 || left.room().sets < need.at_least {
         return Trial::Skipped("there is no room for one");
     }
-    // Beside a httpd that may be starting at this moment, nobody who only looks takes the last
+    // Beside an httpd that may be starting at this moment, nobody who only looks takes the last
     // place.
     if !removes && now < 2 {
         return Trial::Skipped("it would take the last place");

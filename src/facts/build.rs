@@ -17,7 +17,7 @@ impl Version {
         Some(Version(parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)))
     }
 
-    /// Whether it is a httpd that cannot print its configuration: 2.2 and before.
+    /// Whether it is an httpd that cannot print its configuration: 2.2 and before.
     #[must_use]
     pub fn is_22(self) -> bool {
         self < Version(2, 3, 0)

@@ -144,7 +144,7 @@ impl Report {
         oddity(&self.table.as_ref()?.left.limits)
     }
 
-    /// Whether an odd `kernel.sem` matters: to a httpd that makes semaphore sets.
+    /// Whether an odd `kernel.sem` matters: to an httpd that makes semaphore sets.
     #[must_use]
     pub fn matters_oddly(&self) -> bool {
         self.input.need.at_most > 0 && self.oddity().is_some()

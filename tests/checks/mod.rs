@@ -105,7 +105,7 @@ pub fn capabilities(data: &[u8]) {
     assert!(!processes::may_look_into_all(&format!("CapEff:\t0\n{status}"), &map));
 }
 
-/// The path of an executable: a package upgrade makes no stranger of a httpd, and no httpd of a
+/// The path of an executable: a package upgrade makes no stranger of an httpd, and no httpd of a
 /// stranger.
 pub fn executable(data: &[u8]) {
     let of = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));

@@ -309,7 +309,7 @@ impl Namespace {
         std::mem::take(&mut actor.sets)
     }
 
-    /// Sets as a httpd that was killed leaves them.
+    /// Sets as an httpd that was killed leaves them.
     pub fn orphans(&self, count: usize, uid: u32) -> Vec<i32> {
         self.dead_actor("httpd", &format!("make {count} {uid} exit"))
     }

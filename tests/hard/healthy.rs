@@ -1,4 +1,4 @@
-//! A httpd that lives, in whatever way, loses nothing; once it is dead, all of it goes.
+//! An httpd that lives, in whatever way, loses nothing; once it is dead, all of it goes.
 
 use std::fs;
 use std::process::Stdio;

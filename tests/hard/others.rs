@@ -205,7 +205,7 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
         command.args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("sh runs")
     };
-    // Orphans by a httpd that dies at once, again and again, and three guards for them.
+    // Orphans by an httpd that dies at once, again and again, and three guards for them.
     let dying = loops(&format!("{httpd} make 3 33 exit"));
     let guards: Vec<_> = (0..3)
         .map(|_| loops(&format!("{guard} guard -v --user 33 --no-ask || echo failed $?")))

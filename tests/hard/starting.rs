@@ -1,4 +1,4 @@
-//! A httpd that is stopped half way: in its start, in a restart, or for ever.
+//! An httpd that is stopped half way: in its start, in a restart, or for ever.
 
 use std::fs;
 use std::process::Child;
@@ -8,11 +8,11 @@ use crate::server::Apache;
 use crate::table::Case;
 use crate::{ROOMY, case};
 
-/// Stops a httpd that starts after each of its semget and semctl calls.
+/// Stops an httpd that starts after each of its semget and semctl calls.
 const STOP_AT_EACH: &str = "strace -f -qq -o /run/t/trace -e trace=semget,semctl \
                             -e inject=semget,semctl:signal=STOP";
 
-/// A httpd that is led from stop to stop.
+/// An httpd that is led from stop to stop.
 struct Stepped<'n> {
     ns: &'n Namespace,
     apache: Apache<'n>,

@@ -19,7 +19,7 @@ use crate::nest::{Heard, Nest, Row, fifo};
 use crate::random::Random;
 use crate::tally::{Case, Fate, Tally};
 
-/// The second user with a httpd.
+/// The second user with an httpd.
 pub(crate) const SECOND: u32 = 48;
 
 /// The names under which httpd is installed.

@@ -487,7 +487,7 @@ fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken()
         let name = name.replace('_', "-");
         let control = format!(
             "Package: some-{name}\nVersion: 1\nArchitecture: all\n\
-             Maintainer: nobody <nobody@example.org>\nDescription: of a httpd\n"
+             Maintainer: nobody <nobody@example.org>\nDescription: of an httpd\n"
         );
         fs::write(tree.join("DEBIAN/control"), control).expect("written");
         let upgrade = tree.with_extension("deb");

@@ -13,7 +13,7 @@ use std::thread;
 use common::WWW;
 use machine::{Machine, deb, wait_until};
 
-/// How often a httpd can be killed before the table is full, nobody else being there.
+/// How often an httpd can be killed before the table is full, nobody else being there.
 const SEMMNI: usize = 6;
 
 const SMALL: &str = "250 32000 32 6";

@@ -109,7 +109,7 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
     set_up(&m);
     // The guard before a start gets the numbers of sets past those that stand in every memory.
     m.sh("systemctl restart apache2").exits(0);
-    // PHP's, one of a stranger, and one of a httpd that was not started by root (SETVAL is 16).
+    // PHP's, one of a stranger, and one of an httpd that was not started by root (SETVAL is 16).
     m.sh("setpriv --reuid www-data --regid www-data --clear-groups ipcmk -S 3").exits(0);
     m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
     m.sh("setpriv --reuid www-data --regid www-data --clear-groups \
