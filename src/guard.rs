@@ -9,17 +9,21 @@ mod witness;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
+use self::ask::Asked;
 use crate::act::{lock, numbering, reap};
 use crate::cli::Options;
 use crate::decide::forecast::Forecast;
+use crate::decide::maker::maker;
 use crate::facts::error::Error;
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
 use crate::facts::row::Outcome;
 use crate::facts::set::SemId;
+use crate::facts::site::Site;
 use crate::facts::table::Table;
 use crate::facts::users::{Guarded, Names};
+use crate::look::site::site;
 use crate::look::{clock, table, users};
 use crate::tell::report::{Report, View};
 
@@ -56,23 +60,29 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         room::try_out(&mut input, options, &asked, table.as_ref());
         forecast = Some(input.forecast());
     }
-    if let (Some(table), Some(Forecast::AtRisk | Forecast::Fails(_))) = (&mut table, &forecast) {
-        table.holders = table::holders();
+    let is_in_doubt = matches!(forecast, Some(Forecast::AtRisk | Forecast::Fails(_)));
+    if let Some(table) = table.as_mut().filter(|_| is_in_doubt) {
+        table.holders = table::holders(maker);
     }
+    let site = is_in_doubt.then(|| look_around(&asked, table.as_ref(), &events));
 
     // What this run shows of the next start, or notes before it.
     if let (Some(witness), Some(table)) = (&asked.witness, &table) {
         events.extend(witness.keep(table, clock));
     }
 
+    let by = geteuid();
+    let mut names = names(options, &asked.users, table.as_ref());
+    if is_in_doubt {
+        users::look_up(&mut names, [by]);
+    }
     Ok(Report {
         command: options.command,
         dry_run: options.dry_run,
         strict: options.strict,
-        by_root: geteuid().is_root(),
+        by_root: by.is_root(),
         time: clock.now,
         kernel: printable(&release),
-        names: names(options, &asked.users, table.as_ref()),
         users: asked.users,
         source: asked.source,
         heard: asked.heard,
@@ -80,12 +90,30 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         input,
         forecast,
         events,
+        site,
+        started_as: (is_in_doubt && !by.is_root()).then(|| names.of(by)),
+        guard: options.guard_command(),
+        reserve: options.given.min_free.clone(),
+        names,
         view: View {
             orphans: options.orphans,
+            all: options.all,
             sort: options.sort,
             explain: options.explain.map(SemId),
         },
     })
+}
+
+/// What this machine offers to make room. Asked only now: it takes systemctl(1), and a start that is
+/// fine needs none of it.
+fn look_around(asked: &Asked, table: Option<&Table>, events: &[Event]) -> Site {
+    let running = table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid);
+    let in_doubt = table.and_then(Table::undecided).map(|u| u.process.pid);
+    let inside = events.iter().find_map(|event| match event {
+        Event::TableOf(leader) => Some(leader.pid),
+        _ => None,
+    });
+    site(asked.heard.control(), running, in_doubt, inside)
 }
 
 /// Removes the orphans and what a killed guard left; a dry run goes the same way and removes nothing.
@@ -115,7 +143,8 @@ fn names(options: &Options, users: &[Guarded], table: Option<&Table>) -> Names {
     let mut names: Names = users.iter().map(|u| (u.uid, u.name.clone())).collect();
     let Some(table) = table else { return names };
     if options.command == Command::List || options.format == Format::Json {
-        users::look_up(&mut names, table.rows.iter().map(|row| row.set.cuid));
+        let shown = table.rows.iter().chain(&table.strangers);
+        users::look_up(&mut names, shown.flat_map(|row| [row.set.uid, row.set.cuid]));
     }
     users::look_up(&mut names, table.holders.iter().map(|h| h.uid));
     names

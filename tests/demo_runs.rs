@@ -60,7 +60,7 @@ fn sample() -> Vec<String> {
     let readme = read("README.md");
     let block = readme
         .split("```")
-        .find(|b| b.contains("httpd-semguard: httpd would not start"))
+        .find(|b| b.contains("httpd-semguard: semaphore table full: httpd would not start"))
         .expect("a sample of the three-part message");
     block.lines().filter(|l| l.starts_with("httpd-semguard: ")).map(str::to_owned).collect()
 }

@@ -31,9 +31,9 @@ fn the_outage_of_the_lost_space_is_named_and_cured() {
 
     let check = ns.guard("check --user 33").exits(69);
     let check = check
-        .logs("httpd would not start: (28)No space left on device: AH00023")
+        .logs("httpd would not start (it would log: (28)No space left on device: AH00023")
         .logs("SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use")
-        .logs("SEMMNI allows 512 sets")
+        .logs("SEMMNI allows 512 semaphore sets")
         .does_not_log("SEMMNI, the number of semaphore sets, is")
         .logs("25032000 looks like \"250 32000\" with the space lost")
         .logs("sysctl -w kernel.sem=\"250 32000 32 512\"")
@@ -113,12 +113,12 @@ fn sets_of_php_of_others_and_of_root_are_never_touched() {
     let orphan = ns.orphans(1, WWW)[0];
     let list = ns.guard("list --user 33").exits(0);
     for (id, why) in [
-        (php, "not httpd's: it has the key 0x00001234"),
+        (php, "not httpd's: it has the key 0x00001234; looks like PHP's sem_get()"),
         (keyed, "not httpd's: it has the key 0x00000077"),
         (several, "not httpd's: it has 3 semaphores"),
         (open, "not httpd's: its mode is 0666"),
-        (given, "not httpd's: uid 1234 made it"),
-        (orphan, "nobody who lives can know it"),
+        (given, "not httpd's: it was made by uid 1234"),
+        (orphan, "no running process can use it"),
     ] {
         let verdict = list.verdict(id);
         assert!(verdict.contains(why), "{verdict}\n{list}");
@@ -429,8 +429,8 @@ fn the_totals_of_list_are_those_of_ipcs() {
     let (sets, semaphores) = (figure("used arrays"), figure("allocated semaphores"));
     assert_eq!((sets.as_str(), semaphores.as_str()), ("6", "8"));
     let total = format!(
-        "4 semaphore sets of the guarded users, 3 orphaned; in all {sets} of 128 sets and \
-         {semaphores} of 32000 semaphores in use\n"
+        "4 semaphore sets of the guarded users, 3 orphaned; in use in all: {sets} of 128 sets, {semaphores} of \
+         32000 semaphores\n"
     );
     let list = ns.guard("list --user 33").exits(0);
     assert!(list.out.ends_with(&total), "{list}");
@@ -620,7 +620,7 @@ fn a_refused_trial_fails_though_there_is_room() {
         ns.guard_under(&strace, "guard --user 33")
             .exits(69)
             .logs(says)
-            .logs(&format!("semget for a trial set says {errno}"))
+            .logs(&format!("semget for a trial set fails: {errno}"))
             .logs("so they are not the cause");
     }
 }
@@ -681,7 +681,7 @@ fn a_stranger_with_the_trials_key_is_left_alone_and_the_figures_decide() {
     let ids = ns.dead_actor("stranger", "as 1234 key 0x53454d47 1 600 exit");
     ns.guard("guard --user 33 -v")
         .exits(0)
-        .logs("trial: another program holds or took its key; nothing was learnt");
+        .logs("trial: inconclusive, another program holds or took its key");
     ns.guard("guard --user 33 --need 2").exits(69);
     assert_eq!(ns.ids(), ids);
 }
@@ -717,7 +717,7 @@ fn a_dry_run_says_what_it_would_do_and_does_not() {
     for id in ids {
         assert!(dry.err.contains(&format!("would remove semaphore set {id} of ")), "{dry}");
     }
-    ns.guard("check --user 33").exits(69).prints("guard would remove 2 semaphore sets");
+    ns.guard("check --user 33").exits(69).prints("would remove 2 semaphore sets");
     assert_eq!(ns.sets(), before);
 }
 
@@ -805,7 +805,7 @@ fn two_guards_at_once_remove_each_set_once() {
     let removed: usize = both.iter().map(|r| r.err.matches("removed semaphore set").count()).sum();
     assert_eq!(removed, 300);
     for run in both {
-        run.exits(0).does_not_log("could not").does_not_log("going on without");
+        run.exits(0).does_not_log("could not").does_not_log("continuing without");
     }
     assert_eq!(ns.ids(), []);
 }
@@ -828,7 +828,7 @@ fn a_guard_waits_for_the_lock_of_another() {
     assert_eq!(ns.ids(), ids);
     drop(other.stdin.take());
     other.wait().expect("waited");
-    Run::end(guard).exits(0).prints("removed 1 orphaned set").does_not_log("going on without");
+    Run::end(guard).exits(0).prints("removed 1 orphaned set").does_not_log("continuing without");
 }
 
 // What it cannot see.
@@ -914,6 +914,6 @@ fn a_proc_of_another_pid_namespace_keeps_every_set() {
     assert!(verdict.contains("/proc does not show this PID namespace"), "{verdict}");
     ns.guard_under(inner, "guard --user 33 --private-ipc")
         .exits(0)
-        .logs("keeps 1 semaphore set: cannot tell: /proc does not show this PID namespace");
+        .logs("kept 1 semaphore set: cannot tell: /proc does not show this PID namespace");
     assert_eq!(ns.ids(), ids);
 }

@@ -228,8 +228,8 @@ fn a_set_that_is_used_after_its_verdict_stays() {
         ns.dead_actor("httpd", &format!("use {} as 33 touch 0 exit", ids[0]));
     });
     run.exits(0)
-        .logs(&format!("keeps semaphore set {} of ", ids[0]))
-        .logs("it changed after it was judged")
+        .logs(&format!("kept semaphore set {} of ", ids[0]))
+        .logs("it has changed meanwhile")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -245,7 +245,7 @@ fn a_set_that_is_locked_or_waited_for_after_its_verdict_stays() {
         actors.push(ns.actor("other", &waiter));
         wait_until("it waits", || ns.semaphore(ids[1]).zero == 1);
     });
-    run.exits(0).logs("it changed after it was judged").does_not_log("removed");
+    run.exits(0).logs("it has changed meanwhile").does_not_log("removed");
     assert_eq!(ns.ids(), ids);
 }
 
@@ -274,8 +274,8 @@ fn a_set_that_is_set_up_anew_after_its_verdict_stays() {
         ns.dead_actor("root", &format!("use {} give 0 33 exit", ids[0]));
     });
     run.exits(0)
-        .logs(&format!("keeps semaphore set {} of ", ids[0]))
-        .logs("it changed after it was judged")
+        .logs(&format!("kept semaphore set {} of ", ids[0]))
+        .logs("it has changed meanwhile")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -328,6 +328,6 @@ fn a_new_set_even_with_the_identifier_of_a_judged_one_stays() {
         ns.sh(&next).exits(0);
         assert_eq!(ns.orphans(1, WWW), ids[..1]);
     });
-    run.exits(0).logs("it changed after it was judged").prints("removed 1 orphaned set");
+    run.exits(0).logs("it has changed meanwhile").prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }

@@ -46,13 +46,13 @@ fn a_check_and_a_list_go_by_the_distributions_file_and_say_so_and_a_guard_does_n
     let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_USER=www-data\nHTTPD_SEMGUARD_MIN_FREE=200\n");
     ns.guard("check")
         .exits(69)
-        .logs("goes by HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2)")
-        .logs("--min-free 200");
+        .logs("using HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2)")
+        .logs("and HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2) asks for more");
     ns.orphans(1, WWW);
-    ns.guard("list").exits(0).logs("goes by HTTPD_SEMGUARD_USER=\"www-data\"");
-    ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("goes by");
+    ns.guard("list").exits(0).logs("using HTTPD_SEMGUARD_USER=\"www-data\"");
+    ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("using ");
     // A unit's guard has them from systemd, or is not to have them.
-    ns.guard("guard --user 33").exits(0).does_not_log("goes by");
+    ns.guard("guard --user 33").exits(0).does_not_log("using ");
     ns.guard("guard --user 33 --settings /etc/default/httpd-semguard").exits(69);
 }
 
@@ -64,9 +64,12 @@ fn what_is_typed_counts_before_the_environment_and_that_before_the_file() {
         let mut command = ns.guard_command(&format!("check --user 33 {args}"));
         Run::of(command.env("HTTPD_SEMGUARD_MIN_FREE", value))
     };
-    with("300", "").exits(69).logs("--min-free 300").does_not_log("goes by");
-    with("300", "--min-free 1").exits(0).does_not_log("goes by");
-    ns.guard("check --user 33 --min-free 1").exits(0).does_not_log("goes by");
+    with("300", "")
+        .exits(69)
+        .logs("HTTPD_SEMGUARD_MIN_FREE=\"300\" (environment) asks for more")
+        .does_not_log("using ");
+    with("300", "--min-free 1").exits(0).does_not_log("using ");
+    ns.guard("check --user 33 --min-free 1").exits(0).does_not_log("using ");
     // Set to nothing, it says that nothing is to be set.
     with("", "").exits(0);
     with("lots", "").exits(0).logs("MIN_FREE=\"lots\" (environment) has no effect: write a whole");
@@ -89,7 +92,7 @@ fn a_value_that_a_unit_was_given_is_named_with_the_line_of_its_file() {
     let mut guard = ns.guard_command("guard --user 33");
     Run::of(guard.env("HTTPD_SEMGUARD_STRICT", "yes # for now")).exits(0).logs(
         "HTTPD_SEMGUARD_STRICT=\"yes # for now\" (/etc/default/httpd-semguard:2) has no effect: \
-         write yes or no; a comment takes a line of its own",
+         write yes or no; a comment needs a line of its own",
     );
 }
 
@@ -141,7 +144,7 @@ fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
     let run = run.exits(64);
     for told in [
         "STRICT=\"maybe\" (FILE:1) has no effect: write yes or no",
-        "STRCIT=\"yes\" (FILE:2) has no effect: there is no such setting; is HTTPD_SEMGUARD_STRICT",
+        "STRCIT=\"yes\" (FILE:2) has no effect: there is no such setting; did you mean HTTPD_SEMGUARD_STRICT?",
         "LOG=\"journal\" (FILE:4) has no effect: write one of auto, stderr, syslog",
         "\"export HTTPD_SEMGUARD_NEED=1\" (FILE:5) has no effect: it is not NAME=VALUE",
         "\"HTTPD_SEMGUARD_NEED 1\" (FILE:6) has no effect: it is not NAME=VALUE",
@@ -153,7 +156,7 @@ fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
     let doubtful = b"HTTPD_SEMGUARD_OUTPUT='/run/a\\b'\n# goes on \\\nHTTPD_SEMGUARD_NEED=1\n";
     let run = check(doubtful).exits(78);
     for line in [1, 3] {
-        let told = format!("{path}:{line}: older versions of systemd read this otherwise");
+        let told = format!("{path}:{line}: older versions of systemd read this differently");
         assert!(run.err.contains(&told), "{run}");
     }
     check(b"A=\xff\n").exits(64).logs("it is no UTF-8 text");
@@ -179,8 +182,8 @@ fn what_is_wrong_in_a_file_stops_no_guard_and_is_told() {
     );
     let run = ns.guard(&format!("guard --settings {file}")).exits(0);
     for told in [
-        "USER=\"www-dat, 33,root\" (/run/t/settings:1): goes on without: no such user: \"www-dat\"",
-        "goes on without: root cannot be guarded",
+        "USER=\"www-dat, 33,root\" (/run/t/settings:1): user ignored: no such user: \"www-dat\"",
+        "user ignored: root cannot be guarded",
         "NEED=\"many\" (/run/t/settings:2) has no effect: write a whole number",
         "MIN_FRE=\"9\" (/run/t/settings:3) has no effect: there is no such setting",
     ] {
@@ -221,7 +224,7 @@ fn a_file_that_is_a_pipe_or_has_no_end_holds_up_nothing() {
     }
     // Where the units have it, too.
     ns.sh("mount -t tmpfs tmpfs /etc/default && mkfifo /etc/default/httpd-semguard").exits(0);
-    ns.guard_under("timeout -s KILL 30", "check --user 33").exits(0).logs("no regular file");
+    ns.guard_under("timeout -s KILL 30", "check --user 33").exits(0).logs("not a regular file");
 }
 
 // A dry run that a setting demands.
@@ -233,7 +236,7 @@ fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_meet() {
     let ids = ns.orphans(6, WWW);
     let file = ns.write("settings", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
     let run = ns.guard(&format!("guard --user 33 --settings {file}")).exits(69);
-    let run = run.logs("httpd would not start: (28)No space left on device");
+    let run = run.logs("httpd would not start (it would log: (28)No space left on device");
     run.logs("would remove semaphore set").prints("would remove 6 semaphore sets");
     let mut guard = ns.guard_command("guard --user 33");
     Run::of(guard.env("HTTPD_SEMGUARD_DRY_RUN", "1")).exits(69);

@@ -149,7 +149,7 @@ fn is_learnt(site: &Site, signal: &str) {
     site.leave_room(2);
     site.ask(&["guard"])
         .exits(0)
-        .logs("httpd may not start: it needs 1 to 9 semaphore sets, and 2 can be made")
+        .logs("httpd may not start (it needs 1 to 9 semaphore sets, and 2 can be made")
         .logs(
             "in doubt: secret, 0 to 8 (mod_secret, which is not httpd's own: its file takes semget",
         );
@@ -169,7 +169,7 @@ fn is_learnt(site: &Site, signal: &str) {
     site.leave_room(3);
     site.ask(&["guard"])
         .exits(69)
-        .logs("httpd would not start: (28)No space left on device")
+        .logs("httpd would not start (it would log: (28)No space left on device")
         .logs("each of the last 2 times that it was started like this, it made 4 semaphore sets")
         .logs("rm /var/lib/httpd-semguard/starts.json");
     assert_eq!(site.try_start(), Outcome::Dead);

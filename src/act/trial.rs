@@ -24,7 +24,7 @@ pub fn run(
     removes: bool,
 ) -> Trial {
     if need.at_most == 0 {
-        return Trial::Skipped("httpd makes no semaphore set");
+        return Trial::Skipped("httpd needs no semaphore set");
     }
     let now = if removes { left.room().sets } else { found.room().sets };
     if now < 1 || left.room().sets < need.at_least {
@@ -42,10 +42,10 @@ pub fn run(
 #[must_use]
 pub fn blind(users: &[Guarded], need: &Need, locks: bool) -> Trial {
     if need.at_most == 0 {
-        return Trial::Skipped("httpd makes no semaphore set");
+        return Trial::Skipped("httpd needs no semaphore set");
     }
     if !geteuid().is_root() && !users.iter().any(|u| u.uid == geteuid()) {
-        return Trial::Skipped("neither root nor httpd's user makes it");
+        return Trial::Skipped("it would be made by neither root nor httpd's user");
     }
     // So that no signal ends the run while the set exists.
     signals::held(|| make_and_remove(users.first(), locks))

@@ -77,13 +77,19 @@ impl Capacity {
     /// The same table without `count` sets of one semaphore each.
     #[must_use]
     pub fn without(&self, count: usize) -> Capacity {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let count = self::count(count);
         let usage = Usage {
             sets: (self.usage.sets - count).max(0),
             semaphores: (self.usage.semaphores - count).max(0),
         };
         Capacity { usage, ..*self }
     }
+}
+
+/// A number of things as a signed figure, as limits and usage are.
+#[must_use]
+pub fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// The limits of this IPC namespace (`kernel.sem`; sysctl(8), ipc/sem.c).

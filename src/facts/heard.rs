@@ -186,7 +186,7 @@ pub enum NoAnswer {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoAnswer::NotFound => f.write_str("no httpd was found to ask (see --httpd)"),
+            NoAnswer::NotFound => f.write_str("no httpd was found (see --httpd)"),
             NoAnswer::NotAbsolute(p) => write!(f, "--httpd {} is not an absolute path", show(p)),
             NoAnswer::NotRun(p, e) => write!(f, "{} cannot be run: {e}", show(p)),
             NoAnswer::TimedOut(p, t) => {
@@ -196,7 +196,7 @@ impl fmt::Display for NoAnswer {
                 write!(f, "{} printed more than {} MiB", show(p), MOST_SAID >> 20)
             }
             NoAnswer::Refused(p, said) => write!(f, "{} says: {said}", show(p)),
-            NoAnswer::Garbage(p) => write!(f, "{} does not answer as httpd does", show(p)),
+            NoAnswer::Garbage(p) => write!(f, "{} gave an answer that is not httpd's", show(p)),
         }
     }
 }

@@ -147,14 +147,18 @@ impl fmt::Display for Gap {
                 write!(f, "permission to read /proc/PID/{file} is missing (CAP_SYS_PTRACE)")
             }
             Gap::Refused(file, e) => write!(f, "/proc/PID/{file}: {e:?} ({})", e.desc()),
-            Gap::Unreadable(e) => write!(f, "pages of it cannot be read: {e:?} ({})", e.desc()),
-            Gap::NoMemory => f.write_str("it lives, but shows no memory"),
+            Gap::Unreadable(e) => {
+                write!(f, "some of its pages cannot be read: {e:?} ({})", e.desc())
+            }
+            Gap::NoMemory => f.write_str("it is running, but /proc shows no memory of it"),
             Gap::Restless => f.write_str("its memory changed faster than it could be read"),
             Gap::SharedUnseen => f.write_str("its shared memory cannot be seen (CAP_SYS_ADMIN)"),
-            Gap::HeldUp => f.write_str("a page of it held up the reader"),
-            Gap::Budget => f.write_str("the time or the bytes for reading memory were spent"),
-            Gap::NoReader(e) => write!(f, "no reader could be started: {e:?} ({})", e.desc()),
-            Gap::ReaderDied => f.write_str("the reader died"),
+            Gap::HeldUp => f.write_str("one of its pages blocked the reader"),
+            Gap::Budget => f.write_str("the time for reading memory ran out (--memory-timeout)"),
+            Gap::NoReader(e) => {
+                write!(f, "the memory reader could not be started: {e:?} ({})", e.desc())
+            }
+            Gap::ReaderDied => f.write_str("the memory reader died"),
         }
     }
 }

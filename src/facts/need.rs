@@ -59,13 +59,21 @@ impl Need {
     }
 }
 
+impl Need {
+    /// "2 semaphore sets", "0 to 1 semaphore sets".
+    #[must_use]
+    pub fn figures(&self) -> String {
+        if self.at_least == self.at_most {
+            sets(self.at_least)
+        } else {
+            format!("{} to {} semaphore sets", self.at_least, self.at_most)
+        }
+    }
+}
+
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at_least == self.at_most {
-            f.write_str(&sets(self.at_least))?;
-        } else {
-            write!(f, "{} to {}", self.at_least, sets(self.at_most))?;
-        }
+        f.write_str(&self.figures())?;
         f.write_str(match self.source {
             NeedSource::Learnt(_) if self.at_least == self.at_most => ", as at its last start",
             NeedSource::Learnt(learnt) => {

@@ -5,7 +5,7 @@ use nix::unistd::Uid;
 
 use crate::facts::evidence::Evidence;
 use crate::facts::process::Named;
-use crate::facts::set::SemSet;
+use crate::facts::set::{Maker, SemId, SemSet};
 use crate::facts::verdict::{Blind, Reason, Verdict};
 
 /// One set of a guarded user, and what becomes of it.
@@ -76,11 +76,26 @@ pub struct Running {
     pub perhaps: usize,
 }
 
+/// Sets that stay only because the memory of a process could not be read in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// How many.
+    pub sets: usize,
+    /// The process that the first of them waits for.
+    pub process: Named,
+    /// How many of them wait for that process.
+    pub of_process: usize,
+}
+
 /// Who holds a part of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The owner of the sets.
     pub uid: Uid,
+    /// Which program seems to have made them.
+    pub maker: Maker,
+    /// The first of them.
+    pub first: SemId,
     /// Its sets.
     pub sets: usize,
     /// The semaphores in them.

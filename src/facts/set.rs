@@ -45,3 +45,18 @@ pub struct SemSet {
     /// Last semop(2), or exit of a process with an undo entry; none: never.
     pub otime: Option<WallTime>,
 }
+
+/// Which program seems to have made a set, by its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Maker {
+    /// httpd, or a program that makes sets as it does.
+    Httpd,
+    /// The same, but the set is root's: a module left it to root, or another program of root's made it.
+    HttpdOrRoot,
+    /// PHP's `sem_get()`.
+    Php,
+    /// PostgreSQL.
+    Postgres,
+    /// Another one.
+    Other,
+}

@@ -110,13 +110,13 @@ impl fmt::Display for Complaint {
             Complaint::Value(setting, why) => {
                 write!(f, "{setting} has no effect: {why}")?;
                 match setting.value.contains(" #") || setting.value.contains(" ;") {
-                    true => f.write_str("; a comment takes a line of its own"),
+                    true => f.write_str("; a comment needs a line of its own"),
                     false => Ok(()),
                 }
             }
             Complaint::Name(setting, meant) => {
                 write!(f, "{setting} has no effect: there is no such setting")?;
-                meant.as_ref().map_or(Ok(()), |meant| write!(f, "; is {meant} meant?"))
+                meant.as_ref().map_or(Ok(()), |meant| write!(f, "; did you mean {meant}?"))
             }
             Complaint::Line(origin, text) => {
                 let text = printable(text);
@@ -124,21 +124,21 @@ impl fmt::Display for Complaint {
             }
             Complaint::Version(origin) => write!(
                 f,
-                "{origin}: older versions of systemd read this otherwise (a backslash within \
+                "{origin}: older versions of systemd read this differently (a backslash within \
                  quotes, or at the end of a comment above)"
             ),
-            Complaint::User(setting, why) => write!(f, "{setting}: goes on without: {why}"),
+            Complaint::User(setting, why) => write!(f, "{setting}: user ignored: {why}"),
             Complaint::Unread(file, why) => {
                 let file = printable(&file.to_string_lossy());
-                write!(f, "no setting of {file} has an effect: ")?;
+                write!(f, "no setting in {file} has any effect: ")?;
                 match why {
                     Unread::Refused(e) => write!(f, "{e:?} ({})", strerror(*e)),
-                    Unread::NoFile => f.write_str("it is no regular file"),
+                    Unread::NoFile => f.write_str("it is not a regular file"),
                     Unread::TooLarge => {
                         write!(f, "it is larger than {} MiB", MOST_SETTINGS >> 20)
                     }
                     Unread::NoText => {
-                        f.write_str("it is no UTF-8 text, and systemd would refuse it")
+                        f.write_str("it is not UTF-8 text, and systemd would refuse it")
                     }
                 }
             }

@@ -4,7 +4,8 @@
 use nix::unistd::Uid;
 
 use crate::facts::capacity::Capacity;
-use crate::facts::row::{Holder, Outcome, Row, Running};
+use crate::facts::process::Named;
+use crate::facts::row::{Holder, Outcome, Row, Running, Undecided};
 use crate::facts::set::{SemId, SemSet};
 use crate::facts::verdict::{Reason, State, Verdict};
 use crate::facts::world::World;
@@ -23,6 +24,8 @@ pub struct Table {
     pub leftover: Option<SemId>,
     /// The guarded users' sets, by identifier, each with what became of it.
     pub rows: Vec<Row>,
+    /// The sets of all other users, where they were asked for; nobody judges them.
+    pub strangers: Vec<Row>,
     /// How many sets of httpd's form others than these users and root have.
     pub others: Vec<(Uid, usize)>,
     /// Root's sets where root is no guarded user: a module may leave its own to root.
@@ -111,15 +114,16 @@ impl Table {
         self.refused() + self.unreadable
     }
 
-    /// How many sets stay only because the memory of a living process could not be read in full, and
-    /// the first of those.
+    /// The sets that stay only because the memory of a process could not be read in full.
     #[must_use]
-    pub fn undecided(&self) -> Option<(usize, String)> {
+    pub fn undecided(&self) -> Option<Undecided> {
         let of = |row: &Row| match &row.verdict {
-            Verdict::Keep(Reason::MayBeKnownTo(p, _)) => Some(p.to_string()),
+            Verdict::Keep(Reason::MayBeKnownTo(p, _)) => Some(Named::clone(p)),
             _ => None,
         };
-        let first = self.rows.iter().find_map(of)?;
-        Some((self.rows.iter().filter_map(of).count(), first))
+        let process = self.rows.iter().find_map(of)?;
+        let all = || self.rows.iter().filter_map(of);
+        let of_process = all().filter(|p| *p == process).count();
+        Some(Undecided { sets: all().count(), process, of_process })
     }
 }

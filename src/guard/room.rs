@@ -29,7 +29,7 @@ pub(super) fn input(
         need: asked.need.clone(),
         running: table.and_then(|t| t.running.clone()),
         min_free: options.min_free.into(),
-        trial: Trial::Skipped("nothing is to be forecast"),
+        trial: Trial::Skipped("no forecast was asked for"),
         locks: asked.heard.locks(options.need),
         shortage: None,
         refused_directory: asked.heard.mutex_directory(),
@@ -41,7 +41,7 @@ pub(super) fn try_out(input: &mut Input, options: &Options, asked: &Asked, table
     let Asked { heard, users, need, .. } = asked;
     input.trial = match (table, input.capacity) {
         (Some(t), _) => trial::run(users, need, &t.found, &t.left, input.locks, options.removes()),
-        (None, None) => Trial::Skipped("there are no semaphores to try"),
+        (None, None) => Trial::Skipped("this kernel has no semaphores"),
         (None, Some(_)) if options.removes() => trial::blind(users, need, input.locks),
         (None, Some(_)) => Trial::Skipped("the table could not be read"),
     };

@@ -62,6 +62,7 @@ impl Scope {
             httpd: options.httpd.clone(),
             pid_file: asked.heard.pid_file().map(Into::into),
             depth: match options.command {
+                Command::List if options.all => Depth::Everybody,
                 Command::List => Depth::All,
                 Command::Guard if options.removes() => Depth::Removal,
                 Command::Guard | Command::Check => Depth::Verdict,
@@ -130,6 +131,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         unreadable: found.unreadable,
         leftover: found.leftover,
         rows: found.rows,
+        strangers: found.strangers,
         others: found.others,
         of_root: found.of_root,
         highest: found.highest,
@@ -144,7 +146,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     if scope.budget.is_none() {
         world.memory = Memory::Off;
     }
-    let Some(interest) = interest(&table.rows, scope) else {
+    let Some(interest) = interest(&table.rows, &table.strangers, scope) else {
         judge_all(&mut table.rows, world);
         return Ok(table);
     };
@@ -152,6 +154,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     for round in 0..=ROUNDS {
         let snapshot = Snapshot::take(&interest);
         look_up(&mut table.rows, &snapshot);
+        look_up(&mut table.strangers, &snapshot);
         (world.processes, world.incomplete) = (snapshot.processes, snapshot.incomplete);
         judge_all(&mut table.rows, world);
         let leader = leader(scope, world);
@@ -168,8 +171,8 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
 }
 
 /// What has to be known of processes; none: nothing depends on them.
-fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
-    let judges = rows.iter().any(|row| row.evidence.last().is_some());
+fn interest(rows: &[Row], strangers: &[Row], scope: &Scope) -> Option<Interest> {
+    let judges = rows.iter().chain(strangers).any(|row| row.evidence.last().is_some());
     (judges || scope.mark.is_some()).then(|| {
         let own = |row: &&Row| mismatch(&row.set).is_none() && !row.set.cuid.is_root();
         let mut own_makers: Vec<Uid> = rows.iter().filter(own).map(|row| row.set.uid).collect();
@@ -178,7 +181,7 @@ fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
         Interest {
             uids: scope.uids.clone(),
             own_makers,
-            pids: last_pids(rows).collect(),
+            pids: last_pids(rows).chain(last_pids(strangers)).collect(),
             httpd: scope.httpd.clone(),
         }
     })

@@ -12,7 +12,7 @@ use crate::facts::error::Error;
 use crate::facts::evidence::{LastPid, Lock, Probe, Who};
 use crate::facts::process::Kind;
 use crate::facts::row::{Holder, Row};
-use crate::facts::set::{SemId, SemSet};
+use crate::facts::set::{Maker, SemId, SemSet};
 use crate::facts::trial::KEY;
 use crate::look::processes::{self, Snapshot};
 use crate::look::sysv;
@@ -22,6 +22,8 @@ use crate::look::sysv;
 pub enum Depth {
     /// Everything, of every set: to be shown.
     All,
+    /// The same, and of the sets of other users, too.
+    Everybody,
     /// What its verdict depends on; nothing of one that is not of httpd's form.
     Verdict,
     /// The same, but not whether it is free: whoever removes an orphan asks that.
@@ -39,6 +41,8 @@ pub struct Found {
     pub leftover: Option<SemId>,
     /// The sets of the guarded users, by identifier.
     pub rows: Vec<Row>,
+    /// The other users' sets ([`Depth::Everybody`]), which nobody judges.
+    pub strangers: Vec<Row>,
     /// How many sets of httpd's form other users have, root not counted.
     pub others: Vec<(Uid, usize)>,
     /// Root's, where root is none of them.
@@ -58,7 +62,7 @@ pub fn capacity() -> Result<Capacity, Error> {
 }
 
 /// Reads the table: the sets of these users, and what is asked of those that `is_httpds` says look like
-/// httpd's, or (`Depth::All`) of all.
+/// httpd's, or (`Depth::All`, `Depth::Everybody`) of all.
 ///
 /// # Errors
 /// [`Error::Kernel`].
@@ -69,6 +73,8 @@ pub fn read(
 ) -> Result<Found, Error> {
     let capacity = capacity()?;
     let mut rows: Vec<Row> = Vec::new();
+    let mut strangers: Vec<Row> = Vec::new();
+    let shows_all = matches!(depth, Depth::All | Depth::Everybody);
     let mut of_trial = None;
     let mut others: BTreeMap<u32, usize> = BTreeMap::new();
     let (mut of_root, mut highest) = (Vec::new(), None);
@@ -79,17 +85,20 @@ pub fn read(
         }
         if uids.contains(&set.uid) {
             rows.push(Row::listed(set));
-        } else if set.uid.is_root() {
+            return;
+        }
+        if depth == Depth::Everybody {
+            strangers.push(Row::listed(set));
+        }
+        if set.uid.is_root() {
             of_root.push(set);
         } else if is_httpds(&set) {
             *others.entry(set.uid.as_raw()).or_default() += 1;
         }
     })
     .map_err(|e| Error::Kernel("semctl(SEM_STAT_ANY)", e))?;
-    rows.sort_unstable_by_key(|row| row.set.id);
-    rows.dedup_by_key(|row| row.set.id);
-    rows.retain_mut(|row| {
-        if depth != Depth::All && !is_httpds(&row.set) {
+    let ask = |row: &mut Row| {
+        if !shows_all && !is_httpds(&row.set) {
             return true;
         }
         match probe(row.set.id, depth != Depth::Removal) {
@@ -99,10 +108,15 @@ pub fn read(
             Ok(told) => row.evidence.probe = told,
         }
         true
-    });
+    };
+    for list in [&mut rows, &mut strangers] {
+        list.sort_unstable_by_key(|row| row.set.id);
+        list.dedup_by_key(|row| row.set.id);
+        list.retain_mut(ask);
+    }
     let leftover = of_trial.as_ref().and_then(leftover);
     let others = others.into_iter().map(|(uid, n)| (Uid::from_raw(uid), n)).collect();
-    Ok(Found { capacity, unreadable, leftover, rows, others, of_root, highest })
+    Ok(Found { capacity, unreadable, leftover, rows, strangers, others, of_root, highest })
 }
 
 /// Asks the kernel for what `semid_ds` does not tell.
@@ -166,18 +180,23 @@ fn leftover(set: &SemSet) -> Option<SemId> {
     (!by_the_living).then_some(set.id)
 }
 
-/// Who holds the table, most sets first; as far as it can be read.
+/// Who holds the table, most sets first; as far as it can be read. Whose sets are of one maker, is a
+/// holder of them.
 #[must_use]
-pub fn holders() -> Vec<Holder> {
-    let mut by_owner: HashMap<u32, (Holder, Vec<Pid>)> = HashMap::new();
-    // What cannot be read, the reading of the table has complained of.
+pub fn holders(maker: impl Fn(&SemSet) -> Maker) -> Vec<Holder> {
+    let mut holders: HashMap<(u32, Maker), (Holder, Vec<Pid>)> = HashMap::new();
+    // Sets that cannot be read have been reported when the table was read.
     let _ = sysv::each(|set| {
-        let (holder, touchers) = by_owner.entry(set.uid.as_raw()).or_insert_with(|| {
-            let (sets, semaphores) = (0, 0);
-            (Holder { uid: set.uid, sets, semaphores, living: None, unknown: false }, Vec::new())
+        let maker = maker(&set);
+        let (holder, touchers) = holders.entry((set.uid.as_raw(), maker)).or_insert_with(|| {
+            let (sets, semaphores, first) = (0, 0, set.id);
+            let (living, unknown) = (None, false);
+            let uid = set.uid;
+            (Holder { uid, maker, first, sets, semaphores, living, unknown }, Vec::new())
         });
         holder.sets += 1;
         holder.semaphores += set.nsems;
+        holder.first = holder.first.min(set.id);
         match sysv::last_pid(set.id) {
             Ok(pid) if pid > 0 => touchers.push(Pid::from_raw(pid)),
             Err(Errno::EACCES) => holder.unknown = true,
@@ -189,7 +208,7 @@ pub fn holders() -> Vec<Holder> {
         holder.living = living.and_then(|pid| processes::names_of([pid]).remove(&pid));
         holder
     };
-    let mut holders: Vec<Holder> = by_owner.into_values().map(named).collect();
-    holders.sort_unstable_by_key(|h| (Reverse(h.sets), h.uid.as_raw()));
+    let mut holders: Vec<Holder> = holders.into_values().map(named).collect();
+    holders.sort_unstable_by_key(|h| (Reverse(h.sets), h.uid.as_raw(), h.maker));
     holders
 }

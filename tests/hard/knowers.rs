@@ -98,7 +98,7 @@ fn workers_that_another_httpd_adopted_keep_their_sets() {
     let conf = "/run/t/first/httpd.conf";
     let check = ns.guard_copy();
     let run = ns.sh(&format!("{} {check} check --httpd {APACHE} -- -f {conf}", first.inside));
-    run.exits(0).prints("0 of 4 free, 2 held by itself (apache2 1)");
+    run.exits(0).prints("0 of 4 free, 2 in use by the running httpd (apache2 1)");
     first.apache.graceful();
     first.apache.serves();
 }

@@ -119,6 +119,7 @@ fn table(sets: &[SemSet], processes: &[Rc<Process>], holds: &[i32], extent: Exte
         leftover: None,
         rows: sets.iter().copied().map(Row::listed).collect(),
         of_root: Vec::new(),
+        strangers: Vec::new(),
         others: Vec::new(),
         highest: sets.iter().map(|s| s.id).max(),
         running: None,
