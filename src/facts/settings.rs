@@ -82,7 +82,7 @@ pub enum Complaint {
     Name(Setting, Option<String>),
     /// systemd would not set a variable from this line.
     Line(Origin, String),
-    /// systemd before 254 reads this line differently, or before 247.
+    /// An older systemd (before 254, or before 247) reads this line differently.
     Version(Origin),
     /// One of the users that it names cannot be guarded, and why; the run continues without that user.
     User(Setting, String),
