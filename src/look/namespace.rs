@@ -1,5 +1,5 @@
-//! From which IPC namespace to look: that of the httpd in question. Touches /proc, systemctl(1), and
-//! which namespace this process itself is in; the system stays as it is.
+//! Which IPC namespace to look at: that of the httpd in question. Touches /proc, systemctl(1), and this
+//! process's own IPC namespace; the system stays as it is.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use crate::look::httpd::ask::{self, Question};
 use crate::look::pid_file;
 use crate::look::processes::{is_httpd, names_of};
 
-/// How long systemd may take to say what a unit is like.
+/// How long systemd may take to report a unit's properties.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
-/// Goes where httpd's semaphore table is: into the IPC namespace of the one that runs, or, where a unit
-/// with PrivateIPC= will start it, into a new one, as that start will. None: it is this one.
+/// Goes to httpd's semaphore table: enters the IPC namespace of the running httpd or, if a unit with
+/// PrivateIPC= will start it, a new one, as that start will. `None` if it is the current namespace.
 #[must_use]
 pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> Option<Event> {
     let running = pid_file.and_then(pid_file::number).filter(|pid| exists(*pid));
@@ -38,17 +38,17 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
                 Err(e) => Event::TableOfNobody(who.to_string(), e),
             })
         }
-        // Whoever may not look at it asks systemd.
+        // A caller that may not look at it asks systemd.
         Some((pid, Err(e @ (Errno::EACCES | Errno::EPERM)), _)) => {
             let unit = unit_of(pid)?;
             has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
-        // It is dead, or its number is another one's by now.
+        // It is dead, or its pid has been reused.
         Some(_) | None => of_unit(&unit(control)),
     }
 }
 
-/// A new namespace, where a unit has one of its own for each start.
+/// Enters a new namespace, if the unit gets one of its own for each start.
 fn of_unit(unit: &str) -> Option<Event> {
     has_private_ipc(unit).then(|| match unshare(CloneFlags::CLONE_NEWIPC) {
         Ok(()) => Event::TableOfUnit(unit.to_owned()),
@@ -72,7 +72,7 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
-/// The unit that starts whom this control program speaks for, where no other is known.
+/// The unit that starts the server of this control program, if no other is known.
 fn unit(control: &Path) -> String {
     let name = control.to_string_lossy();
     let unit = match &*name {
@@ -83,7 +83,7 @@ fn unit(control: &Path) -> String {
     format!("{unit}.service")
 }
 
-/// The unit that a process is of.
+/// The unit that a process belongs to.
 fn unit_of(pid: Pid) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let units = text.lines().filter_map(|line| line.rsplit('/').next());

@@ -1,7 +1,7 @@
-//! What is kept between runs: reading it. Touches that file.
+//! Reads what is kept between runs. Touches that file.
 //!
-//! Nothing depends on it but a better need: a file that is missing, old, damaged or anybody else's is as
-//! good as none.
+//! Nothing depends on it except a better estimate of the need: a file that is missing, old, damaged or
+//! not root's own is ignored.
 
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,18 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::state::{MOST_INSTANCES, State};
 
-/// The most that is read, in bytes: as many instances with a long PidFile each.
+/// The most that is read, in bytes: enough for the maximum number of instances with long PidFile paths.
 const MOST_BYTES: u64 = 256 << 10;
 
-/// The present form.
+/// The current format version.
 const VERSION: u32 = 1;
 
-/// The file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
     version: u32,
-    /// Of the rest: a figure that is not the one that was written is no figure.
+    /// A checksum of the rest: a file with a changed figure is rejected.
     seal: u64,
     state: State,
 }
@@ -36,14 +36,14 @@ fn seal(state: &State) -> u64 {
     hasher.finish()
 }
 
-/// The text of the file for this state.
+/// The file's text for this state.
 #[must_use]
 pub fn text(state: &State) -> String {
     let sealed = Sealed { version: VERSION, seal: seal(state), state: state.clone() };
     serde_json::to_string(&sealed).unwrap_or_default() + "\n"
 }
 
-/// The state that a text of the file tells.
+/// The state in a file's text.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -58,7 +58,7 @@ pub fn parse(text: &str) -> Result<State, &'static str> {
     Ok(sealed.state)
 }
 
-/// What is kept in the file; nothing where there is none.
+/// The state in the file; empty if there is no file.
 ///
 /// # Errors
 /// Why it is not used.
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_state_is_read_back() {
         assert_eq!(parse(&text(&state())), Ok(state()));
         assert_eq!(parse(&text(&State::default())), Ok(State::default()));
     }
 
     #[test]
-    fn a_file_with_another_figure_is_none() {
+    fn a_file_with_a_changed_figure_is_rejected() {
         let text = text(&state());
         for (from, to) in [
             ("\"sets\":6", "\"sets\":60"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instances_are_bounded_and_the_last_one_stays() {
+    fn instances_are_bounded_and_the_latest_one_stays() {
         let mut state = state();
         for n in 0..2 * MOST_INSTANCES {
             let pid_file = format!("/run/{n}.pid");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_of_roots_alone_is_read() {
+    fn only_a_file_that_is_roots_alone_is_read() {
         let dir = std::env::temp_dir().join(format!("semguard-state-{}", std::process::id()));
         fs::create_dir(&dir).expect("made");
         let file = dir.join("starts.json");
