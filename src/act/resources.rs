@@ -203,8 +203,7 @@ fn teaches_nothing(e: &io::Error) -> bool {
 /// Makes `count` files in `dir`, each with `content`, removes their names and leaves them open in
 /// `held`, so that they keep their inodes and blocks, as httpd's files will. `None` if all could be
 /// made; else how many, and what stopped the next one. With `linked`, each is named the way glibc names
-/// a semaphore: by a link from a temporary name,
-/// which on tmpfs takes an inode for a moment.
+/// a semaphore: by a link from a temporary name, which on tmpfs takes an inode for a moment.
 fn files(
     dir: &Path,
     count: u32,
