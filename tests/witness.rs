@@ -1,6 +1,5 @@
 //! A running httpd as its own witness: modules that make sets that its answer does not mention, what
-//! the
-//! guard learns from its starts, and what discards that.
+//! the guard learns from its starts, and what discards that.
 
 mod common;
 #[path = "agreement/server.rs"]

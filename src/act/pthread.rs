@@ -1,6 +1,5 @@
 //! A process-shared pthread mutex, made as APR makes it. Next to the two sysv.rs files the only one
-//! with
-//! unsafe code; it decides nothing.
+//! with unsafe code; it decides nothing.
 #![allow(unsafe_code)]
 
 use std::fs::File;

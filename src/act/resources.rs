@@ -1,7 +1,6 @@
-//! What mechanisms other than System V semaphores need, tried the way httpd would use it: lock files in
-//! their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which it removes
-//! again,
-//! with signals blocked.
+//! What mechanisms other than System V semaphores need, tried the way httpd would use it: lock files
+//! in their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which it removes
+//! again, with signals blocked.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::CString;

@@ -34,7 +34,7 @@ pub fn create(key: i32) -> nix::Result<SemId> {
 /// Sets the first semaphore to `value` (`SETVAL`).
 ///
 /// # Errors
-/// As [`last_pid`]; `ERANGE`: above SEMVMX.
+/// As [`last_pid`](crate::look::sysv::last_pid); `ERANGE`: above SEMVMX.
 pub fn set_value(id: SemId, value: i32) -> nix::Result<()> {
     // SAFETY: the fourth argument of SETVAL is the integer member of `union semun`, passed by
     // value; no memory of ours is touched.
@@ -61,7 +61,7 @@ pub fn lock_and_unlock(id: SemId) -> nix::Result<()> {
 /// `unixd_set_proc_mutex_perms`).
 ///
 /// # Errors
-/// As [`last_pid`]; `EPERM`: neither owner nor creator nor `CAP_SYS_ADMIN`.
+/// As [`last_pid`](crate::look::sysv::last_pid); `EPERM`: neither owner nor creator nor `CAP_SYS_ADMIN`.
 pub fn chown(id: SemId, uid: Uid, gid: Gid) -> nix::Result<()> {
     let mut ds = MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: `semid_ds` is plain integers, for which zero is valid.

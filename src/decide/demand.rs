@@ -1,8 +1,6 @@
 //! Which cross-process mutexes httpd will make, how many and by which mechanism: httpd's answers
-//! matched
-//! against the table of kinds. Pure. The peak during a start is the final number, because the first
-//! pass
-//! frees its mutexes before the second makes its own.
+//! matched against the table of kinds. Pure. The peak during a start is the final number, because the
+//! first pass frees its mutexes before the second makes its own.
 
 use std::ffi::OsString;
 

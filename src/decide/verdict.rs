@@ -1,6 +1,5 @@
 //! Whether a semaphore set is an orphan: every rule, in one table. Pure: it reads no clock, no /proc
-//! and no
-//! environment; look supplies the evidence.
+//! and no environment; look supplies the evidence.
 //!
 //! This is conservative garbage collection. A private set can be used only by its semid, so any process
 //! that can use it holds that number. A semid found nowhere in the memory of the running processes in
@@ -66,7 +65,7 @@ const TABLE: [(Step, Rule); 6] = [
     (Step::Sight, |c| sight(c).map(Reason::Blind).map(Verdict::Keep)),
     (Step::Use, |c| in_use(c.evidence).map(Verdict::Keep)),
     (Step::OutOfSight, |c| out_of_sight(c).then_some(Verdict::Keep(Reason::Unseen))),
-    (Step::LastPid, |c| last_pid_lives(c).map(Verdict::Keep)),
+    (Step::LastPid, |c| last_pid_is_running(c).map(Verdict::Keep)),
     (Step::Memory, memory),
 ];
 
@@ -135,7 +134,7 @@ fn toucher<'a>(c: &Case<'a>) -> Option<&'a Rc<Process>> {
     c.evidence.last().and_then(LastPid::living).filter(may_touch)
 }
 
-fn last_pid_lives(c: &Case<'_>) -> Option<Reason> {
+fn last_pid_is_running(c: &Case<'_>) -> Option<Reason> {
     toucher(c).map(|p| Reason::LastPidLives(p.named.clone()))
 }
 

@@ -88,7 +88,7 @@ impl Evidence {
 }
 
 impl LastPid {
-    /// The live process with this pid.
+    /// The running process with this pid.
     #[must_use]
     pub fn living(&self) -> Option<&Rc<Process>> {
         match &self.who {

@@ -1,6 +1,5 @@
 //! Looks and judges in turn: the sets, the processes that could use them and, where only memory can
-//! tell,
-//! their memory; until nothing more is asked.
+//! tell, their memory; until nothing more is asked.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

@@ -1,6 +1,5 @@
-//! A settings file, parsed by systemd's rules for EnvironmentFile= (systemd.exec(5)), so that it means
-//! the
-//! same here as in the unit. Touches that file; never runs a shell.
+//! A settings file, parsed by systemd's rules for EnvironmentFile= (systemd.exec(5)), so that it
+//! means the same here as in the unit. Touches that file; never runs a shell.
 
 use std::fs::OpenOptions;
 use std::io::Read;

@@ -1,6 +1,5 @@
 //! The semaphore table as reported by the kernel: the guarded users' sets with what was asked about
-//! each,
-//! and who holds the rest. Touches the kernel through sysv; changes nothing.
+//! each, and who holds the rest. Touches the kernel through sysv; changes nothing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

@@ -1,6 +1,5 @@
 //! Arbitrary evidence on arbitrary sets: `judge` is total, and no running process can use an orphan.
-//! The
-//! rules are stated here a second time, from the point of view of the running processes.
+//! The rules are stated here a second time, from the point of view of the running processes.
 
 use std::rc::Rc;
 
@@ -113,7 +112,7 @@ pub fn judge(data: &[u8]) {
     }
     doubts_keep_it(&case);
     without_processes_it_goes(&case);
-    is_told_in_one_line(&verdict);
+    is_reported_in_one_line(&verdict);
     let trace = verdict::trace(&case.set, &case.evidence, &case.world());
     assert_eq!(trace.first(), Some(&verdict::Step::Form));
     assert_eq!(trace.len() == 1, matches!(verdict, Verdict::Keep(Reason::NotHttpds(_))));
@@ -211,7 +210,7 @@ fn without_processes_it_goes(case: &Case) {
     }
 }
 
-fn is_told_in_one_line(verdict: &Verdict) {
+fn is_reported_in_one_line(verdict: &Verdict) {
     let told = why(verdict);
     assert!(super::is_plain(&told) && !told.is_empty(), "{told:?}");
     if let Verdict::Keep(Reason::Blind(Blind::Refused(e))) = verdict {

@@ -91,7 +91,7 @@ fn workers_that_wait_without_a_parent_keep_their_sets() {
 }
 
 #[test]
-fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
+fn busy_workers_without_a_parent_keep_sets_without_waiters() {
     let mut case = case!(
         "parent killed, workers serve: all busy, none waiting",
         "apache2",

@@ -13,7 +13,7 @@ const GUARD: &str = "guard --user 33";
 
 /// Runs a guard beside a program that knows its sets, whose last pid is dead; then one after its end.
 #[track_caller]
-fn keeps_while_it_lives(mut case: Case, exe: &str, script: &str) {
+fn keeps_while_it_runs(mut case: Case, exe: &str, script: &str) {
     let ns = Namespace::new(ROOMY);
     let program = ns.actor(exe, script);
     for id in &program.sets {
@@ -133,7 +133,7 @@ fn a_process_with_the_owner_as_any_of_its_users_may_know_the_owners_sets() {
 fn root_that_temporarily_acted_as_the_owner_keeps_what_it_made_then() {
     let case = case!("root that temporarily acted as the owner");
     let script = "be 33 { make 1 33 } fork { as 33 touch 0 } sleep 300 stay root";
-    keeps_while_it_lives(case, "program", script);
+    keeps_while_it_runs(case, "program", script);
 }
 
 // What a program is, and where it is.
@@ -170,14 +170,14 @@ fn an_httpd_whose_files_nfs_renamed_keeps_its_sets() {
 #[test]
 fn an_httpd_whose_first_thread_has_ended_keeps_its_sets() {
     let case = case!("httpd whose first thread has ended");
-    keeps_while_it_lives(case, "httpd", "make 1 33 detach shed leader");
+    keeps_while_it_runs(case, "httpd", "make 1 33 detach shed leader");
 }
 
 /// IPC namespaces belong to threads.
 #[test]
 fn an_httpd_whose_first_thread_left_for_another_ipc_namespace_keeps_its_sets() {
     let case = case!("httpd whose first thread left the IPC namespace");
-    keeps_while_it_lives(case, "httpd", "make 1 33 detach part leader");
+    keeps_while_it_runs(case, "httpd", "make 1 33 detach part leader");
 }
 
 /// Before Linux 4.17, GETPID returns the pid in whatever PID namespace the toucher was in. This is

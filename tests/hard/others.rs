@@ -275,7 +275,7 @@ impl Container<'_> {
     fn end(mut self) {
         self.ns.kill(self.init);
         let _ = self.started.wait();
-        no_httpd_lives(self.ns);
+        wait_until_no_httpd_runs(self.ns);
         let _ = fs::remove_file(self.ns.path("/run/t/one/httpd.pid"));
     }
 }
@@ -287,7 +287,7 @@ impl Drop for Container<'_> {
     }
 }
 
-fn no_httpd_lives(ns: &Namespace) {
+fn wait_until_no_httpd_runs(ns: &Namespace) {
     wait_until("all of it is dead", || {
         ns.sh("ps -o stat=,comm= -A | grep -v '^Z' | grep apache2").out.is_empty()
     });
@@ -370,6 +370,6 @@ fn a_container_that_shares_no_semaphores_may_say_so() {
     case.guard(&ns, &alive, &[], || ns.guard_under(&beside, declared)).exits(0);
     apache.serves();
     ns.sh(&format!("{beside} pkill -KILL -x apache2")).exits(0);
-    no_httpd_lives(&ns);
+    wait_until_no_httpd_runs(&ns);
     case.guard(&ns, &[], &alive, || ns.guard_under(&beside, declared)).exits(0);
 }

@@ -1,6 +1,5 @@
 //! How to reach the actors of a world: one process in its namespace, the nest, forks all the others.
-//! Each
-//! takes orders through a fifo of its own, and all answer through one pipe.
+//! Each takes orders through a fifo of its own, and all answer through one pipe.
 
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions, Permissions};

@@ -1,6 +1,5 @@
 //! Individual rules, and random histories in a small world of their own: starts, kills, reloads,
-//! changes to
-//! the configuration, other processes that make sets.
+//! changes to the configuration, other processes that make sets.
 
 use std::collections::HashMap;
 use std::rc::Rc;

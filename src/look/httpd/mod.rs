@@ -1,6 +1,5 @@
 //! What httpd itself reports about its configuration. Touches the control program (through `ask`),
-//! httpd
-//! 2.2's files and the resolver; what follows from the answer is up to `decide`.
+//! httpd 2.2's files and the resolver; what follows from the answer is up to `decide`.
 
 pub mod ask;
 pub mod binary;
