@@ -489,7 +489,7 @@ fn a_fork_storm_delays_no_run_and_costs_no_running_httpd_its_sets() {
 }
 
 #[test]
-fn the_guard_survives_a_storm_of_processes_named_httpd_which_keeps_sets() {
+fn a_storm_of_processes_named_httpd_keeps_sets_but_does_not_hang_the_guard() {
     require!("perl", "timeout");
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(20, WWW);

@@ -1,5 +1,5 @@
-//! A process-shared pthread mutex, made as APR makes it. Next to the two sysv.rs files the only one
-//! with unsafe code; it decides nothing.
+//! A process-shared pthread mutex, made as APR makes it. One of three files with unsafe code
+//! (with the two sysv.rs); it decides nothing.
 #![allow(unsafe_code)]
 
 use std::fs::File;

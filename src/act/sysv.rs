@@ -1,5 +1,5 @@
 //! The System V semaphore calls that change something: one typed function per semctl(2) command.
-//! Next to pthread.rs and look/sysv.rs the only file with unsafe code; it decides nothing.
+//! One of three files with unsafe code (with pthread.rs and look/sysv.rs); it decides nothing.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;

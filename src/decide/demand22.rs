@@ -1,7 +1,6 @@
-//! The locks of httpd 2.2: each is configured by a directive of its own, so its configuration files are
-//! read.
-//! Pure. (server/mpm_common.c, modules/ssl/ssl_engine_mutex.c, modules/mappers/mod_rewrite.c,
-//! modules/ldap/util_ldap.c.)
+//! The locks of httpd 2.2: each is configured by a directive of its own, so its configuration files
+//! are read. Pure. (server/mpm_common.c, modules/ssl/ssl_engine_mutex.c,
+//! modules/mappers/mod_rewrite.c, modules/ldap/util_ldap.c.)
 
 use std::path::Path;
 

@@ -69,8 +69,8 @@ const TABLE: [(Step, Rule); 6] = [
     (Step::Memory, memory),
 ];
 
-/// What distinguishes `set` from an APR mutex: key 0, one semaphore, mode 0600, made by root or by its
-/// owner.
+/// Why `set` cannot be an APR mutex, which has key 0, one semaphore and mode 0600, and was made by root
+/// or by its owner.
 #[must_use]
 pub fn mismatch(set: &SemSet) -> Option<Mismatch> {
     if set.key != 0 {

@@ -119,7 +119,7 @@ pub enum Gap {
     /// `CAP_SYS_ADMIN` in the initial user namespace, and only while its first thread is alive. No
     /// reason for doubt about a set that root made: APR keeps semids in private memory.
     SharedUnseen,
-    /// The reader was held up by one of its pages or locks (userfaultfd(2), FUSE, NFS).
+    /// A page or lock of the process held up its reader (userfaultfd(2), FUSE, NFS).
     HeldUp,
     /// Out of time or bytes.
     Budget,

@@ -220,7 +220,7 @@ impl Demand {
             .or_else(|| walk(kept, true, [Passes::Both, Passes::Second]))
     }
 
-    /// The minimum number of shared memory files that httpd makes beside its mutexes: for each balancer
+    /// The minimum number of shared memory files that httpd makes besides its mutexes: for each balancer
     /// and for the server that has them (modules/proxy/mod_proxy_balancer.c), for mod_ssl's and other
     /// caches.
     #[must_use]

@@ -1,5 +1,5 @@
-//! The System V semaphore calls that only read: one typed function per semctl(2) command. Next to
-//! act/sysv.rs and act/pthread.rs the only file with unsafe code; it decides nothing.
+//! The System V semaphore calls that only read: one typed function per semctl(2) command. One
+//! of three files with unsafe code (with act/sysv.rs and act/pthread.rs); it decides nothing.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;

@@ -58,9 +58,10 @@ pub struct Said {
 /// Asks for the configuration: users, mutexes, modules and, if mod_info's file exists, the directives.
 /// This makes no mutex and works even if the table is full (measured on 2.4.71).
 ///
-/// mod_info is loaded after the configuration (-c), where it changes nothing: by then every `<IfModule
-/// mod_info.c>` has been evaluated (server/core.c, `start_ifmod`, when the line is read). A call that
-/// fails with it (a file from another build, a script that splits arguments) is repeated without it.
+/// mod_info is loaded after the configuration (-c), where it changes nothing: by then every
+/// `<IfModule mod_info.c>` has been evaluated (server/core.c, `start_ifmod`, when the line is read). A
+/// call that fails with it (a file from another build, a script that splits arguments) is repeated
+/// without it.
 ///
 /// # Errors
 /// [`NoAnswer`].
