@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_name_nor_a_uid_is_an_error() {
+    fn anything_but_a_name_or_a_uid_is_an_error() {
         for bad in ["no such user", "-1", "4294967295", "99999999999", ""] {
             assert!(
                 matches!(guarded(&[bad.to_owned()], None, &[]), Err(Error::NoSuchUser(_))),
