@@ -220,7 +220,7 @@ fn wait_until(pid: Pid, deadline: Instant) {
     }
 }
 
-/// The error message of a failed call: the end of its standard error.
+/// The error message of a failed call: its standard error, shortened and without AH00558.
 fn complaint(said: &Said, status: Option<ExitStatus>) -> String {
     let err = String::from_utf8_lossy(&said.err);
     let lines: Vec<&str> =
