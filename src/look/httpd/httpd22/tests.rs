@@ -89,7 +89,7 @@ fn an_unresolvable_condition_stays_as_a_section() {
     let text = "LoadModule strange_module x\n<IfModule odd_name.c>\nX 1\n</IfModule>\n\
                 <IfModule mod_ssl.c>\nY 1\n</IfModule>\n<IfVersion ~ ^2>\nZ 1\n</IfVersion>";
     let dump = read_with(&[("main", text)], &[]);
-    assert_eq!(all(&dump), ["X 1", "Z 1"], "an own module that is not loaded");
+    assert_eq!(all(&dump), ["X 1", "Z 1"], "the section of an own module that is not loaded");
     for name in ["X", "Z"] {
         let (place, _) = dump.all(name).next().expect("read");
         assert!(dump.directives[place].parent.is_some(), "{name}");
