@@ -156,10 +156,10 @@ fn where_its_namespace_may_not_be_entered_nothing_is_forecast_for_another_table(
     let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
     let told = "its own IPC namespace, which cannot be entered from here (EPERM ";
     let run = asking(&ns, under, &format!("check {httpd}")).exits(0).logs(told);
-    let run = run.logs("this table is not its").does_not_log("httpd would not start");
+    let run = run.logs("seen here is another one").does_not_log("httpd would not start");
     assert!(!run.out.contains("free"), "{run}");
     let run = asking(&ns, under, &format!("check --format nagios {httpd}")).exits(3);
-    run.prints("SEMGUARD UNKNOWN - ").prints("this table is not its");
+    run.prints("SEMGUARD UNKNOWN - ").prints("seen here is another one");
     let run = asking(&ns, under, &format!("check --format prometheus {httpd}")).exits(0);
     assert!(!run.out.contains("start_forecast"), "{run}");
     assert!(run.out.contains("httpd_semguard_warnings 1\n"), "{run}");
@@ -188,9 +188,9 @@ fn where_the_unit_gives_each_start_a_new_namespace_a_check_is_about_a_new_one() 
     asking(&ns, "", &format!("check {httpd}")).exits(69);
     systemctl("yes");
     let run = asking(&ns, "", &format!("check {httpd}")).exits(0);
-    run.logs("httpd.service starts httpd in an IPC namespace of its own").prints(" of 32000 free");
+    run.logs("httpd.service starts httpd in its own IPC namespace").prints(" of 32000 free");
     let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
-    asking(&ns, under, &format!("check {httpd}")).exits(0).logs("this table is not its");
+    asking(&ns, under, &format!("check {httpd}")).exits(0).logs("seen here is another one");
 }
 
 // After an upgrade of httpd.

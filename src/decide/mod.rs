@@ -1,4 +1,4 @@
-//! The rules: values in, values out. Pure; imports facts alone.
+//! The rules: values in, values out. Pure; imports only facts.
 
 mod counts;
 pub mod demand;

@@ -1,4 +1,4 @@
-//! Is there room for what httpd needs: the figures of the forecast, and what is tried for it.
+//! Whether there is room for what httpd needs: the figures for the forecast, and what is tried for it.
 
 use super::ask::Asked;
 use crate::act::{resources, trial};
@@ -10,13 +10,13 @@ use crate::facts::request::Command;
 use crate::facts::table::Table;
 use crate::facts::trial::Trial;
 
-/// Whether there is anything to forecast: not for a list, nor of a table that is not httpd's.
+/// Whether there is anything to forecast: not for a list, nor for a table that is not httpd's.
 pub(super) fn is_asked_for(options: &Options, events: &[Event]) -> bool {
     let is_elsewhere = events.iter().any(|event| matches!(event, Event::TableOfNobody(..)));
     options.command != Command::List && !is_elsewhere
 }
 
-/// What the forecast is made from, before anything was tried.
+/// The input to the forecast, before anything was tried.
 pub(super) fn input(
     options: &Options,
     asked: &Asked,

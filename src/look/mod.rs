@@ -1,4 +1,4 @@
-//! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports facts.
+//! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports only facts.
 
 pub mod clock;
 pub mod generation;

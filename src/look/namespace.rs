@@ -1,5 +1,5 @@
-//! From which IPC namespace to look: that of the httpd in question. Touches /proc, systemctl(1), and
-//! which namespace this process itself is in; the system stays as it is.
+//! Which IPC namespace to look at: that of the httpd in question. Touches /proc, systemctl(1), and this
+//! process's own IPC namespace; the system stays as it is.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::facts::event::Event;
 use crate::look::processes::{is_httpd, names_of};
 use crate::look::{pid_file, unit};
 
-/// Goes where httpd's semaphore table is: into the IPC namespace of the one that runs, or, where a unit
-/// with PrivateIPC= will start it, into a new one, as that start will. None: it is this one.
+/// Goes to httpd's semaphore table: enters the IPC namespace of the running httpd or, if a unit with
+/// PrivateIPC= will start it, a new one, as that start will. `None` if it is the current namespace.
 #[must_use]
 pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> Option<Event> {
     let running = pid_file.and_then(pid_file::number).filter(|pid| exists(*pid));
@@ -30,17 +30,17 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
                 Err(e) => Event::TableOfNobody(who.to_string(), e),
             })
         }
-        // Whoever may not look at it asks systemd.
+        // A caller that may not look at it asks systemd.
         Some((pid, Err(e @ (Errno::EACCES | Errno::EPERM)), _)) => {
             let unit = unit::of(pid)?;
             unit::has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
-        // It is dead, or its number is another one's by now.
+        // It is dead, or its pid has been reused.
         Some(_) | None => of_unit(&unit::of_control(control)),
     }
 }
 
-/// A new namespace, where a unit has one of its own for each start.
+/// Enters a new namespace, if the unit gets one of its own for each start.
 fn of_unit(unit: &str) -> Option<Event> {
     unit::has_private_ipc(unit).then(|| match unshare(CloneFlags::CLONE_NEWIPC) {
         Ok(()) => Event::TableOfUnit(unit.to_owned()),
