@@ -155,8 +155,8 @@ fn one_that_fails_is_quoted() {
 #[test]
 fn one_that_fails_without_a_word_is_told_by_how_it_ended() {
     require!();
-    is_not_heard("exit 3", "/run/t/apachectl says: nothing, and exits 3");
-    is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing, and dies of signal 11");
+    is_not_heard("exit 3", "/run/t/apachectl says: nothing (exit code 3)");
+    is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing (killed by signal 11)");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn without_mod_info_the_doubt_is_a_handful_and_no_alarm() {
     ns.write("dump", include_str!("dumps/without-mod-info.txt"));
     control(&ns, "cat /run/t/dump");
     let run = guard(&ns, "check -v").exits(0).does_not_log("may not start");
-    run.logs("its use unknown");
+    run.logs("usage unknown");
     let nagios = guard(&ns, "check --format nagios");
     assert!(nagios.out.contains("OK"), "{nagios}");
 }
@@ -337,7 +337,8 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
     with("\\177ELF\\0apr_palloc\\0").does_not_log("strange").does_not_log("may not start");
     let run = with("\\177ELF\\0semget\\0");
     run.logs("httpd may not start (it needs 1 to 9 semaphore sets, and 1 can be made");
-    with("\\177ELF\\0semget\\0").logs("in doubt: strange, 0 to 8 (mod_strange, which is not");
+    with("\\177ELF\\0semget\\0")
+        .logs("in doubt: strange, 0 to 8 (third-party module mod_strange: ");
     // One that is not found is in doubt as well.
     ns.sh("rm /run/modules/mod_strange.so").exits(0);
     guard(&ns, "check --user 33").exits(0).logs("its file was not found or read");

@@ -698,7 +698,7 @@ fn a_trial_set_whose_maker_is_running_is_not_a_leftover() {
 fn a_check_never_takes_the_last_place_and_leaves_leftovers_alone() {
     require!();
     let ns = Namespace::new("250 32000 32 1");
-    ns.guard("check --user 33 -v").exits(0).logs("trial: none, it would take the last place");
+    ns.guard("check --user 33 -v").exits(0).logs("trial: none, it would take the last free slot");
     let ids = ns.dead_actor("guard", "key 0x53454d47 1 600 exit");
     ns.guard("check --user 33").exits(69);
     assert_eq!(ns.ids(), ids);

@@ -151,9 +151,7 @@ fn is_learnt(site: &Site, signal: &str) {
     site.ask(&["guard"])
         .exits(0)
         .logs("httpd may not start (it needs 1 to 9 semaphore sets, and 2 can be made")
-        .logs(
-            "in doubt: secret, 0 to 8 (mod_secret, which is not httpd's own: its file takes semget",
-        );
+        .logs("in doubt: secret, 0 to 8 (third-party module mod_secret: it imports semget");
     site.leave_room(ROOMY);
     site.shows_a_start(signal);
 
@@ -166,12 +164,12 @@ fn is_learnt(site: &Site, signal: &str) {
     site.leave_room(ROOMY);
     site.shows_a_start(signal);
 
-    site.ask(&["guard"]).exits(0).prints("it needs 4 semaphore sets, as at its last start");
+    site.ask(&["guard"]).exits(0).prints("it needs 4 semaphore sets, as at its last starts");
     site.leave_room(3);
     site.ask(&["guard"])
         .exits(69)
         .logs("httpd would not start (it would log: (28)No space left on device")
-        .logs("each of the last 2 times that it was started like this, it made 4 semaphore sets")
+        .logs("each of the last 2 times it was started like this, it made 4 semaphore sets")
         .logs("rm /var/lib/httpd-semguard/starts.json");
     assert_eq!(site.try_start(), Outcome::Dead);
     site.ask(&["guard"]).exits(69);
@@ -200,7 +198,7 @@ fn a_module_that_makes_none_is_no_doubt_after_two_starts() {
     site.needs("1 to 9 semaphore sets");
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("1 semaphore set, as at its last start");
+    site.needs("1 semaphore set, as at its last starts");
 }
 
 #[test]
@@ -215,7 +213,7 @@ fn mod_pythons_locks_are_known_after_two_starts() {
     site.ask(&["guard"]).exits(0).logs("needs 3 to 33 semaphore sets (33 at its last start)");
     site.leave_room(ROOMY);
     site.shows_a_start("KILL");
-    site.needs("33 semaphore sets, as at its last start");
+    site.needs("33 semaphore sets, as at its last starts");
     site.ask(&["guard"]).exits(0);
     site.leave_room(32);
     site.ask(&["guard"]).exits(69);
@@ -228,11 +226,11 @@ fn a_changed_configuration_or_build_discards_what_was_learnt() {
     let site = Site::with_three();
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     site.configure("SecretSets 6\nSecretUser 33");
     site.needs("1 to 9 semaphore sets");
     site.configure("SecretSets 3\nSecretUser 33");
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     // Another build of the module, with the same bytes.
     site.ns.sh("cd /run/t/modules && cp mod_secret.so new && mv new mod_secret.so").exits(0);
     site.needs("1 to 9 semaphore sets");
@@ -297,7 +295,7 @@ fn a_file_with_a_wrong_count_or_another_owner_is_ignored() {
     let site = Site::with_three();
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     let sound = site.kept();
     let put = |text: &str| fs::write(site.ns.path(FILE), text).expect("written");
     for wrong in ["40", "1", "0"] {
@@ -310,9 +308,9 @@ fn a_file_with_a_wrong_count_or_another_owner_is_ignored() {
     put(&sound[..sound.len() / 2]);
     site.ask(&["check", "-v"]).exits(0).logs("not used: its file is damaged");
     put(&sound);
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     site.ns.sh(&format!("chown 33 {FILE}")).exits(0);
-    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is not root's alone");
+    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is not owned by root, or others");
     site.needs("1 to 9 semaphore sets");
     // The next guard replaces it with its own.
     site.ask(&["guard"]).exits(0);
@@ -336,7 +334,7 @@ fn a_check_without_root_reads_the_state_and_writes_nothing() {
         ))
     };
     let www = "setpriv --reuid 33 --regid 33 --clear-groups";
-    check(www).logs("need: 4 semaphore sets, as at its last start");
+    check(www).logs("need: 4 semaphore sets, as at its last starts");
     assert_eq!(site.kept(), before);
     check("").exits(0);
     assert_ne!(site.kept(), before, "root's check is the third");
@@ -365,7 +363,7 @@ fn a_check_with_the_rights_of_the_metrics_unit_is_enough() {
         assert_ne!(site.kept(), before);
         site.end("KILL");
     }
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
 }
 
 #[test]
@@ -376,7 +374,9 @@ fn if_nothing_can_be_kept_nothing_stops() {
     assert_eq!(site.kept(), "", "a dry run");
     site.ns.sh("mount -t tmpfs -o ro,mode=755 tmpfs /var/lib/httpd-semguard").exits(0);
     let run = site.ask(&["guard", "-v"]).exits(0);
-    run.logs("what this run showed of httpd's starts is not kept: EROFS (Read-only file system)");
+    run.logs(
+        "what this run showed of httpd's need could not be saved: EROFS (Read-only file system)",
+    );
     assert_eq!(site.ask(&["guard"]).exits(0).err, "");
     site.ns.sh("umount /var/lib/httpd-semguard && rmdir /var/lib/httpd-semguard").exits(0);
     assert_eq!(site.ask(&["guard"]).exits(0).err, "");

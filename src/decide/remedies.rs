@@ -1,6 +1,8 @@
 //! What to do where the table of semaphore sets leaves too little room: which remedies there are, what
 //! each changes, and whether that alone makes httpd start. Pure.
 
+use nix::errno::Errno;
+
 use crate::decide::forecast::{Forecast, Input};
 use crate::decide::kernel_sem::{self, Oddity};
 use crate::decide::situation::Situation;
@@ -12,6 +14,7 @@ use crate::facts::need::{NeedSource, sets};
 use crate::facts::printable::printable;
 use crate::facts::site::{Lasting, Site, Sysctl, quoted};
 use crate::facts::state;
+use crate::facts::trial::{LOCKING, Trial};
 
 /// The limits of a new IPC namespace (include/uapi/linux/sem.h; Linux 3.19 and newer). Every systemd
 /// with PrivateIPC= has such a kernel.
@@ -34,7 +37,14 @@ pub(super) fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
 
 /// Whether httpd would start on this table.
 fn cures(input: &Input, capacity: Capacity) -> bool {
-    let then = Input { capacity: Some(capacity), ..input.clone() };
+    // A trial that failed for want of operations says nothing about a table that allows them.
+    let trial = match input.trial {
+        Trial::Refused(LOCKING, Errno::E2BIG) if capacity.limits.semopm > 0 => {
+            Trial::Skipped("with other limits")
+        }
+        trial => trial,
+    };
+    let then = Input { capacity: Some(capacity), trial, ..input.clone() };
     then.forecast() == Forecast::Starts
 }
 

@@ -128,7 +128,7 @@ fn report(plan: &Plan) -> Report {
     });
     let trial = match plan.trial {
         0..=15 => Trial::Refused("semget", Errno::EPERM),
-        16..=63 => Trial::Skipped("there is no room for one"),
+        16..=63 => Trial::Skipped("no room for one"),
         _ => Trial::Passed,
     };
     let input =

@@ -66,7 +66,7 @@ fn only_httpds_own_answer_is_refined() {
 fn a_need_says_what_starts_showed() {
     let words = |starts| need(asked(1, 2), shown(6, starts)).to_string();
     assert_eq!(words(1), "1 to 6 semaphore sets (6 at its last start)");
-    assert_eq!(words(2), "6 semaphore sets, as at its last start");
+    assert_eq!(words(2), "6 semaphore sets, as at its last starts");
 }
 
 fn set(id: i32, creator: u32) -> SemSet {

@@ -211,7 +211,11 @@ proptest! {
         };
         let removable = removable.min(usize::try_from(used).unwrap_or(0));
         let now = Capacity { limits, usage: Usage { sets: used, semaphores: used } };
-        let input = Input { min_free, ..input(now, need(least, least + more)) };
+        let trial = match limits.semopm {
+            0 => Trial::Refused(LOCKING, Errno::E2BIG),
+            _ => Trial::Passed,
+        };
+        let input = Input { min_free, trial, ..input(now, need(least, least + more)) };
         prop_assume!(input.forecast() != Forecast::Starts);
         let (site, guard) = (of_new_file(), GuardCommand::default());
         let s = Situation { removable, ..with(&input, &site, &guard) };
