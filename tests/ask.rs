@@ -341,7 +341,7 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
         .logs("in doubt: strange, 0 to 8 (third-party module mod_strange: ");
     // One that is not found is in doubt as well.
     ns.sh("rm /run/modules/mod_strange.so").exits(0);
-    guard(&ns, "check --user 33").exits(0).logs("its file was not found or read");
+    guard(&ns, "check --user 33").exits(0).logs("its file could not be found or read");
     // Room for all of it settles the doubt.
     limit(&ns, ROOMY);
     guard(&ns, "check --user 33").exits(0).does_not_log("may not start");

@@ -175,7 +175,8 @@ impl Sink {
 
 /// An entry as a person's screen shows it: what it says in the colour of its level, the labels of its
 /// parts set off, long lines broken, but for those that are to be typed.
-fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
+#[must_use]
+pub fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
     let style = match level {
         Level::Error => screen::BAD,
         Level::Warn => screen::DOUBTFUL,

@@ -35,18 +35,24 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     };
     if report.forecast == Some(Forecast::Starts) {
         let (can, rest) = fine(report, table);
-        writeln!(out, "{}{rest}", screen.paint(GOOD, can))?;
+        let line = screen.wrap(&format!("{can}{rest}"), 0, 2);
+        // No line breaks within what can be done: it is shorter than any screen that is broken to.
+        let line = match line.strip_prefix(can) {
+            Some(rest) => format!("{}{rest}", screen.paint(GOOD, can)),
+            None => line,
+        };
+        writeln!(out, "{line}")?;
     }
     let orphans = table.map_or(0, |t| t.orphans().count());
     if let (true, Some(table), 1..) = (report.is_for_the_table_as_it_is(), table, orphans) {
         let then = table.found.without(orphans).room().sets;
-        writeln!(
-            out,
+        let line = format!(
             "\"{}\" would remove {} that a dead httpd left; {} could be made then",
             report.guard,
             sets(count(orphans)),
             sets(then)
-        )?;
+        );
+        writeln!(out, "{}", screen.wrap(&line, 0, 2))?;
     }
     Ok(())
 }
