@@ -1,18 +1,18 @@
 #!/bin/bash
-# Makes docs/outage.md and the terminal texts of the pictures (docs/outage/*.ansi): plays two
-# outages with the Apache of this machine and writes down what is typed and what comes back. Every
-# block of output is that of a run, and the page fails to be made if a run does not go as it tells.
-# All of it happens in namespaces of its own; nothing outside them is touched but the directory.
+# Creates docs/outage.md and the terminal texts of the pictures (docs/outage/*.ansi): replays two
+# outages with the Apache of this machine, and records what is typed and what is printed. All output
+# in the page is from real runs. If a run does not go as the page says, no page is created.
+# Everything happens in separate namespaces; only the output directory outside them is written to.
 #
-#   make outage                             builds first, and makes the pictures as well
+#   make outage                             builds first, and draws the pictures as well
 #   SEMGUARD=PROGRAM docs/outage.sh DIR     writes DIR/outage.md and DIR/outage/*.ansi
-#   docs/outage.sh --placeholders <FILE     the same text without what differs from run to run and
-#                                           from machine to machine, to compare two of them
+#   docs/outage.sh --placeholders <FILE     prints the text without what differs from run to run and
+#                                           from machine to machine, for comparing two of them
 #
-# Exit: 0 made; 1 something did not go as told; 77 this machine cannot run it.
+# Exit codes: 0 success; 1 something did not go as described; 77 this machine cannot run it.
 set -euo pipefail
 
-if [ "${1:-}" != --inside ]; then # in there it stands before this script
+if [ "${1:-}" != --inside ]; then # inside, story.sh comes before this script
     SELF=$(readlink -e "$0")
     STORY=${SELF%/*}/story.sh
     # shellcheck source=/dev/null
@@ -25,7 +25,7 @@ readonly PROMPT=$'\e[1;32mroot@web1\e[0m:\e[1;34m~\e[0m# '
 
 # ---- what differs from run to run --------------------------------------------------------------
 
-# Numbers of processes and sets, ages, times, versions; and the spaces that align them.
+# PIDs, IDs of sets, ages, times, versions, and the spaces that align them.
 placeholders() {
     local day='(Mon|Tue|Wed|Thu|Fri|Sat|Sun)' span='[0-9]+ ?(s|seconds?|min|minutes?|h|hours?|d|days?)'
     sed -E \
@@ -50,7 +50,7 @@ outside() {
     local dir=${1:?name the directory to write to} program why
     program=$(readlink -e "${SEMGUARD:?name the program}")
     if ! has_apache; then
-        echo "outage: it takes root and Debian's apache2" >&2
+        echo "outage: this needs root and Debian's apache2" >&2
         exit "$NOT_HERE"
     fi
     if ! why=$("${ENTER[@]}" mount -t tmpfs outage /run 2>&1); then
@@ -60,8 +60,8 @@ outside() {
     mkdir -p "$dir/outage"
     MADE=$(mktemp -d "$dir/outage/.made.XXXXXX")
     trap 'rm -rf "$MADE"' EXIT
-    # Each part in a world of its own. The files are opened out here: inside, another file system
-    # may cover their directory.
+    # Each part has namespaces of its own. The files are opened out here, because inside another file
+    # system may cover their directory.
     local part
     for part in alone beside without; do
         "${ENTER[@]}" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TERM=xterm-256color \
@@ -75,16 +75,16 @@ outside() {
 
 is_quiet() { ! curl -s -m 5 -o /dev/null "http://127.0.0.1:$1/"; }
 
-# ---- inside: writing down ----------------------------------------------------------------------
+# ---- inside: recording -------------------------------------------------------------------------
 
-# The file of the picture that the command last run goes into.
+# The picture file to which the next commands and their output are appended.
 PICTURE=/dev/null
 
 open_block() { printf '```\n'; }
 close_block() { printf '```\n\n'; }
 
-# Runs what would be typed, and writes that and what it says into the page. The guard gets a
-# terminal: what it writes there in colour goes into the picture, without colour into the page.
+# Runs a command, and writes it and its output to the page. httpd-semguard is given a terminal; its
+# coloured output goes into the picture, and without the colours into the page.
 run() {
     local raw=$STAGE/raw said
     printf '# %s\n' "$1"
@@ -119,14 +119,14 @@ part_alone() {
 
 # Two outages, replayed
 
-Both were written down by administrators who met them: a table that is full, and a kernel that has no
-such table. Here they are played again with Debian's Apache, prefork with two `Listen` lines and
-`Mutex sysvsem default`, which is what older systems have without saying so. All output is that of real
-runs; of many lines that differ in numbers only, three are shown.
+Administrators have reported both of these outages: a semaphore table that is full, and a kernel that has
+no such table. They are replayed here with Debian's Apache, using the prefork MPM, two `Listen` lines and
+`Mutex sysvsem default`, which is the default on older systems. All output is from real runs. Where many
+lines differ only in their numbers, three are shown.
 
 ## 1. No space left on device
 
-A line in `/etc/sysctl.d` was meant to say `250 32000 32 512`. Its first space got lost:
+A line in `/etc/sysctl.d` was supposed to read `250 32000 32 512`, but the first space is missing:
 
 MD
     set_limits "$LIMITS"
@@ -136,12 +136,12 @@ MD
     must_say 'max semaphores system wide = 32'
     close_block
     cat <<'MD'
-Each number has moved one place to the left. The whole system now has room for 32 semaphores, and
-nothing complains: httpd needs one.
+Every number after it has moved one place to the left. The whole system now has room for 32 semaphores.
+Nobody notices, because httpd needs only one.
 
-Then httpd is killed, again and again: by the kernel when memory runs out, by a watchdog, by systemd
-when a stop takes too long. A killed httpd cannot remove its semaphore set. After 31 kills the error log
-has this of each start but the first, and the table is full:
+Then httpd is killed again and again: by the kernel when memory runs out, by a watchdog, by systemd when
+stopping takes too long. An httpd that is killed cannot remove its semaphore set. After 31 kills, the error
+log has this line for every start but the first, and the table is full:
 
 MD
     start_and_kill 31
@@ -154,7 +154,7 @@ MD
     must_say 'allocated semaphores = 32'
     close_block
     cat <<'MD'
-The next start is refused:
+The next start fails:
 
 MD
     exec 9>&4
@@ -163,8 +163,8 @@ MD
     is_refused
     close_block
     cat <<'MD'
-(httpd 2.2 writes `(28)No space left on device: Couldn't create accept lock` into its error log instead.)
-The disk is not full, and `df` will not help. The guard says what is:
+(httpd 2.2 logs `(28)No space left on device: Couldn't create accept lock` instead.) No disk is full, so
+`df` does not help. httpd-semguard shows what is full:
 
 MD
     open_block
@@ -172,9 +172,10 @@ MD
     close_block
     PICTURE=/dev/null
     cat <<'MD'
-That is the line httpd itself logs, the limit that is reached (not the 512 sets, which a look at the
-first line of `ipcs -ls` would suggest), who holds the table, and the two cures. `check` has changed
-nothing. Neither do the next two, which say of each set why it goes or stays, and what would be done:
+The output contains the line that httpd itself logs, the limit that has been reached (not the 512 sets that
+the first line of `ipcs -ls` suggests), who is using the table, and two solutions. `check` has not removed
+anything. Neither do the next two commands, which show for each set why it is removed or kept, and what
+would be done:
 
 MD
     open_block
@@ -185,7 +186,7 @@ MD
     must_say 'would remove 31 orphaned sets'
     close_block
     cat <<'MD'
-It is what is wanted, so:
+This is what we want, so we go ahead:
 
 MD
     exec 9>&5
@@ -198,17 +199,17 @@ MD
     close_block
     PICTURE=/dev/null
     cat <<'MD'
-httpd runs, with one new set. The set of the other program is still there: it was none of the guard's
-business. With the package installed all this happens by itself before each start.
+httpd is running and has one new set. The set of the other program is still there, because it does not
+belong to httpd. With the package installed, all this happens automatically before each start.
 
 MD
 }
 
 part_beside() {
     cat <<'MD'
-### The same, with a second httpd that lives
+### The same, with a second httpd running
 
-On this machine a second Apache, the shop, runs under the same user, and is well. The first one has been
+On this machine, a second Apache, the shop, runs as the same user and is healthy. The first one has been
 killed until the table was full.
 
 MD
@@ -230,9 +231,10 @@ MD
     must_say '0 orphaned'
     close_block
     cat <<'MD'
-Both answer, and nobody had to be stopped. The kernel does not note who made a set, and the maker of a
-healthy httpd's sets may be dead. But whoever can use a set holds its number, and the numbers of the
-thirty stood in nobody's memory. The shop's set is in use, which decides before any memory is read:
+Both servers answer, and neither had to be stopped. The kernel does not record which process created a set,
+and the process that created the sets of a healthy httpd may have exited. But a process that can use a set
+has the set's ID in its memory, and the IDs of these thirty sets were not in the memory of any process. The
+shop's set is in use right now, so it is kept before any memory is read:
 
 MD
     open_block
@@ -240,7 +242,7 @@ MD
     must_exit 0
     close_block
     cat <<'MD'
-The lasting cure is to write the line as it was meant:
+The permanent solution is to correct the line:
 
 MD
     open_block
@@ -249,14 +251,14 @@ MD
     must_say 'kernel.sem = 250 32000 32 512'
     close_block
     cat <<'MD'
-And the loop that is found on the web for this outage? It takes every set of the user:
+And the loop that the web recommends for this outage? It removes every set of the user:
 
 MD
     open_block
     # shellcheck disable=SC2016 # for the shell that runs it
     run 'for i in $(ipcs -s | awk '\''/www-data/ {print $2}'\''); do ipcrm -s $i; done'
     must_exit 0
-    # A request, or at the latest the parent's next look, lets them notice.
+    # They notice upon a request, or at the latest when the parent next checks its workers.
     curl -s -m 5 -o /dev/null http://127.0.0.1:81/ http://127.0.0.1/ || true
     until_true is_quiet 81
     until_true is_quiet 80
@@ -268,7 +270,7 @@ MD
     must_exit 7
     close_block
     cat <<'MD'
-The shop, which nothing was wrong with, is down, and so is the other one.
+The shop, which had no problem at all, is down, and so is the other server.
 
 MD
 }
@@ -277,8 +279,8 @@ part_without() {
     cat <<'MD'
 ## 2. Function not implemented
 
-A kernel may be built without System V IPC (`CONFIG_SYSVIPC`). No such kernel was at hand: here strace
-makes httpd and the guard see one, by answering their `semget` and `semctl` with ENOSYS.
+A kernel can be built without System V IPC (`CONFIG_SYSVIPC`). No such kernel was available, so strace
+simulates one for httpd and httpd-semguard: it makes their `semget` and `semctl` calls fail with ENOSYS.
 
 MD
     sysctl -qw kernel.sem='250 32000 32 512'
@@ -293,13 +295,13 @@ MD
     must_say 'CONFIG_SYSVIPC=y'
     close_block
     cat <<'MD'
-(httpd 2.2: `(38)Function not implemented: Couldn't create accept lock`.) The lasting cure is a kernel built
-with `CONFIG_SYSVIPC=y`. Where the configuration names another mechanism, httpd needs no such kernel, and the guard
-does not stop it.
+(httpd 2.2 logs `(38)Function not implemented: Couldn't create accept lock`.) The permanent solution is a
+kernel built with `CONFIG_SYSVIPC=y`. If the configuration selects a different mechanism, httpd does not need
+such a kernel, and httpd-semguard does not keep it from starting.
 
 ### A look at the table
 
-With a usual kernel and httpd off, the table has no set of its user:
+With an ordinary kernel and httpd stopped, the table contains no set of httpd's user:
 
 MD
     open_block
@@ -308,12 +310,12 @@ MD
     must_say '0 semaphore sets of the guarded users'
     close_block
     cat <<'MD'
-With httpd on there is one. Its `uid` is that of the configured `User`:
+With httpd running, there is one. Its `uid` is that of the configured `User`:
 
 MD
     open_block
     starts
-    # Both workers have come to rest, one with the lock, one waiting for it.
+    # Wait until both workers are idle: one holds the lock, the other is waiting for it.
     # shellcheck disable=SC2016 # for the inner shell
     until_true sh -c 'ipcs -s -i "$(ipcs -s | awk "/www-data/ { print \$2 }")" | grep -q "^0  *0  *1 "'
     run 'cat /proc/sysvipc/sem'
@@ -323,8 +325,8 @@ MD
     must_exit 0
     close_block
     cat <<'MD'
-How full the table is says `ipcs -us`, and what it holds at most `ipcs -ls`. When it is full, httpd fails
-with "No space left on device": see above.
+`ipcs -us` shows how full the table is, and `ipcs -ls` shows its limits. When it is full, httpd fails with
+"No space left on device", as shown above.
 MD
 }
 

@@ -1,24 +1,25 @@
 #!/bin/bash
-# The outage that "make demo" shows (tests/demo.sh) and docs/outage.md tells (docs/outage.sh): the
-# semaphore table is filled by a server that is killed again and again, the next start is refused,
-# httpd-semguard says why and mends it, the server starts. Each part is a function that fails where
-# it does not go as told. Read by both, which have
+# The outage that "make demo" replays (tests/demo.sh) and docs/outage.md describes (docs/outage.sh): a
+# server that is killed again and again fills the semaphore table, and the next start fails.
+# httpd-semguard says why and removes the orphaned sets, and the server starts. Each part is a function
+# that fails if something does not go as expected. Both scripts source this file, and provide
 #
-#   run COMMAND   shows a command as it would be typed, runs it, shows what it says, and leaves that
-#                 in OUTPUT and CODE
+#   run COMMAND   prints a command as it would be typed, runs it, prints its output, and sets OUTPUT
+#                 and CODE to its output and exit code
+#   TELLER        the name to print before an error
 #
-# and set TELLER, the name that they put before an error.
-# shellcheck disable=SC2034 # some of this is for them
+# shellcheck disable=SC2034 # some variables are used only by these scripts
 set -euo pipefail
 
 readonly LIMITS='25032000 32 512 512' # "250 32000 32 512" with the first space lost
 readonly NOT_HERE=77
-# What an outage is played in: nothing outside is touched, and nothing is left.
+# Where an outage is replayed: nothing outside is touched, and nothing is left behind.
 readonly ENTER=(unshare --ipc --mount --net --pid --fork --kill-child --mount-proc)
 readonly STAGE=/run/outage
 
 OUTPUT='' CODE=0
-# How the server is started, what the guard is told of it, what runs out, and whether it is Apache.
+# How the server is started, the guard's options for it, which limit is exhausted, and whether the
+# server is Apache.
 START='apachectl start' GUARDED='' BINDS=SEMMNS APACHE=1
 
 failed() {
@@ -26,17 +27,17 @@ failed() {
     exit 1
 }
 
-must_exit() { [ "$CODE" -eq "$1" ] || failed "exit $CODE where $1 was to come: $OUTPUT"; }
-must_say() { # what a terminal wraps counts as one line
+must_exit() { [ "$CODE" -eq "$1" ] || failed "exit code $CODE instead of $1: $OUTPUT"; }
+must_say() { # lines wrapped by the terminal count as one
     local flat
     flat=$(tr -s ' \n' ' ' <<<"$OUTPUT")
-    [[ $flat == *"$1"* ]] || failed "no \"$1\" in what it said: $OUTPUT"
+    [[ $flat == *"$1"* ]] || failed "no \"$1\" in the output: $OUTPUT"
 }
-must_be() { # WHAT IS WANTED
-    [ "$2" -eq "$3" ] || failed "$1: $2 where $3 were to be"
+must_be() { # WHAT ACTUAL EXPECTED
+    [ "$2" -eq "$3" ] || failed "$1: $2 instead of $3"
 }
 
-# Sets of this user with this key; empty: of any.
+# Counts the sets of this user with this key; if empty, of any user, or with any key.
 count() { tail -n +2 /proc/sysvipc/sem | awk -v uid="$1" -v key="$2" \
     '(uid == "" || $5 == uid) && (key == "" || $1 == key)' | wc -l; }
 
@@ -47,10 +48,10 @@ until_true() {
         ! "$@" >/dev/null 2>&1 || return 0
         sleep 0.02
     done
-    failed "waited in vain: $*"
+    failed "timed out waiting for: $*"
 }
 
-# Of five or more lines that differ in numbers only, the first two and the last.
+# Of five or more lines that differ only in numbers, prints the first two and the last.
 abridged() {
     awk '
         { line[NR] = $0; gsub(/\033\[[0-9;]*m/, "") }
@@ -67,13 +68,13 @@ abridged() {
         }'
 }
 
-# Text without its colours.
+# Removes colours.
 plain() { sed 's/\x1b\[[0-9;]*m//g'; }
 
 # ---- the stage, in namespaces of its own ---------------------------------------------------------
 
-# The guard's lock, the program (which comes on fd 3), the loopback device (SIOCSIFFLAGS, IFF_UP |
-# IFF_RUNNING): on file systems that end with the namespace.
+# Sets up the directory of the guard's lock, the program (passed on fd 3) and the loopback device
+# (SIOCSIFFLAGS, IFF_UP | IFF_RUNNING). The file systems disappear with the namespace.
 stage_set() {
     mount -t tmpfs -o mode=755 outage /run
     mkdir -p $STAGE/bin
@@ -120,7 +121,7 @@ DocumentRoot /var/www/html
 CONF
 }
 
-# A request, by nothing but the shell.
+# Sends a request, using only the shell.
 answers() { # PORT
     (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && grep -q 'It works' <&3)
 }
@@ -129,14 +130,14 @@ answers() { # PORT
 
 of_another_program() { perl -e 'semget(0xa7, 1, 01600) // die "semget: $!"'; }
 
-# Whether a process group has a member that is more than a zombie.
+# Whether a process group has a member that is not a zombie.
 has_living_members() {
     cat /proc/[0-9]*/stat 2>/dev/null |
         awk -v group="$1" '{ sub(/.*\) /, "") } $3 == group && $1 != "Z" { found = 1 }
             END { exit !found }'
 }
 
-# The whole group is killed, as systemd does when its patience ends.
+# Kills the whole group, as systemd does when stopping times out.
 kill_server() {
     local leader file=$STAGE/server.pid
     [ ! "$APACHE" ] || file=/run/apache2/apache2.pid
@@ -145,17 +146,18 @@ kill_server() {
     while has_living_members "$leader"; do sleep 0.01; done
 }
 
-# The server is started and killed this many times, and leaves a set each time.
-# As the first start after a boot has it: the numbers of sets get past those that tell nothing.
+# Does what the first start after a boot does: advances the IDs of sets past the small numbers that
+# occur in every process.
 numbers_set() {
-    eval "httpd-semguard guard$GUARDED --quiet" >/dev/null 2>&1 || failed "the first guard was refused"
+    eval "httpd-semguard guard$GUARDED --quiet" >/dev/null 2>&1 || failed "the first guard failed"
 }
 
+# Starts and kills the server this many times. It leaves a set behind each time.
 start_and_kill() {
     local n before
     before=$(count '' '')
     for ((n = 1; n <= $1; n++)); do
-        $START >/dev/null || failed "start $n was refused"
+        $START >/dev/null || failed "start $n failed"
         [ ! "$APACHE" ] || until_true answers 80
         kill_server
         must_be "sets after $n kills" "$(count '' '')" $((before + n))
@@ -189,7 +191,7 @@ is_mended() { # THIS MANY
     run "httpd-semguard guard$GUARDED"
     must_exit 0
     must_say "removed $1 orphaned sets"
-    must_be 'sets that are left' "$(count '' '')" $((before - $1))
+    must_be 'remaining sets' "$(count '' '')" $((before - $1))
     must_be 'the set of another program' "$(count '' $((0xa7)))" 1
 }
 

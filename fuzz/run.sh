@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs each fuzz target for FUZZ_SECONDS (60), from the inputs in tests/corpus and tests/dumps. What
-# is new and interesting goes to DIR/corpus, an input that breaks a promise to fuzz/artifacts; it
-# ends with the first of those. Called by "make fuzz".
+# Runs each fuzz target for FUZZ_SECONDS (60), starting from the inputs in tests/corpus and tests/dumps.
+# Interesting new inputs are saved in DIR/corpus. An input that breaks a promise is saved in
+# fuzz/artifacts, and ends the run. Called by "make fuzz".
 #
-#   fuzz/run.sh DIR        cargo-fuzz on the PATH; DIR is absolute
+#   fuzz/run.sh DIR        needs cargo-fuzz on the PATH; DIR is an absolute path
 #
-# Exit: 0 nothing was found; 1 something is missing, or was found.
+# Exit codes: 0 nothing was found; 1 something is missing, or something was found.
 set -eu
 
 dir=$1
@@ -17,7 +17,7 @@ missing() {
     lacks=1
 }
 lacks=
-# Only nightly Rust has the sanitizers. rustup is not to install it unasked.
+# Only nightly Rust has the sanitizers. Do not let rustup install it unasked.
 if "$cargo" --version 2>/dev/null | grep -q nightly; then
     nightly=
 elif RUSTUP_AUTO_INSTALL=0 "$cargo" +nightly --version >/dev/null 2>&1; then
@@ -33,7 +33,7 @@ for target in fuzz/fuzz_targets/*.rs; do
     name=$(basename "$target" .rs)
     echo "fuzz: $name" >&2
     mkdir -p "$dir/corpus/$name"
-    # The first folder is the one that libFuzzer writes to.
+    # libFuzzer writes to the first directory.
     "$cargo" ${nightly:+"$nightly"} fuzz run --target-dir "$dir" "$name" \
         "$dir/corpus/$name" "tests/corpus/$name" tests/dumps \
         -- -max_total_time="${FUZZ_SECONDS:-60}" -verbosity=0 -print_final_stats=1

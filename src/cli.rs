@@ -15,6 +15,7 @@ use crate::facts::event::Event;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format, LogTo, SortKey};
 use crate::facts::settings::{Complaint, Origin, Setting};
+use crate::facts::site::GuardCommand;
 use crate::look::settings::{self, Line, Part};
 use crate::look::users;
 
@@ -152,6 +153,10 @@ pub struct Options {
     #[arg(long, help_heading = OF_LIST)]
     pub orphans: bool,
 
+    /// Show the sets of all users; those of users who are not guarded have no verdict
+    #[arg(long, help_heading = OF_LIST, conflicts_with_all = ["orphans", "explain"])]
+    pub all: bool,
+
     /// Sort by this
     #[arg(long, value_enum, value_name = "KEY", default_value = "semid", help_heading = OF_LIST)]
     pub sort: SortKey,
@@ -178,6 +183,8 @@ pub struct Given {
     pub dry_run: bool,
     /// The setting that names the users: one of them that cannot be guarded ends no run.
     pub user: Option<Setting>,
+    /// The setting that asks for a reserve.
+    pub min_free: Option<Setting>,
 }
 
 impl Options {
@@ -185,6 +192,31 @@ impl Options {
     #[must_use]
     pub fn removes(&self) -> bool {
         self.command == Command::Guard && !self.dry_run
+    }
+
+    /// A guard that would remove the orphans which this run counts: it looks at the same users' sets,
+    /// and judges them in the same way.
+    #[must_use]
+    pub fn guard_command(&self) -> GuardCommand {
+        let text = |word: &OsStr| word.to_string_lossy().into_owned();
+        let mut words = Vec::new();
+        if !self.user.is_empty() {
+            words.extend(["--user".into(), self.user.join(",")]);
+        }
+        let switches = [
+            (self.private_ipc, "--private-ipc"),
+            (self.no_ask, "--no-ask"),
+            (self.no_memory, "--no-memory"),
+        ];
+        words.extend(switches.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
+        if let Some(httpd) = &self.httpd {
+            words.extend(["--httpd".into(), text(httpd.as_os_str())]);
+        }
+        if !self.httpd_args.is_empty() {
+            words.push("--".into());
+            words.extend(self.httpd_args.iter().map(|word| text(word)));
+        }
+        GuardCommand::new(words)
     }
 }
 
@@ -252,7 +284,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         let wrong: Vec<String> =
             settings.complaints.iter().filter(is_wrong).map(|c| format!("{c}")).collect();
         if !wrong.is_empty() {
-            let message = format!("of --settings, not all is right\n  {}", wrong.join("\n  "));
+            let message =
+                format!("errors in the file given with --settings\n  {}", wrong.join("\n  "));
             return Err(stop(definition().error(ErrorKind::InvalidValue, message)));
         }
     }
@@ -269,6 +302,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         find(&mut setting);
         options.given.user = Some(setting);
     }
+    let reserve = settings.values.iter().find(|v| v.id == "min_free" && !typed("min_free"));
+    options.given.min_free = reserve.map(|value| {
+        let mut setting = value.setting.clone();
+        find(&mut setting);
+        setting
+    });
     options.given.events = settings.events(typed);
     options.given.dry_run = settings.dry_run;
 
@@ -303,7 +342,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
             }
             options.format = Format::Text;
         }
-    } else if let Some(of_list) = ["orphans", "sort", "explain"].into_iter().find(|o| typed(o)) {
+    } else if let Some(of_list) =
+        ["orphans", "all", "sort", "explain"].into_iter().find(|o| typed(o))
+    {
         return Err(conflict(&format!("--{of_list} goes with list")));
     }
     Ok(options)

@@ -1,5 +1,5 @@
-//! The story of one run, in the order in which it happens: ask, look, judge, remove, count the room,
-//! try, forecast. Whoever does a part of it speaks to nobody; the report has it all.
+//! The story of one run, in order: ask, look, judge, remove, count the room, try, forecast.
+//! No part of it prints anything; everything goes into the report.
 
 mod ask;
 mod room;
@@ -9,39 +9,43 @@ mod witness;
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
+use self::ask::Asked;
 use crate::act::{lock, numbering, reap};
 use crate::cli::Options;
 use crate::decide::forecast::Forecast;
+use crate::decide::maker::maker;
 use crate::facts::error::Error;
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
 use crate::facts::row::Outcome;
 use crate::facts::set::SemId;
+use crate::facts::site::Site;
 use crate::facts::table::Table;
 use crate::facts::users::{Guarded, Names};
+use crate::look::site::site;
 use crate::look::{clock, table, users};
 use crate::tell::report::{Report, View};
 
 /// One run, from the options to the report.
 ///
 /// # Errors
-/// What keeps it from an answer: [`Error`].
+/// Whatever keeps it from an answer: [`Error`].
 pub fn run(options: &Options) -> Result<Report, Error> {
     let clock = clock::now().map_err(|e| Error::Kernel("clock_gettime", e))?;
     let release = uname().map_or_else(|_| String::new(), |u| u.release().to_string_lossy().into());
     let mut events = options.given.events.clone();
 
-    // What httpd will make, as whom, and what its last starts showed.
+    // What httpd will make, as which user, and what its last starts showed.
     let asked = ask::ask(options, &mut events)?;
 
-    // Every set of these users, and who could use it.
+    // Every set of these users, and the processes that could use it.
     if options.removes() {
         events.extend(lock::take());
     }
     let mut table = survey::look(options, &asked, &release, clock, &mut events)?;
 
-    // What nobody who lives can use, goes; what httpd makes next gets a number that tells.
+    // Removes the sets that no running process can use; httpd's next sets will get telling semids.
     if let (Some(table), Command::Guard) = (&mut table, options.command) {
         events.extend(remove(table, options));
         if options.removes() {
@@ -56,23 +60,29 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         room::try_out(&mut input, options, &asked, table.as_ref());
         forecast = Some(input.forecast());
     }
-    if let (Some(table), Some(Forecast::AtRisk | Forecast::Fails(_))) = (&mut table, &forecast) {
-        table.holders = table::holders();
+    let is_in_doubt = matches!(forecast, Some(Forecast::AtRisk | Forecast::Fails(_)));
+    if let Some(table) = table.as_mut().filter(|_| is_in_doubt) {
+        table.holders = table::holders(maker);
     }
+    let site = is_in_doubt.then(|| look_around(&asked, table.as_ref(), &events));
 
-    // What this run shows of the next start, or notes before it.
+    // Keeps what this run shows about the next start, or a note before it.
     if let (Some(witness), Some(table)) = (&asked.witness, &table) {
         events.extend(witness.keep(table, clock));
     }
 
+    let by = geteuid();
+    let mut names = names(options, &asked.users, table.as_ref());
+    if is_in_doubt {
+        users::look_up(&mut names, [by]);
+    }
     Ok(Report {
         command: options.command,
         dry_run: options.dry_run,
         strict: options.strict,
-        by_root: geteuid().is_root(),
+        by_root: by.is_root(),
         time: clock.now,
         kernel: printable(&release),
-        names: names(options, &asked.users, table.as_ref()),
         users: asked.users,
         source: asked.source,
         heard: asked.heard,
@@ -80,15 +90,34 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         input,
         forecast,
         events,
+        site,
+        started_as: (is_in_doubt && !by.is_root()).then(|| names.of(by)),
+        guard: options.guard_command(),
+        reserve: options.given.min_free.clone(),
+        names,
         view: View {
             orphans: options.orphans,
+            all: options.all,
             sort: options.sort,
             explain: options.explain.map(SemId),
         },
     })
 }
 
-/// Removes the orphans and what a killed guard left; a dry run goes the same way and removes nothing.
+/// What this machine offers to make room. Asked only when a start is in doubt, since it runs
+/// systemctl(1).
+fn look_around(asked: &Asked, table: Option<&Table>, events: &[Event]) -> Site {
+    let running = table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid);
+    let in_doubt = table.and_then(Table::undecided).map(|u| u.process.pid);
+    let inside = events.iter().find_map(|event| match event {
+        Event::TableOf(leader) => Some(leader.pid),
+        _ => None,
+    });
+    site(asked.heard.control(), running, in_doubt, inside)
+}
+
+/// Removes the orphans and what a killed guard left behind; a dry run takes the same path but removes
+/// nothing.
 fn remove(table: &mut Table, options: &Options) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(id) = table.leftover.filter(|_| options.removes()) {
@@ -97,11 +126,11 @@ fn remove(table: &mut Table, options: &Options) -> Vec<Event> {
     }
     events.extend(reap::reap(&mut table.rows, options.dry_run));
     table.left = if options.removes() {
-        // It could be read just before: a refusal costs exact figures, and no start.
+        // The table could be read just before: a refusal now costs exact figures, but no start.
         let removed = table.count(Outcome::Removed);
         table::capacity().unwrap_or_else(|_| table.found.without(removed))
     } else if options.given.dry_run {
-        // httpd starts all the same, and into the table as it is.
+        // httpd starts anyway, and meets the table as it is.
         table.found
     } else {
         table.found.without(table.orphans().count())
@@ -109,13 +138,14 @@ fn remove(table: &mut Table, options: &Options) -> Vec<Event> {
     events
 }
 
-/// The names of everybody whom the report speaks of. Nobody is looked up who is not spoken of: a
-/// user database may be far away, and httpd waits.
+/// The names of all users that the report mentions. Others are not looked up: a user database may be
+/// slow, and httpd is waiting.
 fn names(options: &Options, users: &[Guarded], table: Option<&Table>) -> Names {
     let mut names: Names = users.iter().map(|u| (u.uid, u.name.clone())).collect();
     let Some(table) = table else { return names };
     if options.command == Command::List || options.format == Format::Json {
-        users::look_up(&mut names, table.rows.iter().map(|row| row.set.cuid));
+        let shown = table.rows.iter().chain(&table.strangers);
+        users::look_up(&mut names, shown.flat_map(|row| [row.set.uid, row.set.cuid]));
     }
     users::look_up(&mut names, table.holders.iter().map(|h| h.uid));
     names

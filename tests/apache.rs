@@ -259,7 +259,7 @@ fn a_running_apache_counts_its_own_sets_as_room_for_its_restart() {
     let asked = format!("--httpd /usr/sbin/apache2 -- -f {}", apache.conf);
     for command in ["check", "guard"] {
         let run = ns.guard(&format!("{command} {asked}")).exits(0);
-        assert!(run.out.contains("0 of 1 free, 1 held by itself (apache2 "), "{run}");
+        assert!(run.out.contains("0 of 1 free, 1 in use by the running httpd (apache2 "), "{run}");
     }
     apache.control("graceful").exits(0);
     apache.goes_on_answering(&["http://127.0.0.1:8080"]);
@@ -282,11 +282,14 @@ fn a_running_apache_knows_all_its_sets_where_its_memory_may_be_read() {
     assert_eq!(ns.ids().len(), 2);
     let asked = format!("--httpd /usr/sbin/apache2 -- -f {}", apache.conf);
     let run = ns.guard(&format!("check {asked}")).exits(0).does_not_log("may not start");
-    run.prints(&format!("0 of 2 free, 2 held by itself (apache2 {})", apache.leader()));
+    run.prints(&format!(
+        "0 of 2 free, 2 in use by the running httpd (apache2 {})",
+        apache.leader()
+    ));
     ns.guard(&format!("check --no-memory {asked}"))
         .exits(0)
-        .logs("httpd may not start: it needs 2 semaphore sets, and 0 to 2 can be made")
-        .logs("by stopping gives back 0, and 2 more if they are its own");
+        .logs("httpd may not start (it needs 2 semaphore sets, and 0 to 2 can be made")
+        .logs("by stopping it frees 0, and 2 more if they are its own");
     apache.control("graceful").exits(0);
     apache.goes_on_answering(&["http://127.0.0.1:8080", "https://127.0.0.1:8443"]);
 }

@@ -22,8 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 const CONTROL: &str = "/run/t/apachectl";
 
-/// What is taken where nothing was heard.
-const ASSUMED: &str = "; taking it to need 0 to 1 semaphore set (assumed: at most the accept lock)";
+/// What is assumed where httpd could not be asked.
+const ASSUMED: &str = "; assuming it needs 0 to 1 semaphore sets";
 
 /// A control program of these lines of shell.
 fn control(ns: &Namespace, script: &str) {
@@ -70,15 +70,15 @@ fn is_not_heard(script: &str, reason: &str) {
 
 #[track_caller]
 fn is_not_heard_at(ns: &Namespace, httpd: &str, reason: &str) {
-    let line = format!("httpd-semguard: httpd was not heard: {reason}{ASSUMED}\n");
+    let line = format!("httpd-semguard: could not ask httpd what it needs: {reason}{ASSUMED}\n");
     let roomy = guard_with(ns, httpd, "check -q --user 33").exits(0);
     assert_eq!(roomy.err, line, "{roomy}");
     limit(ns, FULL);
     let full = guard_with(ns, httpd, "check -q --user 33").exits(0);
     assert!(full.err.starts_with(&line), "{full}");
-    full.logs("httpd may not start: ").does_not_log("would not start");
+    full.logs("httpd may not start (").does_not_log("would not start");
     let strict = guard_with(ns, httpd, "guard -q --user 33 --strict").exits(69);
-    strict.logs("httpd may not start: ").does_not_log("would not start");
+    strict.logs("httpd may not start (").does_not_log("would not start");
     everybody_is_gone(ns);
 }
 
@@ -133,14 +133,14 @@ fn binary_garbage_is_no_answer() {
     require!();
     is_not_heard(
         "head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2",
-        "/run/t/apachectl does not answer as httpd does",
+        "/run/t/apachectl gave an answer that is not httpd's",
     );
 }
 
 #[test]
 fn nothing_at_all_is_no_answer() {
     require!();
-    is_not_heard("exit 0", "/run/t/apachectl does not answer as httpd does");
+    is_not_heard("exit 0", "/run/t/apachectl gave an answer that is not httpd's");
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn one_that_fails_is_quoted() {
 #[test]
 fn one_that_fails_without_a_word_is_told_by_how_it_ended() {
     require!();
-    is_not_heard("exit 3", "/run/t/apachectl says: nothing, and exits 3");
-    is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing, and dies of signal 11");
+    is_not_heard("exit 3", "/run/t/apachectl says: nothing (exit code 3)");
+    is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing (killed by signal 11)");
 }
 
 #[test]
@@ -218,7 +218,9 @@ fn where_no_httpd_is_installed_that_is_said() {
     ns.sh("mount -t tmpfs tmpfs /usr/sbin && mkdir -p /usr/local/apache2 2>/dev/null; true");
     let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
     let run = Run::of(command.args(["check", "--user", "33", "--log", "stderr"])).exits(0);
-    run.logs("httpd was not heard: no httpd was found to ask (see --httpd); taking it to need");
+    run.logs(
+        "could not ask httpd what it needs: no httpd was found (see --httpd); assuming it needs",
+    );
 }
 
 // Programs that do answer.
@@ -230,7 +232,7 @@ fn an_answer_is_taken_though_a_child_keeps_the_pipes_open_and_the_child_is_kille
     ns.write("dump", DUMP);
     control(&ns, "cat /run/t/dump; sleep 1000 &");
     let run = guard(&ns, "check --user 33").exits(69).does_not_log("not heard");
-    run.logs("httpd would not start: (28)No space left on device: AH00023");
+    run.logs("httpd would not start (it would log: (28)No space left on device: AH00023");
     everybody_is_gone(&ns);
 }
 
@@ -315,7 +317,7 @@ fn without_mod_info_the_doubt_is_a_handful_and_no_alarm() {
     ns.write("dump", include_str!("dumps/without-mod-info.txt"));
     control(&ns, "cat /run/t/dump");
     let run = guard(&ns, "check -v").exits(0).does_not_log("may not start");
-    run.logs("its use unknown");
+    run.logs("usage unknown");
     let nagios = guard(&ns, "check --format nagios");
     assert!(nagios.out.contains("OK"), "{nagios}");
 }
@@ -334,11 +336,12 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
     };
     with("\\177ELF\\0apr_palloc\\0").does_not_log("strange").does_not_log("may not start");
     let run = with("\\177ELF\\0semget\\0");
-    run.logs("httpd may not start: it needs 1 to 9 semaphore sets, and 1 can be made");
-    with("\\177ELF\\0semget\\0").logs("in doubt: strange, 0 to 8 (mod_strange, which is not");
+    run.logs("httpd may not start (it needs 1 to 9 semaphore sets, and 1 can be made");
+    with("\\177ELF\\0semget\\0")
+        .logs("in doubt: strange, 0 to 8 (third-party module mod_strange: ");
     // One that is not found is in doubt as well.
     ns.sh("rm /run/modules/mod_strange.so").exits(0);
-    guard(&ns, "check --user 33").exits(0).logs("its file was not found or read");
+    guard(&ns, "check --user 33").exits(0).logs("its file could not be found or read");
     // Room for all of it settles the doubt.
     limit(&ns, ROOMY);
     guard(&ns, "check --user 33").exits(0).does_not_log("may not start");
@@ -352,12 +355,11 @@ fn a_user_that_was_guessed_is_told_with_the_others_that_it_may_be() {
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 1);
     control(&ns, "echo no such thing >&2; exit 1");
-    let run =
-        guard(&ns, "check").exits(0).logs("; looking after www-data (33), the distribution's");
-    run.logs("2 semaphore sets of httpd's form are daemon's, whose sets are not looked at")
-        .logs("give --user daemon");
+    let run = guard(&ns, "check").exits(0).logs("; guarding www-data (33) (the distribution's");
+    run.logs("2 semaphore sets of daemon look like httpd's, and daemon is not guarded")
+        .logs("use --user daemon");
     // Nobody guesses where somebody said it.
-    guard(&ns, "check --user 33").exits(0).does_not_log("daemon").does_not_log("looking after");
+    guard(&ns, "check --user 33").exits(0).does_not_log("daemon").does_not_log("guarding");
     ns.write("dump", DUMP);
     control(&ns, "cat /run/t/dump");
     guard(&ns, "check").exits(0).does_not_log("daemon");
@@ -381,7 +383,7 @@ fn no_answer_keeps_no_orphan_in_the_table() {
     let ns = Namespace::new("250 32000 32 2");
     ns.orphans(2, 33);
     control(&ns, "exit 1");
-    guard(&ns, "guard --user 33").exits(0).logs("httpd was not heard");
+    guard(&ns, "guard --user 33").exits(0).logs("could not ask httpd");
     assert_eq!(ns.ids(), []);
 }
 
@@ -391,10 +393,11 @@ fn unasked_it_takes_one_accept_lock_for_sure_and_a_full_table_is_a_failure() {
     let ns = Namespace::new(FULL);
     control(&ns, "touch /run/t/was-run; exit 1");
     let run = guard(&ns, "check --user 33 --no-ask").exits(69);
-    run.logs("httpd would not start: (28)No space left on device: AH00023").does_not_log("heard");
+    run.logs("httpd would not start (it would log: (28)No space left on device: AH00023")
+        .does_not_log("could not ask");
     assert!(!ns.path("/run/t/was-run").exists(), "--no-ask asks nobody");
     limit(&ns, ROOMY);
-    guard(&ns, "check --user 33 --no-ask").exits(0).does_not_log("heard");
+    guard(&ns, "check --user 33 --no-ask").exits(0).does_not_log("could not ask");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What somebody with the rights of httpd's user can do to the guard: keep it from removing, fill
-//! the table, waste its time. Never: have it remove what is not theirs, fool its answer, hold it up
-//! for ever, or write into its log. In a namespace per test.
+//! What an attacker with the rights of httpd's user can do to the guard: keep it from removing sets,
+//! fill the table, waste its time. What they can never do: make it remove sets that are not theirs,
+//! falsify its answer, delay it for ever, or write into its log. In a namespace per test.
 
 mod common;
 
@@ -13,17 +13,17 @@ use common::{Namespace, Run, STRANGER, WWW, wait_until};
 
 const ROOMY: &str = "250 32000 32 128";
 
-/// What turns root into httpd's user.
+/// A command prefix that turns root into httpd's user.
 const AS_WWW: &str = "setpriv --reuid 33 --regid 33 --clear-groups";
 
-/// A run that must end: what an attacker does may cost seconds, not more.
+/// A run that must end: an attack may cost seconds, but no more.
 fn guard_in_time(ns: &Namespace, args: &str) -> Run {
     let run = ns.guard_under("timeout -s KILL 60", args);
     assert_ne!(run.code, Some(137), "it hangs: {run}");
     run
 }
 
-/// An attack that goes on; what it has started ends with the namespace.
+/// An ongoing attack; whatever it has started ends with the namespace.
 struct Attack(Child);
 
 impl Drop for Attack {
@@ -33,7 +33,7 @@ impl Drop for Attack {
     }
 }
 
-/// Starts a command line inside as httpd's user.
+/// Starts a shell script inside the namespace as httpd's user.
 #[must_use]
 fn attack(ns: &Namespace, script: &str) -> Attack {
     let mut sh = ns.command("sh");
@@ -41,7 +41,7 @@ fn attack(ns: &Namespace, script: &str) -> Attack {
     Attack(sh.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs"))
 }
 
-/// A copy of another program of this machine under this name.
+/// A copy, under this name, of another program on this machine.
 fn copy_as(ns: &Namespace, program: &str, name: &str) -> String {
     let copy = format!("/run/t/{name}");
     ns.sh(&format!("cp \"$(readlink -f \"$(command -v {program})\")\" {copy}")).exits(0);
@@ -51,7 +51,7 @@ fn copy_as(ns: &Namespace, program: &str, name: &str) -> String {
 // The table.
 
 #[test]
-fn who_fills_the_table_is_named_and_only_that() {
+fn the_user_filling_the_table_is_named_and_nothing_else_happens() {
     require!();
     let ns = Namespace::new("250 32000 32 16");
     let httpds = ns.actor("httpd", "make 2 33 detach stay leader");
@@ -64,14 +64,14 @@ fn who_fills_the_table_is_named_and_only_that() {
         .logs("would not start");
     assert_eq!(ns.ids(), before);
     assert_eq!((httpds.sets.len(), strangers.len()), (2, 2));
-    // Gone, it leaves its sets to be removed; httpd's stay.
+    // Once it is gone, its sets are removed; httpd's stay.
     evil.kill_all();
     ns.guard("guard --user 33").exits(0).prints("removed 12 orphaned sets");
     assert_eq!(ns.ids().len(), 4);
 }
 
 #[test]
-fn a_filler_that_is_alone_is_named_with_its_process() {
+fn a_sole_filler_is_named_with_its_process() {
     require!();
     let ns = Namespace::new("250 32000 32 8");
     let evil = ns.actor("evil", "as 33 make 8 33 stay evil");
@@ -94,7 +94,7 @@ fn few_sets_with_many_semaphores_fill_the_table_too() {
 }
 
 #[test]
-fn locking_what_a_dead_httpd_left_keeps_it_and_does_no_more() {
+fn locking_a_dead_httpds_sets_keeps_them_and_nothing_more() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let ids = ns.orphans(4, WWW);
@@ -106,12 +106,12 @@ fn locking_what_a_dead_httpd_left_keeps_it_and_does_no_more() {
 }
 
 #[test]
-fn a_set_handed_to_a_guarded_user_is_nobodys_orphan() {
+fn a_set_given_to_a_guarded_user_is_no_orphan() {
     require!();
     let ns = Namespace::new(ROOMY);
     let handed = ns.dead_actor("evil", "as 33 make 1 33 give 0 1235 exit");
     let list = ns.guard("list --user 1235").exits(0);
-    assert!(list.verdict(handed[0]).contains("not httpd's: uid 33 made it"), "{list}");
+    assert!(list.verdict(handed[0]).contains("not httpd's: it was made by uid 33"), "{list}");
     ns.guard("guard --user 1235").exits(0);
     assert_eq!(ns.ids(), handed);
 }
@@ -119,27 +119,27 @@ fn a_set_handed_to_a_guarded_user_is_nobodys_orphan() {
 // The trial.
 
 #[test]
-fn a_stranger_with_the_trials_key_prevents_the_trial_and_nothing_else() {
+fn a_stranger_with_the_trial_key_prevents_the_trial_and_nothing_else() {
     require!();
     let key = httpd_semguard::facts::trial::KEY;
     let ns = Namespace::new("250 32000 32 4");
     let evil = ns.actor("evil", &format!("as 33 key {key} 1 600 stay evil"));
     ns.orphans(3, WWW);
     let run = ns.guard("guard --user 33 -v").exits(0).prints("removed 3 orphaned sets");
-    run.logs("trial: another program holds or took its key; nothing was learnt")
+    run.logs("trial: inconclusive, another program holds or took its key")
         .logs("it has the key 0x53454d47");
     assert_eq!(ns.ids(), evil.sets);
     // The figures decide.
     ns.guard("guard --user 33 --need 3").exits(0);
     ns.guard("guard --user 33 --need 4").exits(69);
-    // Dead, it is still not the guard's own: root made none of it.
+    // Even after its death the set is not the guard's: it was not made by root.
     evil.kill_all();
     ns.guard("guard --user 33").exits(0);
     assert_eq!(ns.ids(), evil.sets);
 }
 
 #[test]
-fn a_set_with_the_trials_key_is_not_taken_for_a_leftover_whatever_it_looks_like() {
+fn a_set_with_the_trial_key_is_not_taken_for_a_leftover_whatever_it_looks_like() {
     require!();
     let key = httpd_semguard::facts::trial::KEY;
     for script in [
@@ -150,7 +150,7 @@ fn a_set_with_the_trials_key_is_not_taken_for_a_leftover_whatever_it_looks_like(
     ] {
         let ns = Namespace::new(ROOMY);
         let ids = ns.dead_actor("evil", &script);
-        ns.guard("guard --user 33 -v").exits(0).logs("nothing was learnt").does_not_log("removed");
+        ns.guard("guard --user 33 -v").exits(0).logs("trial: inconclusive").does_not_log("removed");
         assert_eq!(ns.ids(), ids, "{script}");
     }
 }
@@ -171,7 +171,7 @@ fn the_lock_file_is_roots_alone() {
 }
 
 #[test]
-fn a_lock_that_another_program_of_roots_holds_delays_and_stops_nothing() {
+fn a_lock_held_by_another_root_program_delays_but_stops_nothing() {
     require!("flock", "timeout");
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, WWW);
@@ -184,7 +184,7 @@ fn a_lock_that_another_program_of_roots_holds_delays_and_stops_nothing() {
     let began = Instant::now();
     guard_in_time(&ns, "guard --user 33")
         .exits(0)
-        .logs("going on without the lock /run/httpd-semguard.lock")
+        .logs("continuing without the lock /run/httpd-semguard.lock")
         .prints("removed 2 orphaned sets");
     let took = began.elapsed();
     assert!((4..30).contains(&took.as_secs()), "{took:?}");
@@ -198,14 +198,17 @@ fn a_link_in_place_of_the_lock_file_is_not_followed() {
     for target in [precious.as_str(), "/run/t/not-there", "/proc/sys/kernel/sem"] {
         ns.orphans(1, WWW);
         ns.sh(&format!("ln -sfn {target} /run/httpd-semguard.lock")).exits(0);
-        ns.guard("guard --user 33").exits(0).logs("going on without the lock").prints("removed 1");
+        ns.guard("guard --user 33")
+            .exits(0)
+            .logs("continuing without the lock")
+            .prints("removed 1");
         assert!(!ns.path("/run/t/not-there").exists());
         assert_eq!(fs::read_to_string(ns.path(&precious)).expect("there"), "precious\n");
     }
 }
 
-/// Makes a set as `maker` has it, and runs the guard as user 33 from there; prints what it said, then
-/// whether the set is still there.
+/// Makes a set the way `maker` does, and runs the guard as user 33 from there; prints its output, then
+/// whether the set still exists.
 fn guard_called_by_the_maker(ns: &Namespace, maker: &str) -> Run {
     let guard = ns.guard_copy();
     ns.command("perl")
@@ -223,7 +226,7 @@ fn guard_called_by_the_maker(ns: &Namespace, maker: &str) -> Run {
 }
 
 #[test]
-fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
+fn a_caller_of_the_guard_keeps_the_sets_it_uses() {
     require!("perl");
     let make = "$id = semget(0, 1, 01600); semctl($id, 0, 16, 1);";
     let give = "semctl($id, 0, 1, pack('iIIIISSx80', 0, 33, 33, 0, 0, 0600, 0));";
@@ -233,26 +236,27 @@ fn whoever_calls_the_guard_keeps_the_sets_it_uses() {
     for maker in [
         // Its own set, as a program of the web user.
         format!("{become_www} {make}"),
-        // A set that root made for it, as a worker of httpd: its executable cannot be read then.
+        // A set that root made for it, as for an httpd worker: its executable cannot be read then.
         format!("{make} {give} {become_www}"),
-        // The same by root, for whom nothing is unreadable.
+        // The same as root, to whom nothing is unreadable.
         format!("{make} {give}"),
-        // Its own set, which its dead child touched last: by its number in the caller's memory alone.
+        // Its own set, last touched by its dead child: only the semid in the caller's memory protects
+        // it.
         format!("{become_www} {make_by_child}"),
-        // As root that was the owner for a moment.
+        // Made by root while it temporarily was the owner.
         format!("$> = 33; {make_by_child} $> = 0;"),
     ] {
         let ns = Namespace::new(ROOMY);
         let run = guard_called_by_the_maker(&ns, &maker);
         assert!(run.out.ends_with("it is there\n"), "{maker}: {run}");
         run.does_not_log("removed").prints(": keep\n");
-        // It is gone now, and so is the reason.
+        // The caller is gone now, and with it the reason to keep the set.
         ns.guard("guard --user 33").exits(0).prints("removed 1 orphaned set");
     }
 }
 
 #[test]
-fn a_set_of_the_program_that_became_the_guard_is_nobodys() {
+fn a_set_of_the_program_that_became_the_guard_belongs_to_no_process() {
     require!("perl");
     let ns = Namespace::new(ROOMY);
     let guard = ns.guard_copy();
@@ -268,8 +272,8 @@ fn a_set_of_the_program_that_became_the_guard_is_nobodys() {
 
 // Names.
 
-/// Names that would break a line, steer a terminal, or end the field of /proc/PID/stat early; in
-/// the form of printf(1), at most 15 bytes (`TASK_COMM_LEN`).
+/// Names that would break a line, control a terminal, or end the name field of /proc/PID/stat early; in
+/// printf(1) syntax, at most 15 bytes (`TASK_COMM_LEN`).
 const NAMES: [&str; 10] = [
     r"a\nb: orphan",
     r"\033[31mred",
@@ -283,7 +287,7 @@ const NAMES: [&str; 10] = [
     r#"\\",x="{}"#,
 ];
 
-/// Whether a text has nothing in it that a terminal or a log takes for more than a character.
+/// Whether a text contains nothing that a terminal or a log would take for more than a character.
 fn is_harmless(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     text.lines().all(|line| {
@@ -292,9 +296,9 @@ fn is_harmless(text: &[u8]) -> bool {
 }
 
 #[test]
-fn a_process_name_writes_no_line_and_steers_no_terminal() {
+fn a_process_name_writes_no_line_and_controls_no_terminal() {
     require!();
-    // The lines that a well-behaved name makes.
+    // The number of lines that a well-behaved name results in.
     let lines = |name: &str, holder: &str| -> (usize, usize, Vec<u8>) {
         let ns = Namespace::new("250 32000 32 3");
         let program = ns.actor_copy("actor");
@@ -323,14 +327,14 @@ fn a_process_name_writes_no_line_and_steers_no_terminal() {
         for format in ["json", "prometheus"] {
             count(&format!("check --user 33 --format {format}"), 69);
         }
-        assert_eq!(count("check --user 33 --format nagios", 2), 1, "a plugin has one line");
+        assert_eq!(count("check --user 33 --format nagios", 2), 1, "a plugin prints one line");
         assert_eq!(ns.ids(), ids);
         let plugin = all.split(|b| *b == b'\n').rfind(|l| l.starts_with(b"SEMGUARD"));
         let bars = plugin.expect("a line").iter().filter(|b| **b == b'|').count();
-        assert_eq!(bars, 1, "only the figures begin with a bar");
+        assert_eq!(bars, 1, "a single bar, before the figures");
         (counts.0, counts.1, all)
     };
-    // Its sets are httpd's by their look, another program's, and the table's only holder.
+    // Sets that look like httpd's, then sets of another program: each time the table's only holder.
     for holder in ["as 33 make 3 33", "as 33 key 0 1 666 key 0 1 666 key 0 1 666"] {
         let (list, guard, _) = lines("plain", holder);
         for name in NAMES {
@@ -341,7 +345,7 @@ fn a_process_name_writes_no_line_and_steers_no_terminal() {
 }
 
 #[test]
-fn an_account_name_writes_no_line_and_steers_no_terminal() {
+fn an_account_name_writes_no_line_and_controls_no_terminal() {
     require!();
     let ns = Namespace::new(ROOMY);
     let passwd = ns.write("passwd", "root:x:0:0::/:\nev\x1b[31m\ril:x:33:33::/:/bin/sh\n");
@@ -365,7 +369,7 @@ fn an_account_name_writes_no_line_and_steers_no_terminal() {
 }
 
 #[test]
-fn a_process_named_httpd_that_holds_every_number_keeps_them_and_is_named() {
+fn a_process_named_httpd_that_holds_every_semid_keeps_the_sets_and_is_named() {
     require!("timeout");
     let ns = Namespace::new("250 32000 32 4");
     let ids = ns.orphans(4, WWW);
@@ -382,7 +386,7 @@ fn a_process_named_httpd_that_holds_every_number_keeps_them_and_is_named() {
 }
 
 #[test]
-fn a_process_that_is_named_httpd_and_knows_no_set_keeps_none() {
+fn a_process_named_httpd_that_knows_no_set_keeps_none() {
     require!("timeout");
     let ns = Namespace::new("250 32000 32 4");
     ns.orphans(4, WWW);
@@ -416,14 +420,14 @@ fn a_thousand_processes_named_httpd_cost_seconds() {
 
 // Storms.
 
-/// Sets that must outlast every storm: a living httpd's, a stranger's, root's.
+/// Sets that must survive every storm: a running httpd's, a stranger's, root's.
 fn sets_to_keep(ns: &Namespace) -> Vec<i32> {
     let mut keep = ns.orphans(2, STRANGER);
     keep.extend(ns.orphans(1, 0));
     keep
 }
 
-/// Runs the guard again and again for some seconds.
+/// Runs the guard over and over for some seconds.
 fn for_some_seconds(mut run: impl FnMut()) -> usize {
     let began = Instant::now();
     let mut runs = 0;
@@ -435,7 +439,7 @@ fn for_some_seconds(mut run: impl FnMut()) -> usize {
 }
 
 #[test]
-fn sets_that_come_and_go_by_the_thousand_take_no_other_with_them() {
+fn thousands_of_short_lived_sets_take_no_other_with_them() {
     require!("perl", "timeout");
     let ns = Namespace::new("250 32000 32 512");
     let mut keep = sets_to_keep(&ns);
@@ -465,7 +469,7 @@ fn sets_that_come_and_go_by_the_thousand_take_no_other_with_them() {
 }
 
 #[test]
-fn a_fork_storm_holds_up_no_run_and_costs_no_living_httpd_its_sets() {
+fn a_fork_storm_delays_no_run_and_costs_no_running_httpd_its_sets() {
     require!("perl", "timeout");
     let ns = Namespace::new(ROOMY);
     let mut keep = sets_to_keep(&ns);
@@ -475,7 +479,7 @@ fn a_fork_storm_holds_up_no_run_and_costs_no_living_httpd_its_sets() {
         ns.sh("cat /proc/sys/kernel/ns_last_pid").exits(0).out.trim().parse().expect("a number")
     };
     let calm = last();
-    // One goes on as its own child for ever, one has a child at every moment: no number lasts.
+    // One keeps replacing itself with its own child, one always has a child: no pid lasts.
     let _attack = attack(&ns, "exec perl -e \"while (1) { if (fork) { exit } }\"");
     let _another = attack(&ns, "exec perl -e \"while (1) { if (!fork) { exit } wait }\"");
     wait_until("it rages", || last() > calm + 1000);
@@ -488,12 +492,12 @@ fn a_fork_storm_holds_up_no_run_and_costs_no_living_httpd_its_sets() {
 }
 
 #[test]
-fn a_storm_of_processes_named_httpd_keeps_sets_and_ends() {
+fn a_storm_of_processes_named_httpd_keeps_sets_but_does_not_hang_the_guard() {
     require!("perl", "timeout");
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(20, WWW);
     let perl = copy_as(&ns, "perl", "httpd");
-    // Whoever it is at a given moment knows the first ten.
+    // Whichever process it is at a given moment knows the first ten.
     let known = &ids[..10];
     let list: Vec<String> = known.iter().map(ToString::to_string).collect();
     let storm = format!("my @known = ({}); while (1) {{ if (fork) {{ exit }} }}", list.join(", "));
@@ -507,13 +511,13 @@ fn a_storm_of_processes_named_httpd_keeps_sets_and_ends() {
 }
 
 #[test]
-fn zombies_by_the_thousand_keep_nothing_and_hold_nothing_up() {
+fn thousands_of_zombies_keep_nothing_and_delay_nothing() {
     require!("perl", "timeout");
     let ns = Namespace::new(ROOMY);
     ns.orphans(5, WWW);
     let perl = copy_as(&ns, "perl", "httpd");
     let program = copy_as(&ns, "perl", "program");
-    // Zombies of a program that once was httpd: forked under that name, and never reaped.
+    // Zombies of a program that once was an httpd: forked under that name, and never reaped.
     let _attack = attack(
         &ns,
         &format!("exec {perl} -e \"for (1..1000) {{ fork or exit }} exec qw({program} -e sleep)\""),
@@ -526,10 +530,10 @@ fn zombies_by_the_thousand_keep_nothing_and_hold_nothing_up() {
     guard_in_time(&ns, "guard --user 33").exits(0).prints("removed 5 orphaned sets");
 }
 
-// What httpd is asked.
+// The question to httpd.
 
 #[test]
-fn httpd_is_not_looked_for_where_others_can_write() {
+fn httpd_is_not_searched_for_where_others_can_write() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, WWW);

@@ -474,7 +474,10 @@ fn without_operations_the_first_lock_fails() {
     assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
     let line = "(7)Argument list too long: AH00144: couldn't grab the accept mutex";
     assert!(start.said.contains(line), "{}", start.said);
-    check.exits(69).logs(&format!("httpd would not start: {line}")).logs("SEMOPM").logs("32000 1 ");
+    check
+        .exits(69)
+        .logs(&format!("SEMOPM is 0: httpd would not start (it would log: {line})"))
+        .logs("32000 32 ");
     // Who has no accept mutex starts.
     let mut config = Config::new("event");
     config.load(&["proxy"]);
@@ -505,7 +508,7 @@ fn a_filter_that_refuses_to_lock_fails_only_who_locks_at_once() {
         assert!(ns.ids().is_empty(), "{run}");
         if code == 69 {
             run.logs("(1)Operation not permitted: AH00144: couldn't grab the accept mutex")
-                .logs("semop for a trial set says EPERM")
+                .logs("semop for a trial set fails: EPERM")
                 .logs("allow semop");
         }
     }
@@ -530,7 +533,10 @@ fn httpds_own_shared_memory_takes_the_room_of_posix_semaphores() {
     let config = balancers(3, "posixsem");
     let (check, start) = said_and_done(ROOMY, &config, &shm(7), "");
     assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
-    check.exits(0).logs("httpd may not start: (28)").logs("shared memory (balancers, caches)");
+    check
+        .exits(0)
+        .logs("httpd may not start (it would log: (28)")
+        .logs("shared memory (balancers, caches)");
     let (check, start) = said_and_done(ROOMY, &config, &shm(20), "");
     assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
     check.exits(0).does_not_log("not start");
@@ -547,7 +553,10 @@ fn flock_files_are_opened_again_by_workers_within_their_limit() {
         let log = fs::read_to_string(ns.path("/run/t/error.log")).unwrap_or_default();
         log.contains("(24)Too many open files")
     });
-    check.exits(0).logs("httpd may not start: (24)Too many open files").logs("LimitNOFILE=");
+    check
+        .exits(0)
+        .logs("httpd may not start (it would log: (24)Too many open files")
+        .logs("LimitNOFILE=");
     let (check, start) = said_and_done(ROOMY, &config, open, "ulimit -n 400;");
     assert_eq!(start.outcome, Outcome::Serves, "{}", start.said);
     check.exits(0).does_not_log("not start");
@@ -564,7 +573,7 @@ fn a_dev_zero_that_opens_and_cannot_be_mapped_fails_a_pthread_mutex() {
     assert_eq!(start.outcome, Outcome::Dead, "{}", start.said);
     let line = "(19)No such device: AH00023: Couldn't create the proxy mutex";
     assert!(start.said.contains(line), "{}", start.said);
-    check.exits(69).logs(&format!("httpd would not start: {line}"));
+    check.exits(69).logs(&format!(": httpd would not start (it would log: {line})"));
 }
 
 // Debian's own configuration.
@@ -584,8 +593,7 @@ fn debians_own_configuration_starts_in_a_full_table_and_the_guard_says_why() {
     .exits(0);
     for args in [["check", "-v"], ["guard", "-v"]] {
         let run = server::ask(&ns, &args, CONTROL, &[]).exits(0);
-        run.clone()
-            .prints("httpd's locks can be made: it makes no System V semaphore set; 0 of 0 free");
+        run.clone().prints("httpd's locks can be made: it needs no semaphore set; 0 of 0 free");
         run.logs("need: 0 semaphore sets").does_not_log("may not start");
     }
     let quiet = server::ask(&ns, &["guard", "-q"], CONTROL, &[]).exits(0);

@@ -1,18 +1,19 @@
 #!/bin/bash
-# Replays an outage of httpd (docs/story.sh) in namespaces of its own. Nothing outside those is
-# touched, and nothing is left.
+# Replays an outage of httpd (docs/story.sh) in namespaces of its own. Nothing outside these is
+# touched, and nothing is left behind.
 #
 #   make demo                         builds first
-#   SEMGUARD=PATH tests/demo.sh       with a program that is built already
-#   DEMO_SERVER=stand-in make demo    never with the Apache of this machine
-#   DEMO_LIMITS=keep make demo        with the kernel's own limits (what an older kernel leaves an
-#                                     unprivileged user)
+#   SEMGUARD=PATH tests/demo.sh       uses a program that has been built already
+#   DEMO_SERVER=stand-in make demo    does not use the Apache of this machine
+#   DEMO_LIMITS=keep make demo        keeps the kernel's limits (as an unprivileged user must with an
+#                                     older kernel)
 #
-# Exit: 0 every stage went as told; 1 one did not; 77 this machine does not allow the namespaces.
+# Exit codes: 0 every stage went as expected; 1 one did not; 77 this machine does not allow the
+# namespaces.
 set -euo pipefail
 
 case "${1:-}" in
---prepare | --inside) ;; # in there it stands before this script
+--prepare | --inside) ;; # inside, story.sh comes before this script
 *)
     SELF=$(readlink -e "$0")
     STORY=${SELF%/*}/../docs/story.sh
@@ -38,7 +39,7 @@ outside() {
     local enter=("${ENTER[@]}") become=()
     if [ "$(id -u)" -ne 0 ]; then
         enter+=(--user --map-root-user)
-        # The guard refuses to guard root, also one who is root only in there.
+        # The guard refuses to guard root, even if that is root of this user namespace only.
         become=(unshare --user --map-user="$(id -u)" --map-group="$(id -g)")
     fi
     # shellcheck disable=SC2016 # for the inner shell
@@ -46,26 +47,26 @@ outside() {
         "${become[@]}" true 2>&1); then
         echo "demo: cannot run here: ${why:-unshare failed}" >&2
         if [ "$(id -u)" -ne 0 ]; then
-            echo "demo: this machine does not let uid $(id -u) make namespaces;" \
-                "run it as root, or look at user.max_user_namespaces," \
+            echo "demo: this machine does not let uid $(id -u) create namespaces;" \
+                "run this as root, or check user.max_user_namespaces," \
                 "kernel.unprivileged_userns_clone and" \
                 "kernel.apparmor_restrict_unprivileged_userns" >&2
         else
-            echo "demo: root may not make namespaces here (a container without CAP_SYS_ADMIN, a chroot?)" >&2
+            echo "demo: root may not create namespaces here (a container without CAP_SYS_ADMIN, or a chroot?)" >&2
         fi
         exit "$NOT_HERE"
     fi
-    # Settings of the caller's own guard would change what is shown.
+    # The caller's own settings would change the output.
     local name
     for name in ${!HTTPD_SEMGUARD_*}; do unset "$name"; done
-    # The files are opened out here: inside, another file system may cover their directory.
+    # The files are opened out here, because inside another file system may cover their directory.
     local script
     script=$(cat "$STORY" "$SELF")
     exec "${enter[@]}" env LC_ALL=C "$BASH" /dev/fd/5 --prepare "${become[@]}" \
         3<"$guard" 4<<<"$script" 5<<<"$script"
 }
 
-# ---- between: with all rights over the namespaces, and over nothing else -----------------------
+# ---- between: with all privileges in the namespaces, and none outside --------------------------
 
 prepare() {
     stage_set
@@ -92,12 +93,12 @@ run() {
     [ "$CODE" -eq 0 ] || printf '[exit %s]\n' "$CODE"
 }
 
-# Makes its lock with the system calls of httpd (semget, SETVAL, and IPC_SET where it is root), says
-# what httpd says if it cannot, and then waits.
+# Creates its lock with the same system calls as httpd (semget, SETVAL and, as root, IPC_SET), prints
+# httpd's message if it cannot, and then waits.
 standin_set() {
     cat >stand-in <<'PERL'
 #!/usr/bin/perl
-# stand-in UID: a server with one accept lock for UID, in a process group of its own.
+# stand-in UID: a server that has one accept lock owned by UID, and its own process group.
 use POSIX ();
 my ($uid) = @ARGV;
 pipe my $told, my $tell or die "pipe: $!";
@@ -133,13 +134,13 @@ PERL
     START="./stand-in $owner" GUARDED=" --user $owner --no-ask --need 1" APACHE=
 }
 
-# Where only root may set the limits: other sets take all the room but for 32 sets.
+# If only root can set the limits: other sets take up all the room except for 32 sets.
 fill_table() {
     local sets
     sets=$(awk '{ print $4 }' /proc/sys/kernel/sem)
-    say "kernel.sem stays as it is: older kernels let only root set it in a namespace."
-    say "So sets of another program take all but 32 of the $sets places, and SEMMNI, not" \
-        "SEMMNS, will be what runs out."
+    say "kernel.sem keeps its value: with older kernels, only root can set it in a namespace."
+    say "Instead, another program takes up all but 32 of the $sets sets, and SEMMNI, not SEMMNS," \
+        "will be exhausted."
     perl -e 'for (1 .. $ARGV[0]) { semget(0x1000000 + $_, 1, 01600) // die "semget: $!" }' \
         $((sets - 32))
     BINDS=SEMMNI
@@ -153,16 +154,16 @@ inside() {
             "$(/usr/sbin/apache2 -v | sed -n 's/^Server version: //p')."
         apache_set
     elif [ "$(id -u)" -eq 0 ]; then
-        say "No Apache is used here. A stand-in makes and leaves its lock as httpd does."
+        say "No Apache is used here. A stand-in creates its lock as httpd does, and leaves it behind."
         standin_set
     else
-        say "Not root, so no Apache: a stand-in makes and leaves its lock as httpd does."
+        say "Not root, so no Apache: a stand-in creates its lock as httpd does, and leaves it behind."
         standin_set
     fi
 
     numbers_set
 
-    stage "1. The limits of the outage, and one semaphore set of another program"
+    stage "1. The limits that caused the outage, and one semaphore set of another program"
     if [ "$(tr '\t' ' ' </proc/sys/kernel/sem)" = "$LIMITS" ]; then
         printf '$ sysctl -w kernel.sem="%s"\n' "$LIMITS"
     else
@@ -171,41 +172,41 @@ inside() {
     of_another_program
     run 'ipcs -ls'
 
-    stage "2. The server is started and killed (SIGKILL), 31 times"
+    stage "2. The server is started and killed (SIGKILL) 31 times"
     printf '$ %s; kill -KILL …\n' "$START"
     start_and_kill 31
-    say "Each time it left a set behind:"
+    say "Each time, it leaves a set behind:"
     run 'ipcs -us'
 
-    stage "3. The next start is refused"
+    stage "3. The next start fails"
     is_refused
 
-    stage "4. What httpd-semguard says about it"
+    stage "4. httpd-semguard explains why"
     is_explained
 
-    stage "5. What it does about it"
+    stage "5. httpd-semguard removes the orphaned sets"
     is_mended 31
-    say "The sets of other programs are still there."
+    say "The sets of other programs are untouched."
 
     stage "6. The server starts"
     starts_and_answers
 
-    stage "7. Beside the living server, the guard removes nothing"
+    stage "7. While the server is running, the guard removes nothing"
     local sets
     sets=$(count '' '')
     run "httpd-semguard guard$GUARDED"
     must_exit 0
-    must_be "sets beside the living server" "$(count '' '')" "$sets"
-    if [ "$BINDS" = SEMMNS ]; then # else it would be very long
+    must_be "sets while the server is running" "$(count '' '')" "$sets"
+    if [ "$BINDS" = SEMMNS ]; then # otherwise the list would be very long
         run "httpd-semguard list$GUARDED"
         must_exit 0
     fi
     if [ "$APACHE" ]; then
-        answers 80 || failed "it answers no more"
-        say "It still answers."
+        answers 80 || failed "the server no longer answers"
+        say "The server still answers."
     fi
     kill_server
-    printf '\ndemo: every stage went as told.\n'
+    printf '\ndemo: every stage went as expected.\n'
 }
 
 case "${1:-}" in

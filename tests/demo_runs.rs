@@ -50,7 +50,7 @@ fn went_as_told(output: &Output) -> Option<String> {
         return None;
     }
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
-    assert!(out.ends_with("demo: every stage went as told.\n"), "{out}");
+    assert!(out.ends_with("demo: every stage went as expected.\n"), "{out}");
     assert!(!Path::new("/run/outage").exists(), "something is left");
     Some(out)
 }
@@ -60,7 +60,7 @@ fn sample() -> Vec<String> {
     let readme = read("README.md");
     let block = readme
         .split("```")
-        .find(|b| b.contains("httpd-semguard: httpd would not start"))
+        .find(|b| b.contains("httpd-semguard: semaphore table full: httpd would not start"))
         .expect("a sample of the three-part message");
     block.lines().filter(|l| l.starts_with("httpd-semguard: ")).map(str::to_owned).collect()
 }
@@ -82,7 +82,7 @@ fn as_root_with_a_stand_in_it_goes_as_told() {
     require!("perl");
     let out = went_as_told(&demo("stand-in", &[], "stand-in", ""));
     let out = out.expect("root may make namespaces");
-    assert!(out.contains("A stand-in makes and leaves its lock"), "{out}");
+    assert!(out.contains("A stand-in creates its lock as httpd does"), "{out}");
 }
 
 fn unprivileged(limits: &str) -> Option<String> {
@@ -101,5 +101,5 @@ fn without_rights_it_goes_as_told_or_says_that_the_machine_forbids_it() {
 #[test]
 fn without_rights_and_with_the_kernels_own_limits_it_goes_as_told() {
     let out = unprivileged("keep");
-    assert!(out.is_none_or(|o| o.contains("SEMMNI, not SEMMNS, will be what runs out")));
+    assert!(out.is_none_or(|o| o.contains("SEMMNI, not SEMMNS, will be exhausted")));
 }

@@ -64,11 +64,11 @@ fn a_name_that_does_not_exist_is_warned_of_with_the_one_that_is_near() {
     for (name, meant) in [("STRCIT", "STRICT"), ("MINFREE", "MIN_FREE"), ("DRYRUN", "DRY_RUN")] {
         let (exit, err) = exit_of(&[], &[(name, "1")]);
         assert_eq!(exit, 78, "{name}: {err}");
-        let told = format!("there is no such setting; is HTTPD_SEMGUARD_{meant} meant?");
+        let told = format!("there is no such setting; did you mean HTTPD_SEMGUARD_{meant}?");
         assert!(err.contains(&told), "{err}");
     }
     let (_, err) = exit_of(&[], &[("COLOUR", "blue")]);
-    assert!(err.contains("HTTPD_SEMGUARD_COLOUR") && !err.contains("meant"), "{err}");
+    assert!(err.contains("HTTPD_SEMGUARD_COLOUR") && !err.contains("did you mean"), "{err}");
 }
 
 #[test]

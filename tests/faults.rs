@@ -1,10 +1,10 @@
-//! Faults: each system call of a run fails in turn, and the run is killed at each in turn
-//! (strace(1), `-e inject`). Whatever fails, no living set is removed, no start is called fine for
-//! which there is no room, nothing hangs and nothing panics; after a kill the next run makes good.
+//! Faults: each system call of a run fails in turn, and the run is killed at each in turn (strace(1),
+//! `-e inject`). Whatever fails, no set of a running httpd is removed, no start is called fine for
+//! which there is no room, and nothing hangs or panics; after a kill, the next run puts things right.
 //!
-//! By default a call fails once with one error that fits it and once for good, of very many not each;
-//! `FAULTS=all` tries every error that fits. The memory of processes is read by a process of its own, whose
-//! calls are tried with the guard's: the n-th of either.
+//! By default a call fails once with one suitable error and once permanently; calls made very often are
+//! sampled. `FAULTS=all` tries every suitable error. The memory of processes is read by a separate
+//! process, whose calls are tried together with the guard's: the n-th of either.
 
 mod common;
 
@@ -13,48 +13,48 @@ use std::fmt;
 
 use common::{Actor, Namespace, Run};
 
-/// The trial's key, as the guard has it.
+/// The guard's trial key.
 const TRIAL: i32 = httpd_semguard::facts::trial::KEY;
 
-/// The users that are guarded: httpd's, and one whose httpd root did not start.
+/// The guarded users: httpd's, and one whose httpd is not started by root.
 const GUARDED: &str = "--user www-data --user second";
 
-/// Seconds after which a run counts as hanging. The guard itself waits 5 for its lock.
+/// After this many seconds a run counts as hanging. The guard itself waits 5 seconds for its lock.
 const DEADLINE: u32 = 20;
 
-/// An httpd that has just started: one process, the launcher's set and one of its own. With no
-/// worker beside it, whoever overlooks this one process takes both sets for orphans.
+/// An httpd that has just started: one process, with the launcher's set and one of its own. It has no
+/// worker, so overlooking this one process means taking both sets for orphans.
 const HTTPD: &str = "make 1 33 detach make 1 33 stay leader";
 
-/// The number of the first orphan is this one or little more: one that memory can tell.
+/// The semid of the first orphan is this or slightly higher: a telling one.
 const ORPHANS: i32 = 60 << 15;
 
 /// A dump of an httpd that makes three sets.
 const DUMP: &str = include_str!("dumps/prefork-sysvsem-2listen.txt");
 
-/// What a test plays in.
+/// The setting of a test.
 struct World<'n> {
     ns: &'n Namespace,
-    /// Kept alive: those whose sets must stay.
+    /// Kept running: the processes whose sets must stay.
     _living: Vec<Actor<'n>>,
     /// The sets that must stay.
     keep: Vec<i32>,
-    /// What dead httpds leave: for each set the script of an actor that makes it.
+    /// What dead httpds leave behind: for each set, the script of an actor that makes it.
     orphans: &'static [&'static str],
-    /// How many sets the table holds at most.
+    /// The most sets that the table can hold.
     limit: usize,
-    /// How the guard is run.
+    /// The command line of the guard.
     guard: String,
-    /// Whether the guard asks httpd: then an answer that is lost proves nothing.
+    /// Whether the guard asks httpd: a lost answer proves nothing then.
     asks: bool,
-    /// What a plain run exits with.
+    /// The exit code of a plain run.
     plain: i32,
-    /// Whether the calls before the program itself runs are tried here too; they are the same
+    /// Whether calls made before the program itself runs are tried here too; they are the same
     /// everywhere.
     loader: bool,
 }
 
-/// A namespace that looks users up in files alone, so that its calls are the guard's.
+/// A namespace that looks up users only in files, so that all calls are the guard's own.
 fn namespace() -> Namespace {
     let ns = Namespace::new("250 32000 32 64");
     let users =
@@ -66,14 +66,14 @@ fn namespace() -> Namespace {
     ns
 }
 
-/// Lets the next process have about this number. In a listing of /proc it decides who comes
-/// before the guard and who behind it.
+/// Makes the next process get roughly this pid. In a listing of /proc this decides which processes come
+/// before the guard and which after it.
 fn next_pid(ns: &Namespace, number: u32) {
     ns.sh(&format!("echo {number} > /proc/sys/kernel/ns_last_pid")).exits(0);
 }
 
 impl<'n> World<'n> {
-    /// Sets of strangers, and one of root's.
+    /// With sets of strangers, and one of root's.
     fn new(ns: &'n Namespace) -> World<'n> {
         let stranger = ns.actor("postgres", "make 2 1234 stay holder");
         let mut keep = stranger.sets.clone();
@@ -91,7 +91,7 @@ impl<'n> World<'n> {
         }
     }
 
-    /// With a living httpd of this number, or thereabouts.
+    /// With a running httpd that has roughly this pid.
     fn living(mut self, exe: &str, script: &str, pid: u32) -> World<'n> {
         let now = self.ns.sh("cat /proc/sys/kernel/ns_last_pid").exits(0).out;
         next_pid(self.ns, pid);
@@ -102,7 +102,7 @@ impl<'n> World<'n> {
         self
     }
 
-    /// With these orphans, and without room beside them.
+    /// With these orphans, and no room besides.
     fn full_with(mut self, orphans: &'static [&'static str]) -> World<'n> {
         self.orphans = orphans;
         self.limit = self.keep.len() + orphans.len();
@@ -125,8 +125,8 @@ impl<'n> World<'n> {
         self
     }
 
-    /// The calls of a plain run: each name with the most that one process makes of it, and how
-    /// many of those come before the program itself runs.
+    /// The calls of a plain run: for each name, the most that any one process makes, and how many of
+    /// those come before the program itself runs.
     fn calls(&self) -> BTreeMap<String, Calls> {
         self.restored(&self.table());
         let (guard, code) = (&self.guard, self.plain);
@@ -144,7 +144,7 @@ impl<'n> World<'n> {
             if name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
                 continue;
             }
-            // The first thing that Rust's runtime does: it looks whether 0, 1 and 2 are open.
+            // The first thing that Rust's runtime does is check whether 0, 1 and 2 are open.
             running |= name == "poll" && arguments.starts_with("[{fd=0");
             let count = counts.entry((pid.into(), name.into())).or_default();
             *count += 1;
@@ -156,7 +156,7 @@ impl<'n> World<'n> {
             if !running {
                 known.loader = *count;
             }
-            // The program before this one has brought it into its IPC namespace.
+            // The preceding program has moved this one into its IPC namespace.
             programs += usize::from(name == "execve");
             if programs < 2 || (programs == 2 && name == "execve") {
                 known.before = *count;
@@ -169,20 +169,20 @@ impl<'n> World<'n> {
         calls
     }
 
-    /// The table as (identifier, key), in order.
+    /// The table as (semid, key), in order.
     fn table(&self) -> Vec<(i32, i32)> {
         parse_table(&self.ns.sh("cat /proc/sysvipc/sem").exits(0).out)
     }
 
-    /// What a shell does to make this table the one that a run begins with: always the same
-    /// identifiers (proc(5), /proc/sys/kernel/sem_next_id), so that always the same calls are
-    /// made. Empty where nothing is to be done.
+    /// The shell commands that turn this table into the one that every run starts with. Semids are
+    /// always the same (proc(5), /proc/sys/kernel/sem_next_id), so the same calls are made each time.
+    /// Empty if nothing needs doing.
     fn restore(&self, table: &[(i32, i32)]) -> String {
         let first = self.keep.len();
         let others: Vec<i32> =
             table.iter().map(|(id, _)| *id).filter(|id| !self.keep.contains(id)).collect();
         let whole = others.len() == self.orphans.len() && trials(table) == 0;
-        // At the indices behind those of the sets that stay, which begin with 1.
+        // At the indices after those of the sets that stay, which start at 1.
         let number = |n: usize| ORPHANS + (first + 1 + n) as i32;
         if whole && (0..self.orphans.len()).all(|n| others.contains(&number(n))) {
             return String::new();
@@ -204,7 +204,7 @@ impl<'n> World<'n> {
         self.ns.sh(&format!("{} true", self.restore(table))).exits(0);
     }
 
-    /// Runs the guard with this fault; then, if asked for, plainly.
+    /// Runs the guard with this fault, then, if requested, without one.
     fn run(&self, before: &[(i32, i32)], fault: &Fault, then_plain: bool) -> Outcome {
         let guard = &self.guard;
         let mut script = format!(
@@ -237,20 +237,20 @@ impl<'n> World<'n> {
 }
 
 /// The calls of one name: how many there are, how many of those before the program itself runs, how
-/// many before it is even loaded, and the first to try.
+/// many before it is even loaded, and the first one to try.
 #[derive(Default)]
 struct Calls {
     total: usize,
-    /// Of the guard itself, not of what it starts.
+    /// The guard's own calls, not those of its children.
     own: usize,
     before: usize,
     loader: usize,
     first: usize,
 }
 
-/// What a run with a fault came to.
+/// The result of a run with a fault.
 struct Outcome {
-    /// As the shell has it: 128 and the signal's number where one ended it.
+    /// As reported by the shell: 128 plus the signal number if a signal ended it.
     code: i32,
     table: Vec<(i32, i32)>,
     then: Option<(i32, Vec<(i32, i32)>)>,
@@ -274,7 +274,7 @@ fn parse_table(out: &str) -> Vec<(i32, i32)> {
     table
 }
 
-/// One fault, as strace(1) is told it.
+/// One fault, in strace(1)'s notation.
 struct Fault {
     call: String,
     what: String,
@@ -290,8 +290,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Calls that do not fail as they are made here: by their manual pages they always succeed, or fail
-/// only for arguments that are wrong. The guard is killed at them, but they are not failed.
+/// Calls that cannot fail as they are made here: according to their manual pages they always succeed,
+/// or fail only for invalid arguments. The guard is killed at them, but they are not made to fail.
 const SURE: [&str; 10] = [
     "getuid",
     "geteuid",
@@ -305,11 +305,11 @@ const SURE: [&str; 10] = [
     "exit_group",
 ];
 
-/// Calls by which memory is had. Rust ends a program that has none (SIGABRT), as glibc does.
+/// Calls that allocate memory. If that fails, Rust ends the program (SIGABRT), as glibc does.
 const MEMORY: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "mprotect", "madvise"];
 
-/// Errors that fit a call: what its manual page has, and what a security module, seccomp or want
-/// of memory or of file descriptors adds. The likeliest first.
+/// Suitable errors for a call: those in its manual page, and those caused by a security module,
+/// seccomp, or a lack of memory or file descriptors. Most likely first.
 fn errors(call: &str) -> &'static [&'static str] {
     match call {
         "openat" | "open" => &["EMFILE", "ENOMEM", "EACCES", "EINTR", "EIO", "ENFILE", "EPERM"],
@@ -328,23 +328,24 @@ fn errors(call: &str) -> &'static [&'static str] {
         "poll" | "ppoll" => &["EINTR", "ENOMEM", "EINVAL"],
         "wait4" | "waitid" => &["EINTR", "ECHILD", "EINVAL"],
         _ if MEMORY.contains(&call) => &["ENOMEM"],
-        // The guard writes no file but its log; what is only read is closed without other errors.
+        // The guard writes no file other than its log; closing a file that was only read has no other
+        // errors.
         "close" => &["EINTR"],
         "getrandom" => &["ENOSYS", "EINTR"],
         _ => &["EPERM", "EINVAL", "ENOMEM", "EIO", "ENOSYS"],
     }
 }
 
-/// Calls that are made for one page after the other, or for each signal there is, alike.
+/// Calls that are repeated in the same way for page after page, or for every signal.
 const ALIKE: [&str; 2] = ["pread64", "rt_sigaction"];
 
-/// Whether the n-th call is one to try of those that are alike, and to fail for good: each of the first
-/// ones, and of the later each fifth.
+/// Whether to try the n-th of such similar calls, and permanent failures from it on: each of the first
+/// ones, then every fifth.
 fn counts(n: usize, first: usize) -> bool {
     n < first + 30 || n % 5 == 0
 }
 
-/// Each call failed: once with an error of its own, and from there on for good.
+/// Makes each call fail, once with a suitable error and from there on permanently.
 fn failures(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
     let all = std::env::var("FAULTS").is_ok_and(|v| v == "all");
     let mut faults = Vec::new();
@@ -354,7 +355,7 @@ fn failures(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
         }
         for n in *first..=*total {
             let errors = errors(call);
-            // Another one with every occurrence: over all of a name's calls each has its turn.
+            // A different one for each occurrence, so that over all calls of a name each gets its turn.
             let take = if all { errors.len() } else { 1 };
             let mut add = |errno: &str, when: String| {
                 let (call, what) = (call.clone(), format!("error={errno}"));
@@ -370,7 +371,7 @@ fn failures(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
             if !counts {
                 continue;
             }
-            // What is interrupted for ever is tried again for ever: no kernel does that.
+            // A call that is always interrupted is retried for ever; no kernel does that.
             for errno in errors.iter().filter(|e| **e != "EINTR").take(take) {
                 add(errno, format!("{n}+"));
             }
@@ -379,7 +380,7 @@ fn failures(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
     faults
 }
 
-/// The run killed at each call.
+/// Kills the run at each call.
 fn kills(calls: &BTreeMap<String, Calls>) -> Vec<Fault> {
     let at = |(call, c): (&String, &Calls)| -> Vec<Fault> {
         (c.first..=c.total)
@@ -432,16 +433,16 @@ fn trials(table: &[(i32, i32)]) -> usize {
     table.iter().filter(|(_, key)| *key == TRIAL).count()
 }
 
-/// Figures for who asks for them (`cargo test --test faults -- --nocapture`).
+/// Figures for those who want to see them (`cargo test --test faults -- --nocapture`).
 #[allow(clippy::print_stdout)]
 fn say(figures: &str) {
     println!("{figures}");
 }
 
-/// What a test begins with.
+/// What a test starts with.
 type Build = fn(&Namespace) -> World<'_>;
 
-/// Fails each call of a run in turn.
+/// Makes each call of a run fail in turn.
 #[track_caller]
 fn withstands_failures(build: Build) {
     let mut findings = Findings::default();
@@ -462,12 +463,12 @@ fn withstands_failures(build: Build) {
             let died = o.code > 128 || [70, 101].contains(&o.code);
             let panicked = o.run.err.contains("a bug in httpd-semguard");
             if (died && !memory && !fault.loader) || panicked {
-                findings.add("it panics, or dies of a signal", fault, &o);
+                findings.add("it panics, or is killed by a signal", fault, &o);
             }
-            // An answer of httpd's that was lost proves nothing, and so stops nobody; it is said.
+            // A lost answer from httpd proves nothing and so stops no start, but it is reported.
             let said = fault.call == "write" || o.run.err.contains("httpd may not start");
             if o.code == 0 && o.table.len() >= world.limit && !(world.asks && said) {
-                findings.add("it calls a start fine that has no room", fault, &o);
+                findings.add("it calls a start fine for which there is no room", fault, &o);
             }
             if trials(&o.table) > 1 {
                 findings.add("more than one trial set is left", fault, &o);
@@ -497,21 +498,21 @@ fn withstands_kills(build: Build) {
         for kill in &mut left {
             let o = world.run(&table, kill, true);
             let (code, then) = o.then.clone().expect("it ran twice");
-            // One whose child was killed instead has had no answer: see above; and of memory that nobody
-            // read, it keeps the sets.
-            // As often as it takes to wait for the reader of memory: the next may not come, and that a
-            // wait is interrupted and goes on (restart_syscall(2)) is chance.
+            // If a child was killed instead, the run got no answer (see above), or keeps the sets
+            // because their memory was not read. Waiting for the reader of memory takes a varying
+            // number of calls, so a later one may not come; and it is a matter of chance whether a wait
+            // is interrupted and resumed (restart_syscall(2)).
             let waits = ["wait4", "waitid", "poll", "clock_nanosleep"].contains(&&*kill.call);
             let may_not_come = kill.call == "restart_syscall" || (waits && kill.when != "1");
             if o.code == 0 && kill.own && !world.asks && !may_not_come {
-                findings.add("it was not killed, or was and exits 0", kill, &o);
+                findings.add("it was not killed, or was but exits 0", kill, &o);
             }
             trials_left += trials(&o.table);
             if trials(&o.table) > 1 {
                 findings.add("more than one trial set is left", kill, &o);
             }
             if code != world.plain {
-                findings.add("the next run exits with something else", kill, &o);
+                findings.add("the next run has a different exit code", kill, &o);
             }
             if then.len() > world.keep.len() {
                 findings.add("the next run leaves orphans or a trial set", kill, &o);
@@ -533,26 +534,26 @@ fn withstands_kills(build: Build) {
     findings.none();
 }
 
-/// Orphans of an httpd that its own user started: beside a living httpd of another user they are
-/// orphans at once.
+/// Orphans of an httpd that was started by its own user: they are orphans at once, even if an httpd of
+/// another user is running.
 const SECONDS: [&str; 2] = ["as 1235 make 1 1235 exit"; 2];
 
 /// Orphans of two users.
 const OF_BOTH: [&str; 4] =
     ["make 1 33 exit", "make 1 1235 exit", "make 1 33 exit", "as 1235 make 1 1235 exit"];
 
-/// A living httpd, which /proc lists behind the guard.
+/// A running httpd, which /proc lists after the guard.
 fn living(ns: &Namespace) -> World<'_> {
     World::new(ns).living("httpd", HTTPD, 30_000).full_with(&SECONDS)
 }
 
-/// A living httpd under another name, known by the library that its worker has loaded.
+/// A running httpd under another name, recognised by the library that its worker has loaded.
 fn renamed(ns: &Namespace) -> World<'_> {
     let script = "make 1 33 detach fork { as 33 stay worker } stay leader";
     World::new(ns).living("libapr-1.so", script, 30_000).full_with(&SECONDS)
 }
 
-/// None but the dead.
+/// Dead httpds only.
 fn dead(ns: &Namespace) -> World<'_> {
     World { loader: true, ..World::new(ns).full_with(&OF_BOTH) }
 }
@@ -568,43 +569,43 @@ fn asked(ns: &Namespace) -> World<'_> {
 }
 
 #[test]
-fn a_call_that_fails_costs_a_living_httpd_nothing() {
+fn a_failing_call_costs_a_running_httpd_nothing() {
     require!("strace", "timeout");
     withstands_failures(living);
 }
 
 #[test]
-fn a_call_that_fails_costs_a_httpd_of_another_name_nothing() {
+fn a_failing_call_costs_an_httpd_under_another_name_nothing() {
     require!("strace", "timeout");
     withstands_failures(renamed);
 }
 
 #[test]
-fn a_call_that_fails_among_orphans_makes_nothing_fine_that_is_not() {
+fn a_failing_call_among_orphans_never_makes_a_bad_start_look_fine() {
     require!("strace", "timeout");
     withstands_failures(dead);
 }
 
 #[test]
-fn a_call_that_fails_on_a_full_table_never_makes_room() {
+fn a_failing_call_on_a_full_table_never_makes_room() {
     require!("strace", "timeout");
     withstands_failures(full);
 }
 
 #[test]
-fn a_call_that_fails_while_httpd_is_asked_is_neither_answer_nor_hang() {
+fn a_failing_call_while_httpd_is_asked_causes_neither_an_answer_nor_a_hang() {
     require!("strace", "timeout");
     withstands_failures(asked);
 }
 
 #[test]
-fn a_guard_killed_at_any_call_beside_a_living_httpd_is_made_good_by_the_next() {
+fn the_next_guard_recovers_from_one_killed_at_any_call_beside_a_running_httpd() {
     require!("strace", "timeout");
     withstands_kills(living);
 }
 
 #[test]
-fn a_guard_killed_at_any_call_among_orphans_is_made_good_by_the_next() {
+fn the_next_guard_recovers_from_one_killed_at_any_call_among_orphans() {
     require!("strace", "timeout");
     withstands_kills(dead);
 }

@@ -86,7 +86,7 @@ fn without_any_known_account_it_says_what_to_pass() {
     for command in ["check", "list"] {
         ns.guard(command).exits(78).logs("--user NAME").logs("www-data");
     }
-    ns.guard("guard").exits(0).logs("cannot tell which user").logs("--user NAME");
+    ns.guard("guard").exits(0).logs("unknown which user").logs("--user NAME");
     assert_eq!(ns.ids(), ids);
     // A number needs no account.
     ns.guard("guard --user 33").exits(0).logs("of 33, last pid");
@@ -194,7 +194,7 @@ fn a_run_that_cannot_be_written_is_said_and_changes_nothing_else() {
     let read_only = "unshare --mount sh -c 'mount -o remount,bind,ro /run && exec \"$@\"' sh";
     ns.guard_under(read_only, "guard --user 33")
         .exits(0)
-        .logs("going on without the lock /run/httpd-semguard.lock")
+        .logs("continuing without the lock /run/httpd-semguard.lock")
         .prints("removed 2 orphaned sets");
     assert!(!ns.path("/run/httpd-semguard.lock").exists());
 }
@@ -204,7 +204,7 @@ fn a_lock_file_that_is_a_link_is_not_followed() {
     require!();
     let (ns, _) = with_orphans();
     ns.sh("ln -s /run/t/victim /run/httpd-semguard.lock").exits(0);
-    ns.guard("guard --user 33").exits(0).logs("going on without the lock").prints("removed 2");
+    ns.guard("guard --user 33").exits(0).logs("continuing without the lock").prints("removed 2");
     assert!(!ns.path("/run/t/victim").exists());
 }
 
@@ -353,17 +353,22 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     let text = journal(format!("exec {guard} guard --user 33"));
     assert_eq!(text.matches("<6>removed semaphore set").count(), 2, "{text}");
     let text = journal(format!("exec {guard} guard --user 33 --need 129"));
-    assert!(text.contains("<3>httpd would not start"), "{text}");
+    assert!(text.contains("<3>too few semaphores free: httpd would not start"), "{text}");
     assert!(text.lines().all(|l| l.starts_with('<')), "{text}");
     assert!(!text.contains("httpd-semguard:"), "the journal knows the name\n{text}");
     // Of what a shell runs it knows the shell's name.
     let text = journal(format!("false || {guard} guard --user 33 --need 129"));
-    assert!(text.contains("<3>httpd-semguard: httpd would not start"), "{text}");
+    assert!(
+        text.contains("<3>httpd-semguard: too few semaphores free: httpd would not start"),
+        "{text}"
+    );
     assert!(text.lines().all(|l| l[3..].starts_with("httpd-semguard: ")), "{text}");
     // A JOURNAL_STREAM that was inherited but is not this standard error.
     let mut elsewhere = ns.guard_command("guard --user 33 --need 129");
     let run = Run::of(elsewhere.env("JOURNAL_STREAM", "1:1"));
-    run.exits(69).logs("httpd-semguard: httpd would not start").does_not_log("<3>");
+    run.exits(69)
+        .logs("httpd-semguard: too few semaphores free: httpd would not start")
+        .does_not_log("<3>");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The guard on a real kernel: real sets, real limits, real processes, in a namespace per test.
-//! The processes are actors (tests/actor); a real httpd is met in tests/apache.rs.
+//! The guard on a real kernel: real sets, real limits, real processes, in a namespace per test. The
+//! processes are actors (tests/actor); tests/apache.rs has a real httpd.
 
 mod common;
 
@@ -12,28 +12,28 @@ use common::{Namespace, Run, STRANGER, WWW, wait_until};
 /// Room for everything.
 const ROOMY: &str = "250 32000 32 128";
 
-/// An httpd that was started the usual way: the launcher makes one set and ends, the leader in a
-/// session of its own makes another, and one worker lives.
+/// An httpd started in the usual way: the launcher makes one set and ends, the leader makes another in
+/// a session of its own, and one worker is running.
 const HTTPD: &str = "make 1 33 detach make 1 33 fork { as 33 touch 1 stay worker } stay leader";
 
 // The outage.
 
 #[test]
-fn the_outage_of_the_lost_space_is_named_and_cured() {
+fn the_lost_space_outage_is_diagnosed_and_cured() {
     require!();
     let ns = Namespace::new("25032000 32 512 512");
     let roots = ns.dead_actor("daemon", "key 0xa7 1 600 exit");
     for _ in 0..31 {
         ns.orphans(1, WWW);
     }
-    // The start that failed: semget says ENOSPC.
+    // The start that failed: semget returns ENOSPC.
     ns.sh("ipcmk -S 1 2>&1").exits(1).prints("No space left on device");
 
     let check = ns.guard("check --user 33").exits(69);
     let check = check
-        .logs("httpd would not start: (28)No space left on device: AH00023")
+        .logs("httpd would not start (it would log: (28)No space left on device: AH00023")
         .logs("SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use")
-        .logs("SEMMNI allows 512 sets")
+        .logs("SEMMNI allows 512 semaphore sets")
         .does_not_log("SEMMNI, the number of semaphore sets, is")
         .logs("25032000 looks like \"250 32000\" with the space lost")
         .logs("sysctl -w kernel.sem=\"250 32000 32 512\"")
@@ -46,12 +46,12 @@ fn the_outage_of_the_lost_space_is_named_and_cured() {
     assert_eq!(guard.err.matches("removed semaphore set").count(), 20, "{guard}");
     let guard = guard.logs("removed 11 more (-v names each)");
     assert!(guard.out.contains("removed 31 orphaned sets"), "{guard}");
-    assert_eq!(ns.ids(), roots, "the set of root stays, and no trial set");
+    assert_eq!(ns.ids(), roots, "root's set stays, and no trial set is left");
     ns.guard("check --user 33").exits(0);
 }
 
 #[test]
-fn a_table_full_by_semmni_of_anothers_living_sets_fails_and_names_the_holder() {
+fn a_table_full_of_another_users_used_sets_fails_and_names_the_holder() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let holder = ns.actor("postgres", "as 1234 make 4 1234 stay holder");
@@ -79,7 +79,7 @@ fn room_for_fewer_sets_than_needed_fails_and_for_as_many_does_not() {
 }
 
 #[test]
-fn a_full_table_stops_nobody_who_needs_nothing() {
+fn a_full_table_does_not_stop_an_httpd_that_needs_no_set() {
     require!();
     let ns = Namespace::new("250 32000 32 1");
     ns.dead_actor("other", "make 1 1234 exit");
@@ -88,7 +88,7 @@ fn a_full_table_stops_nobody_who_needs_nothing() {
 }
 
 #[test]
-fn a_semmsl_of_zero_is_named_with_the_error_that_httpd_gets() {
+fn a_semmsl_of_zero_is_reported_with_the_error_that_httpd_gets() {
     require!();
     let ns = Namespace::new("0 32000 32 128");
     ns.guard("guard --user 33")
@@ -97,10 +97,10 @@ fn a_semmsl_of_zero_is_named_with_the_error_that_httpd_gets() {
         .logs("SEMMSL, the number of semaphores in a set, is 0");
 }
 
-// What is not httpd's.
+// Sets that are not httpd's.
 
 #[test]
-fn sets_of_php_of_others_and_of_root_are_never_touched() {
+fn sets_of_php_of_other_users_and_of_root_are_never_touched() {
     require!();
     let ns = Namespace::new(ROOMY);
     let php = ns.dead_actor("php-fpm", "as 33 key 0x1234 3 666 exit")[0];
@@ -113,12 +113,12 @@ fn sets_of_php_of_others_and_of_root_are_never_touched() {
     let orphan = ns.orphans(1, WWW)[0];
     let list = ns.guard("list --user 33").exits(0);
     for (id, why) in [
-        (php, "not httpd's: it has the key 0x00001234"),
+        (php, "not httpd's: it has the key 0x00001234; looks like PHP's sem_get()"),
         (keyed, "not httpd's: it has the key 0x00000077"),
         (several, "not httpd's: it has 3 semaphores"),
         (open, "not httpd's: its mode is 0666"),
-        (given, "not httpd's: uid 1234 made it"),
-        (orphan, "nobody who lives can know it"),
+        (given, "not httpd's: it was made by uid 1234"),
+        (orphan, "no running process can use it"),
     ] {
         let verdict = list.verdict(id);
         assert!(verdict.contains(why), "{verdict}\n{list}");
@@ -145,14 +145,14 @@ fn users_above_65535_are_seen_and_removed() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 4_000_000_000);
-    // The same in the low 16 bits: cut to those it would be taken for the other.
+    // The same number in its low 16 bits: truncated to those, one would be taken for the other.
     let other = ns.orphans(1, 4_000_000_000 & 0xffff);
     ns.guard("guard --user 4000000000").exits(0).logs("of 4000000000, last pid");
     assert_eq!(ns.ids(), other);
 }
 
 #[test]
-fn the_set_with_identifier_zero_is_valid_and_removed() {
+fn the_set_with_semid_zero_is_valid_and_removed() {
     require!();
     let ns = Namespace::fresh(ROOMY);
     assert_eq!(ns.orphans(1, WWW), [0]);
@@ -161,7 +161,7 @@ fn the_set_with_identifier_zero_is_valid_and_removed() {
 }
 
 #[test]
-fn gaps_in_the_table_hide_nothing_behind_them() {
+fn gaps_in_the_table_hide_nothing_after_them() {
     require!();
     let ns = Namespace::new(ROOMY);
     let first = ns.dead_actor("other", "make 40 1234 exit");
@@ -173,7 +173,7 @@ fn gaps_in_the_table_hide_nothing_behind_them() {
     assert_eq!(ns.ids(), first[39..]);
 }
 
-// The living.
+// Running processes.
 
 #[test]
 fn sets_of_a_healthy_httpd_are_kept() {
@@ -203,7 +203,7 @@ fn a_set_of_a_healthy_httpd_whose_launcher_is_dead_is_kept() {
 }
 
 #[test]
-fn a_set_last_used_by_a_worker_that_is_gone_is_kept_while_its_leader_lives() {
+fn a_set_last_used_by_a_gone_worker_is_kept_while_its_leader_runs() {
     require!();
     let ns = Namespace::new(ROOMY);
     let script = "detach make 1 33 fork { as 33 touch 0 say gone } fork { as 33 stay worker } \
@@ -217,20 +217,20 @@ fn a_set_last_used_by_a_worker_that_is_gone_is_kept_while_its_leader_lives() {
 }
 
 #[test]
-fn what_a_dead_httpd_left_is_removed_once_all_of_it_is_dead() {
+fn a_dead_httpds_sets_are_removed_once_all_of_it_is_dead() {
     require!();
     let ns = Namespace::new(ROOMY);
     let httpd = ns.actor("httpd", HTTPD);
     httpd.kill("leader");
     ns.guard("guard --user 33").exits(0);
-    assert_eq!(ns.ids(), httpd.sets, "a worker lives on");
+    assert_eq!(ns.ids(), httpd.sets, "a worker is still running");
     httpd.kill("worker");
     ns.guard("guard --user 33").exits(0).prints("removed 2 orphaned sets");
     assert_eq!(ns.ids(), []);
 }
 
 #[test]
-fn of_two_instances_under_one_user_the_living_one_loses_nothing() {
+fn of_two_instances_under_one_user_the_running_one_loses_nothing() {
     require!();
     let ns = Namespace::new(ROOMY);
     let (one, two) = (ns.actor("httpd", HTTPD), ns.actor("apache2", HTTPD));
@@ -245,7 +245,7 @@ fn of_two_instances_under_one_user_the_living_one_loses_nothing() {
 }
 
 #[test]
-fn a_httpd_whose_executable_was_replaced_is_still_one() {
+fn an_httpd_whose_executable_was_replaced_is_still_one() {
     require!();
     let ns = Namespace::new(ROOMY);
     let httpd = ns.actor("httpd", "make 1 33 detach stay leader");
@@ -257,7 +257,7 @@ fn a_httpd_whose_executable_was_replaced_is_still_one() {
 }
 
 #[test]
-fn a_locked_set_is_kept_even_if_nobody_is_seen_to_hold_it() {
+fn a_locked_set_is_kept_even_if_no_holder_is_visible() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.dead_actor("other", "make 1 33 take 0 exit");
@@ -269,7 +269,7 @@ fn a_locked_set_is_kept_even_if_nobody_is_seen_to_hold_it() {
 }
 
 #[test]
-fn the_lock_of_a_dead_holder_is_undone_and_keeps_nothing() {
+fn a_dead_holders_lock_is_undone_and_keeps_nothing() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.dead_actor("httpd", "make 1 33 lock 0 exit");
@@ -278,11 +278,11 @@ fn the_lock_of_a_dead_holder_is_undone_and_keeps_nothing() {
 }
 
 #[test]
-fn a_set_that_somebody_waits_for_is_kept_whoever_it_is() {
+fn a_set_that_any_process_waits_for_is_kept() {
     require!();
     let ns = Namespace::new(ROOMY);
     let id = ns.orphans(1, WWW)[0];
-    // A program of root's that is no httpd, waiting for zero, changes neither value nor last pid.
+    // A root program that is not an httpd and waits for zero changes neither value nor last pid.
     let _waiter = ns.actor("stranger", &format!("use {id} say waiting zero 0"));
     wait_until("it waits", || ns.semaphore(id).zero == 1);
     let verdict = ns.guard("list --user 33").exits(0).verdict(id);
@@ -307,7 +307,7 @@ fn a_worker_that_waits_for_the_lock_is_named() {
 }
 
 #[test]
-fn a_living_last_pid_keeps_a_set_whatever_runs_in_it() {
+fn a_running_last_pid_keeps_a_set_whatever_the_program() {
     require!();
     let ns = Namespace::new(ROOMY);
     let program = ns.actor("program", "make 1 33 stay maker");
@@ -326,17 +326,17 @@ fn a_zombie_keeps_nothing() {
     let zombie = parent.pid("zombie");
     wait_until("it is a zombie", || !ns.lives(zombie));
     assert_eq!(ns.semaphore(parent.sets[0]).pid, zombie);
-    assert!(ns.path(&format!("/proc/{zombie}")).exists(), "nobody has reaped it");
+    assert!(ns.path(&format!("/proc/{zombie}")).exists(), "it has not been reaped");
     ns.guard("guard --user 33").exits(0).prints("removed 1 orphaned set");
 }
 
 #[test]
-fn a_last_pid_that_another_program_got_later_keeps_nothing() {
+fn a_last_pid_reused_by_another_program_keeps_nothing() {
     require!();
     let ns = Namespace::new(ROOMY);
     let id = ns.orphans(1, WWW)[0];
     let pid = ns.semaphore(id).pid;
-    // Times are whole seconds, with two of slack.
+    // Times are whole seconds, with two seconds of slack.
     sleep(Duration::from_secs(4));
     let program = ns.actor_copy("program");
     let reuse = |exe: &str, verbs: &str| {
@@ -347,7 +347,7 @@ fn a_last_pid_that_another_program_got_later_keeps_nothing() {
         ns.sh(&script).exits(0);
         wait_until("it runs", || ns.lives(pid));
     };
-    // Of an httpd there is no proof that it does not know the set.
+    // There is no proof that an httpd does not know the set.
     reuse(&ns.actor_copy("httpd"), "");
     let verdict = ns.guard("list --user 33").exits(0).verdict(id);
     assert!(verdict.contains(&format!("in use by httpd {pid}")), "{verdict}");
@@ -355,7 +355,7 @@ fn a_last_pid_that_another_program_got_later_keeps_nothing() {
     assert_eq!(ns.ids(), [id]);
     ns.kill(pid);
     wait_until("it was reaped", || !ns.path(&format!("/proc/{pid}")).exists());
-    // Nor of a program that may touch the set.
+    // Nor that a program that may access the set does not.
     for verbs in ["", "as 33"] {
         reuse(&program, verbs);
         ns.guard("guard --user 33").exits(0);
@@ -368,7 +368,7 @@ fn a_last_pid_that_another_program_got_later_keeps_nothing() {
 }
 
 #[test]
-fn a_httpd_of_another_ipc_namespace_keeps_nothing() {
+fn an_httpd_in_another_ipc_namespace_keeps_nothing() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, WWW);
@@ -378,7 +378,7 @@ fn a_httpd_of_another_ipc_namespace_keeps_nothing() {
     assert!(ns.lives(elsewhere.pid("leader")));
 }
 
-// Sets of an httpd that root did not start.
+// Sets of an httpd that was not started by root.
 
 #[test]
 fn the_owner_may_guard_without_being_root() {
@@ -392,7 +392,7 @@ fn the_owner_may_guard_without_being_root() {
 }
 
 #[test]
-fn what_the_user_made_is_kept_while_any_process_of_the_user_knows_it() {
+fn a_users_own_set_is_kept_while_any_process_of_the_user_knows_it() {
     require!();
     let ns = Namespace::new(ROOMY);
     let [own, forgotten] = ns.dead_actor("httpd", "as 33 make 2 33 exit")[..] else { panic!() };
@@ -402,8 +402,8 @@ fn what_the_user_made_is_kept_while_any_process_of_the_user_knows_it() {
     let why = format!("known to program {}", program.pid("living"));
     assert!(list.verdict(own).contains(&why), "{list}");
     assert!(list.verdict(forgotten).starts_with("orphan"), "{list}");
-    // What root made is in no other program's memory but by chance: it is no httpd, and not the last
-    // pid.
+    // What root made is in no other program's memory except by chance: this one is neither an httpd nor
+    // the last pid.
     assert!(list.verdict(roots).starts_with("orphan"), "{list}");
     ns.guard("guard --user 33").exits(0);
     assert_eq!(ns.ids(), [own]);
@@ -415,7 +415,7 @@ fn what_the_user_made_is_kept_while_any_process_of_the_user_knows_it() {
 // List.
 
 #[test]
-fn the_totals_of_list_are_those_of_ipcs() {
+fn the_totals_of_list_match_ipcs() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(3, WWW);
@@ -429,8 +429,8 @@ fn the_totals_of_list_are_those_of_ipcs() {
     let (sets, semaphores) = (figure("used arrays"), figure("allocated semaphores"));
     assert_eq!((sets.as_str(), semaphores.as_str()), ("6", "8"));
     let total = format!(
-        "4 semaphore sets of the guarded users, 3 orphaned; in all {sets} of 128 sets and \
-         {semaphores} of 32000 semaphores in use\n"
+        "4 semaphore sets of the guarded users, 3 orphaned; in use in all: {sets} of 128 sets, {semaphores} of \
+         32000 semaphores\n"
     );
     let list = ns.guard("list --user 33").exits(0);
     assert!(list.out.ends_with(&total), "{list}");
@@ -471,7 +471,7 @@ fn list_shows_the_evidence_of_each_set_in_aligned_columns() {
 // The kernel says no.
 
 #[test]
-fn a_kernel_without_semaphores_is_named() {
+fn a_kernel_without_semaphores_is_reported() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, WWW);
@@ -494,22 +494,22 @@ fn a_refused_inspection_is_an_error_of_its_own_that_removes_nothing() {
     for command in ["check", "list"] {
         ns.guard_under(strace, &format!("{command} --user 33")).exits(71).logs("EPERM");
     }
-    // Whoever may not set up its set does not start: that, the trial shows.
+    // If a process may not initialise its set, httpd does not start: the trial shows that.
     ns.guard_under(strace, "guard --user 33").exits(69).logs("semctl(SETVAL)");
     let left = ns.ids();
     assert!(ids.iter().all(|id| left.contains(id)), "{left:?}");
-    // Nor could it remove its own; the next run does.
+    // Nor could it remove its own set; the next run does.
     assert_eq!(left.len(), 3);
     ns.guard("guard --user 33").exits(0).prints("removed 2").logs("the trial set of a guard");
     assert_eq!(ns.ids(), []);
 }
 
 #[test]
-fn one_command_that_is_not_implemented_is_not_a_kernel_without_semaphores() {
+fn one_unimplemented_command_does_not_mean_a_kernel_without_semaphores() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, WWW);
-    // The first is IPC_INFO.
+    // The first call is IPC_INFO.
     let strace = "strace -f -o /dev/null -e inject=semctl:error=ENOSYS:when=1";
     ns.guard_under(strace, "check --user 33")
         .exits(71)
@@ -518,15 +518,15 @@ fn one_command_that_is_not_implemented_is_not_a_kernel_without_semaphores() {
 }
 
 #[test]
-fn whatever_sem_stat_any_is_refused_with_sem_stat_is_asked_instead() {
+fn whatever_error_sem_stat_any_returns_sem_stat_is_used_instead() {
     require!("strace");
     // One set at each of the first indices.
     let ns = Namespace::fresh(ROOMY);
     ns.orphans(3, WWW);
     let calls = semctl_calls(&ns, "guard --user 33 --dry-run");
     let any = |call: &String| call.contains("SEM_STAT_ANY");
-    let first = calls.iter().position(any).expect("asked") + 1;
-    let last = calls.iter().rposition(any).expect("asked") + 1;
+    let first = calls.iter().position(any).expect("a call") + 1;
+    let last = calls.iter().rposition(any).expect("a call") + 1;
     assert_eq!(last - first, 2, "three sets, three calls\n{calls:?}");
     let refused = |errno: &str, when: String| {
         let strace = format!("strace -f -o /dev/null -e inject=semctl:error={errno}:when={when}");
@@ -543,9 +543,8 @@ fn whatever_sem_stat_any_is_refused_with_sem_stat_is_asked_instead() {
     }
 }
 
-/// As glibc 2.25 to 2.32 has it (its bug 26637): `SEM_STAT_ANY` goes to the kernel with a null
-/// pointer. `syscall` does as much where it is asked to, for machines on which nothing goes around
-/// that function.
+/// Behaves like glibc 2.25 to 2.32 (its bug 26637): `SEM_STAT_ANY` is passed to the kernel with a null
+/// pointer. On request `syscall` does the same, for machines on which semctl(3) is not bypassed.
 const OLD_GLIBC: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -599,7 +598,7 @@ fn an_old_c_library_hides_no_set() {
         ns.guard_under(&strace, "check --user 33").exits(0).prints("would remove 3 semaphore sets");
         let trace = std::fs::read_to_string(ns.path("/run/t/trace")).expect("a trace");
         let faults = trace.lines().filter(|l| l.contains("SEM_STAT_ANY") && l.contains("EFAULT"));
-        // On these two the library's function is gone around.
+        // On these two architectures the library function is bypassed.
         let around = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
         assert_eq!(faults.count() > 0, !around || !everywhere.is_empty(), "{trace}");
     }
@@ -610,7 +609,7 @@ fn an_old_c_library_hides_no_set() {
 }
 
 #[test]
-fn a_refused_trial_fails_though_there_is_room() {
+fn a_refused_trial_fails_even_if_there_is_room() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     for (errno, says) in
@@ -620,7 +619,7 @@ fn a_refused_trial_fails_though_there_is_room() {
         ns.guard_under(&strace, "guard --user 33")
             .exits(69)
             .logs(says)
-            .logs(&format!("semget for a trial set says {errno}"))
+            .logs(&format!("semget for a trial set fails: {errno}"))
             .logs("so they are not the cause");
     }
 }
@@ -631,7 +630,7 @@ fn a_refused_trial_fails_though_there_is_room() {
 fn semctl_calls(ns: &Namespace, args: &str) -> Vec<String> {
     ns.guard_under("strace -f -qq -e trace=semctl -o /run/t/calls", args);
     let calls = std::fs::read_to_string(ns.path("/run/t/calls")).expect("a trace");
-    // Other lines tell that the reader of memory has ended.
+    // Other lines report that the reader of memory has ended.
     calls.lines().filter(|line| line.contains("semctl(")).map(str::to_owned).collect()
 }
 
@@ -650,7 +649,7 @@ fn a_trial_leaves_nothing_behind() {
 #[test]
 fn a_trial_that_was_killed_leaves_one_set_that_the_next_run_removes() {
     require!("strace");
-    // Room for one: what stays behind would stop httpd.
+    // Room for one: anything left behind would stop httpd.
     let ns = Namespace::new("250 32000 32 1");
     let kill = |on: &str, times_before: usize| {
         let strace = format!(
@@ -666,7 +665,7 @@ fn a_trial_that_was_killed_leaves_one_set_that_the_next_run_removes() {
         kill(command, at);
         let left = ns.sets();
         assert_eq!(left.len(), 1, "killed at {command}");
-        // The next run is killed as well, before it has removed anything.
+        // The next run is killed too, before it has removed anything.
         kill("the first call", 0);
         assert_eq!(ns.ids().len(), 1);
         ns.guard("guard --user 33").exits(0).logs("the trial set of a guard that was killed");
@@ -681,13 +680,13 @@ fn a_stranger_with_the_trials_key_is_left_alone_and_the_figures_decide() {
     let ids = ns.dead_actor("stranger", "as 1234 key 0x53454d47 1 600 exit");
     ns.guard("guard --user 33 -v")
         .exits(0)
-        .logs("trial: another program holds or took its key; nothing was learnt");
+        .logs("trial: inconclusive, another program holds or took its key");
     ns.guard("guard --user 33 --need 2").exits(69);
     assert_eq!(ns.ids(), ids);
 }
 
 #[test]
-fn a_trial_set_whose_maker_lives_is_not_a_leftover() {
+fn a_trial_set_whose_maker_is_running_is_not_a_leftover() {
     require!();
     let ns = Namespace::new(ROOMY);
     let other = ns.actor("other-guard", "key 0x53454d47 1 600 stay trying");
@@ -696,19 +695,19 @@ fn a_trial_set_whose_maker_lives_is_not_a_leftover() {
 }
 
 #[test]
-fn a_check_takes_no_last_place_and_leaves_leftovers_alone() {
+fn a_check_never_takes_the_last_place_and_leaves_leftovers_alone() {
     require!();
     let ns = Namespace::new("250 32000 32 1");
-    ns.guard("check --user 33 -v").exits(0).logs("trial: none, it would take the last place");
+    ns.guard("check --user 33 -v").exits(0).logs("trial: none, it would take the last free slot");
     let ids = ns.dead_actor("guard", "key 0x53454d47 1 600 exit");
     ns.guard("check --user 33").exits(69);
     assert_eq!(ns.ids(), ids);
 }
 
-// How it removes.
+// How sets are removed.
 
 #[test]
-fn a_dry_run_says_what_it_would_do_and_does_not() {
+fn a_dry_run_says_what_it_would_do_but_does_not_do_it() {
     require!();
     let ns = Namespace::new("250 32000 32 2");
     let ids = ns.orphans(2, WWW);
@@ -717,7 +716,7 @@ fn a_dry_run_says_what_it_would_do_and_does_not() {
     for id in ids {
         assert!(dry.err.contains(&format!("would remove semaphore set {id} of ")), "{dry}");
     }
-    ns.guard("check --user 33").exits(69).prints("guard would remove 2 semaphore sets");
+    ns.guard("check --user 33").exits(69).prints("would remove 2 semaphore sets");
     assert_eq!(ns.sets(), before);
 }
 
@@ -733,7 +732,7 @@ fn every_removal_is_logged_with_owner_last_pid_and_age() {
 }
 
 #[test]
-fn orphans_are_removed_as_their_owner_with_no_capability() {
+fn orphans_are_removed_as_their_owner_without_capabilities() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     let id = ns.orphans(1, WWW)[0];
@@ -763,7 +762,7 @@ fn one_refused_removal_does_not_stop_the_rest() {
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(3, WWW);
     let first = ids[0];
-    // The first IPC_RMID of a run is that of the first orphan.
+    // The first IPC_RMID of a run removes the first orphan.
     let probe = Namespace::new(ROOMY);
     probe.orphans(3, WWW);
     let calls = semctl_calls(&probe, "guard --user 33");
@@ -778,7 +777,7 @@ fn one_refused_removal_does_not_stop_the_rest() {
 }
 
 #[test]
-fn a_set_that_somebody_else_removed_meanwhile_is_no_failure() {
+fn a_set_removed_meanwhile_by_another_process_is_no_failure() {
     require!("strace");
     let probe = Namespace::new(ROOMY);
     probe.orphans(2, WWW);
@@ -805,7 +804,7 @@ fn two_guards_at_once_remove_each_set_once() {
     let removed: usize = both.iter().map(|r| r.err.matches("removed semaphore set").count()).sum();
     assert_eq!(removed, 300);
     for run in both {
-        run.exits(0).does_not_log("could not").does_not_log("going on without");
+        run.exits(0).does_not_log("could not").does_not_log("continuing without");
     }
     assert_eq!(ns.ids(), []);
 }
@@ -823,18 +822,18 @@ fn a_guard_waits_for_the_lock_of_another() {
     std::io::Read::read_exact(out, &mut word).expect("locked");
     let mut guard = ns.guard_command("guard --user 33");
     let guard = guard.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
-    // Time in which a guard without the lock would be done; a slow one passes all the same.
+    // Long enough for a guard without the lock to finish; a slow one passes anyway.
     sleep(Duration::from_millis(300));
     assert_eq!(ns.ids(), ids);
     drop(other.stdin.take());
     other.wait().expect("waited");
-    Run::end(guard).exits(0).prints("removed 1 orphaned set").does_not_log("going on without");
+    Run::end(guard).exits(0).prints("removed 1 orphaned set").does_not_log("continuing without");
 }
 
-// What it cannot see.
+// What the guard cannot see.
 
 #[test]
-fn it_works_where_proc_shows_processes_alone() {
+fn it_works_if_proc_shows_only_processes() {
     require!();
     let ns = Namespace::new("250 32000 32 3");
     let bare = "unshare --mount sh -c 'mount -t proc -o subset=pid proc /proc && \
@@ -864,7 +863,7 @@ fn a_proc_that_hides_processes_keeps_every_set() {
 }
 
 #[test]
-fn a_process_whose_executable_cannot_be_read_might_be_a_httpd() {
+fn a_process_whose_executable_cannot_be_read_may_be_an_httpd() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(1, WWW);
@@ -888,7 +887,7 @@ fn without_proc_every_set_is_kept() {
 }
 
 #[test]
-fn a_set_touched_in_a_pid_namespace_out_of_sight_is_kept_unless_there_is_none() {
+fn a_set_touched_in_an_unseen_pid_namespace_is_kept_unless_declared_absent() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(1, WWW);
@@ -902,18 +901,18 @@ fn a_set_touched_in_a_pid_namespace_out_of_sight_is_kept_unless_there_is_none() 
 }
 
 #[test]
-fn a_proc_of_another_pid_namespace_keeps_every_set() {
+fn the_proc_of_another_pid_namespace_keeps_every_set() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(1, WWW);
-    // The guard is number 1 of a new PID namespace, and sees the /proc of the old one: its number
-    // is in there, but is another process's.
+    // The guard is pid 1 of a new PID namespace, but sees the /proc of the old one, in which its pid
+    // belongs to another process.
     let inner = "unshare --pid --fork";
     let list = ns.guard_under(inner, "list --user 33 --private-ipc").exits(0);
     let verdict = list.verdict(ids[0]);
     assert!(verdict.contains("/proc does not show this PID namespace"), "{verdict}");
     ns.guard_under(inner, "guard --user 33 --private-ipc")
         .exits(0)
-        .logs("keeps 1 semaphore set: cannot tell: /proc does not show this PID namespace");
+        .logs("kept 1 semaphore set: cannot tell: /proc does not show this PID namespace");
     assert_eq!(ns.ids(), ids);
 }

@@ -196,7 +196,7 @@ fn without_root_the_line_says_how_full_the_table_is_and_what_is_not_seen() {
     assert_eq!(plugin.figures["sets"].value, 6.0, "{run}");
     assert_eq!(plugin.figures["orphans"].value, 0.0, "it cannot know: {run}");
     assert!(
-        plugin.text.contains("6 semaphore sets of the guarded users could not be looked at"),
+        plugin.text.contains("6 semaphore sets of the guarded users could not be examined"),
         "{run}"
     );
     assert!(plugin.text.contains("run as root"), "{run}");

@@ -1,4 +1,4 @@
-//! docs/mutexes.md is the code's table of mutex kinds, in words. `make mutexes` writes it anew.
+//! docs/mutexes.md is the code's table of mutex kinds, in words. `make mutexes` generates it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,38 +10,39 @@ use httpd_semguard::facts::kinds::{FOREIGN, KINDS, Kind, Rule};
 use httpd_semguard::facts::mutex::{Mechanism, Moment, Passes};
 
 const HEAD: &str = "\
-# Which httpd needs how many sets
+# How many semaphore sets httpd needs
 
-This page is made from the table that the forecast counts by (`src/facts/kinds.rs`; `make mutexes`). It
-is about httpds whose locks are System V semaphore sets: those on an APR up to 1.6 unless the
-configuration says otherwise, and those on a newer one whose configuration says `Mutex sysvsem`
-(`httpd -V` prints the default: `APR_USE_SYSVSEM_SERIALIZE`). Each mutex is one set of one semaphore.
+This page is generated from the table that the forecast uses (`src/facts/kinds.rs`; `make mutexes`). It
+applies if httpd's locks are System V semaphore sets: by default with APR 1.6 and older, and with newer
+versions if the configuration says `Mutex sysvsem` (`httpd -V` shows the default:
+`APR_USE_SYSVSEM_SERIALIZE`). Each mutex is then one set with one semaphore.
 
-`httpd-semguard check -v` says which of these an httpd makes, and why. To look into its configuration
-it loads mod_info for the one call; where that is not to be had, what depends on directives is in doubt.
+`httpd-semguard check -v` shows which of these your httpd creates, and why. To find out what is configured,
+it has httpd load mod_info for that one call. Without mod_info, whatever depends on directives is uncertain.
 
 ## The accept mutex
 
 ";
 
 const MODULES: &str = "
-`ListenCoresBucketsRatio` makes one for each listen bucket. A later httpd than is known here counts as the
-newest; one that did not say which it is, as all of them.
+With `ListenCoresBucketsRatio`, there is one for each listen bucket. A version of httpd newer than the ones
+known here is treated as the newest of them. If httpd does not report its version, all of them are considered.
 
 ## The other mutexes of httpd's own modules
 
-*Launcher*: it is made before httpd detaches, so that `apachectl start` fails with a message; *server*: it is
-made when the launcher has exited with 0 already, and only the ErrorLog tells; *both*: in the first on
-trial, in the second for good. *Kept*: it is made by the launcher and never freed while httpd runs.
+*Launcher*: the mutex is created before httpd detaches, so a failure makes `apachectl start` fail with a
+message. *Server*: it is created after the launcher has exited with code 0, so only the ErrorLog shows a
+failure. *Both*: it is created by the launcher as a test, and again by the server for use. *Kept*: it is
+created by the launcher, and not freed as long as httpd is running.
 
 ";
 
 const OTHERS: &str = "
-## Modules that are not httpd's own
+## Third-party modules
 
-They make theirs by APR's default, whatever `Mutex` says, and register none; mod_fcgid above is the
-exception. Any other module whose file takes `apr_proc_mutex_create`, `apr_global_mutex_create` or
-`semget` from a library counts as a doubt.
+These create their mutexes with APR's default mechanism, whatever `Mutex` says, and do not register them; the
+exception is mod_fcgid, above. Any other module that imports `apr_proc_mutex_create`,
+`apr_global_mutex_create` or `semget` from a library counts as uncertain.
 
 ";
 
@@ -61,27 +62,27 @@ fn how_many(rule: Rule) -> &'static str {
     match rule {
         Rule::Loaded(_) => "1",
         Rule::Listeners => "1 per listen bucket, with more than one listener",
-        Rule::SessionCache => "1 for any `SSLSessionCache` of shmcb or dbm",
-        Rule::Stapling => "1 for `SSLUseStapling on` on a server that speaks TLS",
+        Rule::SessionCache => "1 for any `SSLSessionCache` of type shmcb or dbm",
+        Rule::Stapling => "1 for `SSLUseStapling on` on a server with TLS",
         Rule::StaplingCache => {
-            "1 for `SSLUseStapling on` on a server that speaks TLS, with a cache of shmcb or dbm"
+            "1 for `SSLUseStapling on` on a server with TLS, with a cache of type shmcb or dbm"
         }
-        Rule::RewriteProgram => "1 for a `RewriteMap` by `prg:`",
+        Rule::RewriteProgram => "1 for a `RewriteMap` of type `prg:`",
         Rule::Balancers { inherit: false, .. } => {
-            "1 per balancer; those of the main server again for each virtual host with a directive of \
-             mod_proxy in it"
+            "1 per balancer; those of the main server once more for each virtual host that contains a \
+             directive of mod_proxy"
         }
         Rule::Balancers { merged: false, .. } => {
-            "the same, unless the host has both `BalancerInherit off` and `ProxyPassInherit off`"
+            "the same, except for virtual hosts with both `BalancerInherit off` and `ProxyPassInherit off`"
         }
-        Rule::Balancers { .. } => "the same; a balancer of the same name in both is one",
+        Rule::Balancers { .. } => "the same; a balancer with the same name in both counts once",
         Rule::Watchdogs => {
             "1 per watchdog: mod_proxy_hcheck, `HeartbeatAddress`, `HeartbeatListen`, `MDomain`, \
              `MDStapling`"
         }
         Rule::AuthnCache => "1 for `AuthnCacheEnable` or `AuthnCacheProvideFor`",
-        Rule::CacheSocache => "1 for any `CacheSocache` of shmcb or dbm",
-        Rule::TlsCache => "at most 1, by `TLSSessionCache`",
+        Rule::CacheSocache => "1 for any `CacheSocache` of type shmcb or dbm",
+        Rule::TlsCache => "at most 1, depending on `TLSSessionCache`",
         Rule::LdapCache => "1, unless `LDAPSharedCacheSize` is 0",
         Rule::SslMutex => "1, unless `SSLMutex none`",
         Rule::RewriteLock => "1 for `RewriteLock`",
@@ -138,7 +139,7 @@ fn page() -> String {
         let _ = writeln!(page, "| {name} | {one} | {two} | {event} |");
     }
     page += MODULES;
-    page += "| mutex | module | httpd | sets | made in |\n|---|---|---|---|---|\n";
+    page += "| mutex | module | httpd | sets | created by |\n|---|---|---|---|---|\n";
     let own = KINDS.iter().filter(|k| k.moment == Moment::PostConfig);
     for kind in own {
         let modules: Vec<String> = kind.modules.iter().map(|m| format!("mod_{m}")).collect();
@@ -157,13 +158,13 @@ fn page() -> String {
     for foreign in FOREIGN.iter().filter(|f| f.most > 0) {
         let sets = match (foreign.module, foreign.least, foreign.most) {
             ("python", ..) => {
-                "2 to 8, or 2 to what `PythonOption mod_python.mutex_locks` says".into()
+                "2 to 8, or 2 to the value of `PythonOption mod_python.mutex_locks`".into()
             }
             (_, least, most) => format!("{least} to {most}"),
         };
         let _ = writeln!(page, "| mod_{} | {sets} |", foreign.module);
     }
-    page += "| mod_wsgi | 1 for each `WSGIDaemonProcess` with several processes, by `WSGIAcceptMutex` |\n";
+    page += "| mod_wsgi | 1 for each `WSGIDaemonProcess` with several processes, depending on `WSGIAcceptMutex` |\n";
     page
 }
 

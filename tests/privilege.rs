@@ -1,5 +1,5 @@
-//! Least privilege: what the guard may do at the moment it removes a set, and what becomes of a
-//! set that changes hands between the verdict and the removal. The guard is held there by
+//! Least privilege: what the guard may do at the moment it removes a set, and what becomes of a set
+//! that changes hands between the verdict and the removal. The guard is held at that point by
 //! strace(1), in a namespace per test.
 
 mod common;
@@ -19,7 +19,7 @@ const SECOND: u32 = 1235;
 
 const GUARD: &str = "guard --user 33 --user 1235";
 
-/// What a held guard is, from its /proc/PID/status.
+/// The rights of a held guard, from its /proc/PID/status.
 #[derive(Debug)]
 struct Rights {
     effective_user: u32,
@@ -34,11 +34,11 @@ struct Held<'n> {
 }
 
 impl<'n> Held<'n> {
-    /// Held in the entry of its `n`-th semctl, for longer than any test lasts.
+    /// Held on entry to its `n`-th semctl, for longer than any test lasts.
     fn inside_semctl(ns: &'n Namespace, n: usize) -> Held<'n> {
         let strace = start(ns, &format!("semctl:delay_enter=600s:when={n}"));
         let inside = format!("{} ", libc::SYS_semctl);
-        // The trace has the call as soon as it is entered; /proc says that it is in it still.
+        // The trace shows the call as soon as it is entered; /proc shows that it is still in it.
         wait_until("it is inside the call", || {
             trace(ns).lines().filter(|line| line.contains("semctl(")).count() >= n
                 && guard_pid(ns)
@@ -47,7 +47,7 @@ impl<'n> Held<'n> {
         Held { ns, strace, pid: guard_pid(ns).expect("it runs") }
     }
 
-    /// Stopped behind its `n`-th call of this name.
+    /// Stopped after its `n`-th call of this name.
     fn behind(ns: &'n Namespace, call: &str, n: usize) -> Held<'n> {
         let strace = start(ns, &format!("{call}:signal=STOP:when={n}"));
         wait_until("it is stopped", || trace(ns).contains("--- stopped by SIGSTOP ---"));
@@ -66,14 +66,14 @@ impl<'n> Held<'n> {
         }
     }
 
-    /// Lets it go on to its end.
+    /// Lets it run to its end.
     fn goes_on(self) -> Run {
         self.ns.sh(&format!("kill -CONT {}", self.pid)).exits(0);
         Run::end(self.strace)
     }
 }
 
-/// Starts the guard with this fault, and with a trace of the calls of that name.
+/// Starts the guard with this fault, and with a trace of calls of that name.
 fn start(ns: &Namespace, fault: &str) -> Child {
     let guard = env!("CARGO_BIN_EXE_httpd-semguard");
     let call = fault.split(':').next().expect("a name");
@@ -88,7 +88,7 @@ fn trace(ns: &Namespace) -> String {
     fs::read_to_string(ns.path("/run/t/trace")).unwrap_or_default().trim_start().to_owned()
 }
 
-/// The guard is the one process that strace's trace begins with.
+/// The guard is the process that strace's trace starts with.
 fn guard_pid(ns: &Namespace) -> Option<i32> {
     trace(ns).split_whitespace().next()?.parse().ok()
 }
@@ -106,7 +106,7 @@ fn world() -> Namespace {
     ns
 }
 
-/// The semctl calls of a plain run in such a world, and the user as whom each must be made.
+/// The semctl calls of a plain run in such a world, and the effective user of each.
 fn calls() -> Vec<(String, u32)> {
     let ns = world();
     let strace = Namespace::strace("-f -qq -o /run/t/trace -e trace=semctl,setresuid");
@@ -142,7 +142,7 @@ fn a_set_is_removed_as_its_owner_without_any_capability() {
 }
 
 #[test]
-fn room_and_trial_are_seen_to_as_root_again() {
+fn room_and_trial_are_handled_as_root_again() {
     require!("strace");
     let calls = calls();
     let first = calls.iter().rposition(|(_, user)| *user != 0).expect("a removal") + 1;
@@ -170,7 +170,7 @@ fn a_set_is_read_again_as_its_owner_too() {
     }
 }
 
-/// Which semctl is the last look at the set that is removed first.
+/// The number of the semctl that is the last look at the set that is removed first.
 fn last_look() -> usize {
     let calls = calls();
     let removal = calls.iter().position(|(c, user)| c.contains("IPC_RMID") && *user == WWW);
@@ -180,7 +180,7 @@ fn last_look() -> usize {
 }
 
 #[test]
-fn what_became_another_users_after_the_last_look_is_refused_by_the_kernel() {
+fn the_kernel_refuses_to_remove_a_set_given_to_another_user_after_the_last_look() {
     require!("strace");
     let n = last_look();
     let ns = world();
@@ -195,24 +195,23 @@ fn what_became_another_users_after_the_last_look_is_refused_by_the_kernel() {
 }
 
 #[test]
-fn what_roots_program_took_over_after_the_last_look_is_refused_by_the_kernel() {
+fn the_kernel_refuses_to_remove_a_set_taken_over_by_root_after_the_last_look() {
     require!("strace");
     let n = last_look();
     let ns = world();
     let ids = ns.ids();
     let held = Held::behind(&ns, "semctl", n);
     ns.dead_actor("root", &format!("use {} give 0 0 exit", ids[0]));
-    // Room for one, and that one stays: the forecast says so.
+    // Room for one, and that set stays: the forecast says so.
     ns.sh("echo 250 32000 32 1 > /proc/sys/kernel/sem").exits(0);
     let run = held.goes_on().exits(69);
     assert_eq!(ns.ids(), ids[..1], "{run}");
     run.logs("could not remove").logs("EPERM").logs("1 of root (0)");
 }
 
-// Between the verdict and the last look: the guard is stopped when it has just become the owner.
+// Between the verdict and the last look: the guard is stopped just after it has become the owner.
 
-/// Plays `meanwhile` between the verdict on two sets and the last look at them. Returns the sets,
-/// and the run.
+/// Does `act` between the verdict on two sets and the last look at them. Returns the sets and the run.
 fn meanwhile(ns: &Namespace, act: impl FnOnce(&[i32])) -> (Vec<i32>, Run) {
     let ids = ns.orphans(2, WWW);
     let held = Held::behind(ns, "setresuid", 1);
@@ -228,8 +227,8 @@ fn a_set_that_is_used_after_its_verdict_stays() {
         ns.dead_actor("httpd", &format!("use {} as 33 touch 0 exit", ids[0]));
     });
     run.exits(0)
-        .logs(&format!("keeps semaphore set {} of ", ids[0]))
-        .logs("it changed after it was judged")
+        .logs(&format!("kept semaphore set {} of ", ids[0]))
+        .logs("it has changed meanwhile")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -245,7 +244,7 @@ fn a_set_that_is_locked_or_waited_for_after_its_verdict_stays() {
         actors.push(ns.actor("other", &waiter));
         wait_until("it waits", || ns.semaphore(ids[1]).zero == 1);
     });
-    run.exits(0).logs("it changed after it was judged").does_not_log("removed");
+    run.exits(0).logs("it has changed meanwhile").does_not_log("removed");
     assert_eq!(ns.ids(), ids);
 }
 
@@ -256,7 +255,7 @@ fn a_set_that_becomes_another_users_after_its_verdict_stays() {
     let (ids, run) = meanwhile(&ns, |ids| {
         ns.dead_actor("root", &format!("use {} give 0 {STRANGER} exit", ids[0]));
     });
-    // The last look is the owner's, and it is another's by now.
+    // The last look is made as the owner, but the set now belongs to another user.
     run.exits(0)
         .logs(&format!("EACCES (Permission denied) for {}", ids[0]))
         .prints("removed 1 orphaned set");
@@ -264,18 +263,18 @@ fn a_set_that_becomes_another_users_after_its_verdict_stays() {
 }
 
 #[test]
-fn a_set_that_is_set_up_anew_after_its_verdict_stays() {
+fn a_set_that_is_reinitialised_after_its_verdict_stays() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     let (ids, run) = meanwhile(&ns, |ids| {
         // Times are whole seconds.
         sleep(Duration::from_millis(1100));
-        // As an httpd does that is handed it: neither value, nor waiters, nor last pid tell of it.
+        // As when an httpd is given the set: neither value, waiters nor last pid show it.
         ns.dead_actor("root", &format!("use {} give 0 33 exit", ids[0]));
     });
     run.exits(0)
-        .logs(&format!("keeps semaphore set {} of ", ids[0]))
-        .logs("it changed after it was judged")
+        .logs(&format!("kept semaphore set {} of ", ids[0]))
+        .logs("it has changed meanwhile")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -311,13 +310,13 @@ fn a_new_set_in_the_place_of_a_judged_one_stays() {
             }
         }
     });
-    assert_ne!(newcomer[0], ids[0], "the index is the same, the identifier is not");
+    assert_ne!(newcomer[0], ids[0], "the index is the same, the semid is not");
     run.exits(0).prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), newcomer);
 }
 
 #[test]
-fn a_new_set_even_with_the_identifier_of_a_judged_one_stays() {
+fn a_new_set_even_with_the_semid_of_a_judged_one_stays() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     if !ns.path("/proc/sys/kernel/sem_next_id").exists() {
@@ -328,6 +327,6 @@ fn a_new_set_even_with_the_identifier_of_a_judged_one_stays() {
         ns.sh(&next).exits(0);
         assert_eq!(ns.orphans(1, WWW), ids[..1]);
     });
-    run.exits(0).logs("it changed after it was judged").prints("removed 1 orphaned set");
+    run.exits(0).logs("it has changed meanwhile").prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }

@@ -1,5 +1,5 @@
-//! Settings: a file of them, the environment and the command line, in this order of weight; and that
-//! none of them stops an httpd that would have started, whatever is written there.
+//! Settings: from a settings file, the environment and the command line, in increasing order of
+//! precedence. None of them stops an httpd that would have started, whatever is written there.
 
 mod common;
 
@@ -16,8 +16,8 @@ use proptest::test_runner::TestRunner;
 
 const ROOMY: &str = "250 32000 32 128";
 
-/// The program without rights or a namespace; a user that does not exist ends the run with 78 before
-/// it looks at anything.
+/// Runs the program without rights or a namespace; a user that does not exist ends the run with 78
+/// before it looks at anything.
 fn program(args: &[&str], variables: &[(&str, &str)]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_httpd-semguard"));
     for (name, _) in std::env::vars_os() {
@@ -29,7 +29,7 @@ fn program(args: &[&str], variables: &[(&str, &str)]) -> Run {
     Run::of(command.envs(variables.iter().copied()))
 }
 
-/// A namespace with a file of settings where Debian has it.
+/// A namespace with a settings file where Debian has it.
 fn with_settings(limits: &str, text: &str) -> Namespace {
     let ns = Namespace::new(limits);
     ns.sh("mount -t tmpfs -o mode=755 tmpfs /etc/default && mkdir -p /etc/sysconfig").exits(0);
@@ -38,42 +38,45 @@ fn with_settings(limits: &str, text: &str) -> Namespace {
     ns
 }
 
-// Which file, and what counts more.
+// Which file, and what takes precedence.
 
 #[test]
-fn a_check_and_a_list_go_by_the_distributions_file_and_say_so_and_a_guard_does_not() {
+fn check_and_list_use_the_distributions_file_and_say_so_but_guard_does_not() {
     require!();
     let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_USER=www-data\nHTTPD_SEMGUARD_MIN_FREE=200\n");
     ns.guard("check")
         .exits(69)
-        .logs("goes by HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2)")
-        .logs("--min-free 200");
+        .logs("using HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2)")
+        .logs("and HTTPD_SEMGUARD_MIN_FREE=\"200\" (/etc/default/httpd-semguard:2) asks for more");
     ns.orphans(1, WWW);
-    ns.guard("list").exits(0).logs("goes by HTTPD_SEMGUARD_USER=\"www-data\"");
-    ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("goes by");
-    // A unit's guard has them from systemd, or is not to have them.
-    ns.guard("guard --user 33").exits(0).does_not_log("goes by");
+    ns.guard("list").exits(0).logs("using HTTPD_SEMGUARD_USER=\"www-data\"");
+    ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("using ");
+    // A unit's guard gets them from systemd, or is not meant to have them.
+    ns.guard("guard --user 33").exits(0).does_not_log("using ");
     ns.guard("guard --user 33 --settings /etc/default/httpd-semguard").exits(69);
 }
 
 #[test]
-fn what_is_typed_counts_before_the_environment_and_that_before_the_file() {
+fn the_command_line_overrides_the_environment_which_overrides_the_file() {
     require!();
     let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_MIN_FREE=200\n");
     let with = |value: &str, args: &str| {
         let mut command = ns.guard_command(&format!("check --user 33 {args}"));
         Run::of(command.env("HTTPD_SEMGUARD_MIN_FREE", value))
     };
-    with("300", "").exits(69).logs("--min-free 300").does_not_log("goes by");
-    with("300", "--min-free 1").exits(0).does_not_log("goes by");
-    ns.guard("check --user 33 --min-free 1").exits(0).does_not_log("goes by");
-    // Set to nothing, it says that nothing is to be set.
+    with("300", "")
+        .exits(69)
+        .logs("HTTPD_SEMGUARD_MIN_FREE=\"300\" (environment) asks for more")
+        .does_not_log("using ");
+    with("300", "--min-free 1").exits(0).does_not_log("using ");
+    ns.guard("check --user 33 --min-free 1").exits(0).does_not_log("using ");
+    // An empty value means that nothing is set.
     with("", "").exits(0);
     with("lots", "").exits(0).logs("MIN_FREE=\"lots\" (environment) has no effect: write a whole");
 }
 
 #[test]
-fn of_several_files_the_later_counts() {
+fn of_several_files_the_later_wins() {
     require!();
     let ns = Namespace::new(ROOMY);
     let one = ns.write("one", "HTTPD_SEMGUARD_MIN_FREE=200\nHTTPD_SEMGUARD_USER=33\n");
@@ -83,18 +86,18 @@ fn of_several_files_the_later_counts() {
 }
 
 #[test]
-fn a_value_that_a_unit_was_given_is_named_with_the_line_of_its_file() {
+fn a_bad_value_in_a_unit_is_reported_with_its_file_and_line() {
     require!();
     let ns = with_settings(ROOMY, "# settings\nHTTPD_SEMGUARD_STRICT=yes # for now\n");
     let mut guard = ns.guard_command("guard --user 33");
     Run::of(guard.env("HTTPD_SEMGUARD_STRICT", "yes # for now")).exits(0).logs(
         "HTTPD_SEMGUARD_STRICT=\"yes # for now\" (/etc/default/httpd-semguard:2) has no effect: \
-         write yes or no; a comment takes a line of its own",
+         write yes or no; a comment needs a line of its own",
     );
 }
 
 #[test]
-fn how_a_guard_is_to_speak_is_not_for_a_check_a_list_or_a_rehearsal() {
+fn output_settings_for_a_guard_do_not_apply_to_check_list_or_dry_run() {
     require!();
     let ns = with_settings(
         ROOMY,
@@ -111,7 +114,7 @@ fn how_a_guard_is_to_speak_is_not_for_a_check_a_list_or_a_rehearsal() {
 }
 
 #[test]
-fn a_plugin_prints_its_line_whatever_the_environment_says_of_output() {
+fn a_plugin_prints_its_line_whatever_the_environment_says_about_output() {
     require!();
     let ns = Namespace::new(ROOMY);
     let mut plugin = ns.guard_command("check --user 33 --format nagios");
@@ -120,13 +123,13 @@ fn a_plugin_prints_its_line_whatever_the_environment_says_of_output() {
     assert!(run.out.starts_with("SEMGUARD OK - "), "{run}");
     assert!(!ns.path("/run/t/report").exists());
     ns.guard("check --user 33 --format nagios --output /run/t/report").exits(0);
-    assert!(ns.path("/run/t/report").exists(), "typed, it counts");
+    assert!(ns.path("/run/t/report").exists(), "it applies if given on the command line");
 }
 
-// What is wrong in one.
+// Errors in settings.
 
 #[test]
-fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
+fn check_tests_a_settings_file_and_reports_everything_wrong_with_it() {
     let folder = Folder::new("settings-tested");
     let file = folder.0.join("settings");
     let path = file.display().to_string();
@@ -141,7 +144,7 @@ fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
     let run = run.exits(64);
     for told in [
         "STRICT=\"maybe\" (FILE:1) has no effect: write yes or no",
-        "STRCIT=\"yes\" (FILE:2) has no effect: there is no such setting; is HTTPD_SEMGUARD_STRICT",
+        "STRCIT=\"yes\" (FILE:2) has no effect: there is no such setting; did you mean HTTPD_SEMGUARD_STRICT?",
         "LOG=\"journal\" (FILE:4) has no effect: write one of auto, stderr, syslog",
         "\"export HTTPD_SEMGUARD_NEED=1\" (FILE:5) has no effect: it is not NAME=VALUE",
         "\"HTTPD_SEMGUARD_NEED 1\" (FILE:6) has no effect: it is not NAME=VALUE",
@@ -149,27 +152,27 @@ fn a_file_of_settings_is_tested_with_a_check_that_names_all_that_is_wrong() {
     ] {
         assert!(run.err.contains(&told.replace("FILE", &path)), "{told}\n{run}");
     }
-    // What some version of systemd reads otherwise is told, and not wrong.
+    // A line that some version of systemd reads differently is reported, but is not an error.
     let doubtful = b"HTTPD_SEMGUARD_OUTPUT='/run/a\\b'\n# goes on \\\nHTTPD_SEMGUARD_NEED=1\n";
     let run = check(doubtful).exits(78);
     for line in [1, 3] {
-        let told = format!("{path}:{line}: older versions of systemd read this otherwise");
+        let told = format!("{path}:{line}: older versions of systemd read this differently");
         assert!(run.err.contains(&told), "{run}");
     }
-    check(b"A=\xff\n").exits(64).logs("it is no UTF-8 text");
+    check(b"A=\xff\n").exits(64).logs("it is not UTF-8 text");
     check(b"# all well\nHTTPD_SEMGUARD_STRICT=\"yes\"\nSEMGUARD_METRICS=/x\nOPTIONS=-DX\n")
         .exits(78);
     program(&["check", "--settings", "/nonexistent"], &[]).exits(64).logs("ENOENT");
     for user in ["www-dat", "root"] {
         check(format!("HTTPD_SEMGUARD_USER={user}\n").as_bytes()).exits(64).logs(&path);
     }
-    // A monitor takes no other code than its own.
+    // A monitoring plugin must not exit with any code but its own.
     std::fs::write(&file, "HTTPD_SEMGUARD_NEED=x\n").expect("written");
     program(&["check", "--settings", &path, "--format", "nagios"], &[]).exits(3).prints("UNKNOWN");
 }
 
 #[test]
-fn what_is_wrong_in_a_file_stops_no_guard_and_is_told() {
+fn errors_in_a_file_stop_no_guard_but_are_reported() {
     require!();
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(2, WWW);
@@ -179,18 +182,18 @@ fn what_is_wrong_in_a_file_stops_no_guard_and_is_told() {
     );
     let run = ns.guard(&format!("guard --settings {file}")).exits(0);
     for told in [
-        "USER=\"www-dat, 33,root\" (/run/t/settings:1): goes on without: no such user: \"www-dat\"",
-        "goes on without: root cannot be guarded",
+        "USER=\"www-dat, 33,root\" (/run/t/settings:1): user ignored: no such user: \"www-dat\"",
+        "user ignored: root cannot be guarded",
         "NEED=\"many\" (/run/t/settings:2) has no effect: write a whole number",
         "MIN_FRE=\"9\" (/run/t/settings:3) has no effect: there is no such setting",
     ] {
         assert!(run.err.contains(told), "{told}\n{run}");
     }
-    assert_eq!((ns.ids(), ids.len()), (Vec::new(), 2), "the user that is left is guarded");
+    assert_eq!((ns.ids(), ids.len()), (Vec::new(), 2), "the remaining user is guarded");
 }
 
 #[test]
-fn a_variable_with_no_user_that_can_be_guarded_leaves_it_to_httpds_own_answer() {
+fn a_variable_without_a_guardable_user_falls_back_to_httpds_own_answer() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, WWW);
@@ -201,12 +204,12 @@ fn a_variable_with_no_user_that_can_be_guarded_leaves_it_to_httpds_own_answer() 
         run.logs("users: www-data (33)");
     }
     assert_eq!(ns.ids(), others);
-    // Typed, it is a mistake of who typed it.
+    // On the command line, it is an error.
     ns.guard("guard --user root").exits(78);
 }
 
 #[test]
-fn a_file_that_is_a_pipe_or_has_no_end_holds_up_nothing() {
+fn a_file_that_is_a_pipe_or_endless_delays_nothing() {
     require!("timeout");
     let ns = Namespace::new(ROOMY);
     ns.orphans(3, WWW);
@@ -219,27 +222,27 @@ fn a_file_that_is_a_pipe_or_has_no_end_holds_up_nothing() {
         ns.guard_under(under, &format!("guard {file}")).exits(0).logs(place).logs(why);
         ns.guard_under(under, &format!("check {file}")).exits(64).logs(place).logs(why);
     }
-    // Where the units have it, too.
+    // The same in the place where units read it.
     ns.sh("mount -t tmpfs tmpfs /etc/default && mkfifo /etc/default/httpd-semguard").exits(0);
-    ns.guard_under("timeout -s KILL 30", "check --user 33").exits(0).logs("no regular file");
+    ns.guard_under("timeout -s KILL 30", "check --user 33").exits(0).logs("not a regular file");
 }
 
-// A dry run that a setting demands.
+// A dry run required by a setting.
 
 #[test]
-fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_meet() {
+fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_find() {
     require!();
     let ns = Namespace::new("250 32000 32 6");
     let ids = ns.orphans(6, WWW);
     let file = ns.write("settings", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
     let run = ns.guard(&format!("guard --user 33 --settings {file}")).exits(69);
-    let run = run.logs("httpd would not start: (28)No space left on device");
+    let run = run.logs("httpd would not start (it would log: (28)No space left on device");
     run.logs("would remove semaphore set").prints("would remove 6 semaphore sets");
     let mut guard = ns.guard_command("guard --user 33");
     Run::of(guard.env("HTTPD_SEMGUARD_DRY_RUN", "1")).exits(69);
-    // Though a rehearsal is typed: the guard of the start will change nothing.
+    // Even with `--dry-run` on the command line: the guard at the start will change nothing.
     ns.guard(&format!("guard --dry-run --user 33 --settings {file}")).exits(69);
-    // A rehearsal of a guard that will.
+    // A dry run of a guard that will remove sets.
     ns.guard("guard --dry-run --user 33").exits(0).prints("would remove 6 orphaned sets");
     assert_eq!(ns.ids(), ids);
     ns.guard("guard --user 33").exits(0);
@@ -254,7 +257,7 @@ const CONF: &str = "ServerName localhost\nServerRoot /run/t\n\
     Listen 127.0.0.1:8080\nListen 127.0.0.1:8081\nMutex sysvsem default\nStartServers 1\n\
     User www-data\nGroup www-data\nPidFile /run/t/httpd.pid\nErrorLog /run/t/error.log\n";
 
-/// What people write, and what nobody would.
+/// Values that people write, and some that nobody would.
 fn values() -> impl Strategy<Value = OsString> {
     const WRITTEN: &[&str] = &[
         "yes",
@@ -308,14 +311,14 @@ fn values() -> impl Strategy<Value = OsString> {
     ]
 }
 
-/// Whether a value is what it says, and asks for more room than there is: then 69 is what was ordered.
+/// Whether a valid value asks for more room than there is: exit code 69 is then what was requested.
 fn asks_for_too_much(name: &str, value: &OsStr) -> bool {
     let number = value.to_str().and_then(|v| v.parse::<u32>().ok()).unwrap_or(0);
     ["HTTPD_SEMGUARD_NEED", "HTTPD_SEMGUARD_MIN_FREE"].contains(&name) && number > 0
 }
 
 #[test]
-fn no_value_of_any_variable_stops_a_guard_before_a_httpd_that_starts() {
+fn no_value_of_any_variable_stops_an_httpd_that_would_start() {
     require!("apache2", "apache2ctl", "curl", "pgrep");
     const EACH: usize = 5;
     let ns = Namespace::new("250 32000 32 1");
@@ -323,8 +326,8 @@ fn no_value_of_any_variable_stops_a_guard_before_a_httpd_that_starts() {
     ns.sh(&format!("mkdir -p /run/lock; apache2 -f {conf}")).exits(0);
     common::wait_until("it serves", || ns.sh("curl -s http://127.0.0.1:8080").code == Some(0));
     ns.sh("kill $(cat /run/t/httpd.pid); while pgrep -x apache2; do sleep 0.01; done").exits(0);
-    assert_eq!(ns.ids(), [0; 0], "it has given its lock back");
-    // A value may name any file of this machine as the one for the report.
+    assert_eq!(ns.ids(), [0; 0], "it has freed its lock");
+    // A value may name any file on this machine as the report's.
     ns.sh("mount -o remount,bind,ro /").exits(0);
 
     let mut runner =
@@ -346,7 +349,7 @@ fn no_value_of_any_variable_stops_a_guard_before_a_httpd_that_starts() {
             if name != "HTTPD_SEMGUARD_HTTPD" {
                 guard.args(["--httpd", "/usr/sbin/apache2"]);
             }
-            // Half of them by a file.
+            // Half of them through a file.
             if n % 2 == 0 {
                 guard.env(name, &value);
             } else {

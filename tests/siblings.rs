@@ -1,7 +1,7 @@
-//! One instance of a real httpd is killed again and again beside another one of the same user, which serves
-//! on and is restarted gracefully now and then, as logrotate does. The guard before each start removes what
-//! nobody who lives knows; so each start succeeds, the table stays nearly empty, and the other one never
-//! notices. `make kill-loop N=200` does it more often.
+//! One instance of a real httpd is killed again and again beside another of the same user, which keeps
+//! serving and is restarted gracefully now and then, as by logrotate. The guard before each start
+//! removes what no running process knows, so each start succeeds, the table stays nearly empty, and the
+//! sibling never notices. `make kill-loop N=200` does it more often.
 
 mod common;
 
@@ -17,8 +17,8 @@ use server::Apache;
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// The most sets that may ever be in the table, of 128: those of two instances and a handful of a dead
-/// one's whose numbers somebody has by chance.
+/// The most sets that may ever be in the table, of 128: those of two instances, and a few of a dead one
+/// whose semids occur in some process by chance.
 const MOST: usize = 40;
 
 /// How often an instance is killed for each MPM.
@@ -27,7 +27,8 @@ fn kills() -> usize {
     usize::div_ceil(all, 3)
 }
 
-/// The lines that load what this machine has of the languages: with them, a leader holds far more memory.
+/// The directives that load the language modules installed on this machine: with them, a leader holds
+/// far more memory.
 fn languages(mpm: &str) -> String {
     let threaded = mpm != "prefork";
     let known = [
@@ -42,7 +43,8 @@ fn languages(mpm: &str) -> String {
     here.map(|(module, file, _)| format!("LoadModule {module} {MODULES}/{file}\n")).collect()
 }
 
-/// Requests without a pause, by http and https in turn, until they are stopped; each is answered or not.
+/// Sends requests without a pause, by http and https in turn, until it is stopped; each is answered or
+/// not.
 struct Client<'n> {
     ns: &'n Namespace,
     running: Child,
@@ -67,7 +69,7 @@ impl<'n> Client<'n> {
     }
 }
 
-/// Figures for who asks for them (`make kill-loop`).
+/// Figures for those who want to see them (`make kill-loop`).
 #[allow(clippy::print_stdout)]
 fn say(figures: &str) {
     println!("{figures}");
@@ -105,25 +107,25 @@ fn starts_after_each_kill_beside_a_sibling(mpm: &str) {
     assert!(answered > kills(), "{answered}");
     sibling.serves();
     sibling.kill();
-    // Nobody is left, and so is nothing.
+    // No httpd is left, and so no set.
     ns.guard("guard --user 33").exits(0);
     assert_eq!(ns.ids(), []);
 }
 
 #[test]
-fn with_prefork_an_instance_starts_after_each_kill_beside_a_living_sibling() {
+fn with_prefork_an_instance_starts_after_each_kill_beside_a_running_sibling() {
     require!("apache2", "curl", "openssl");
     starts_after_each_kill_beside_a_sibling("prefork");
 }
 
 #[test]
-fn with_worker_an_instance_starts_after_each_kill_beside_a_living_sibling() {
+fn with_worker_an_instance_starts_after_each_kill_beside_a_running_sibling() {
     require!("apache2", "curl", "openssl");
     starts_after_each_kill_beside_a_sibling("worker");
 }
 
 #[test]
-fn with_event_an_instance_starts_after_each_kill_beside_a_living_sibling() {
+fn with_event_an_instance_starts_after_each_kill_beside_a_running_sibling() {
     require!("apache2", "curl", "openssl");
     starts_after_each_kill_beside_a_sibling("event");
 }

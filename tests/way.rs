@@ -26,11 +26,11 @@ fn a_guard_that_knows_nobody_to_guard_removes_nothing_and_lets_httpd_start() {
     let ids = ns.orphans(2, WWW);
     ns.guard("guard")
         .exits(0)
-        .logs("cannot tell which user httpd runs as")
-        .logs("pass --user NAME")
-        .logs("no set was looked at");
+        .logs("unknown which user httpd runs as")
+        .logs("give --user NAME")
+        .logs("no set was examined");
     for command in ["check", "list"] {
-        ns.guard(command).exits(78).logs("cannot tell which user httpd runs as");
+        ns.guard(command).exits(78).logs("unknown which user httpd runs as");
     }
     assert_eq!(ns.ids(), ids);
 }
@@ -50,7 +50,7 @@ fn a_user_database_that_does_not_answer_is_no_reason_to_stop() {
     let ids = ns.orphans(2, WWW);
     // No descriptor is left for its file.
     let silent = "strace -f -o /dev/null -P /etc/passwd -e inject=openat:error=EMFILE";
-    ns.guard_under(silent, "guard").exits(0).logs("getpwnam: EMFILE").logs("no set was looked at");
+    ns.guard_under(silent, "guard").exits(0).logs("getpwnam: EMFILE").logs("no set was examined");
     ns.guard_under(silent, "guard --user www-data").exits(0).logs("getpwnam: EMFILE");
     for command in ["check", "list", "check --user www-data"] {
         ns.guard_under(silent, command).exits(71).logs("getpwnam: EMFILE");
@@ -71,7 +71,7 @@ fn where_a_look_at_the_table_is_refused_a_trial_decides() {
         ns.guard_under(&strace, "guard --user 33")
             .exits(0)
             .logs(&format!("semctl({call}): EPERM"))
-            .logs("whether there is room is not known")
+            .logs("whether there is room is unknown")
             .does_not_log("may not start");
         for command in ["check", "list"] {
             ns.guard_under(&strace, &format!("{command} --user 33")).exits(71).logs(call);
@@ -80,7 +80,7 @@ fn where_a_look_at_the_table_is_refused_a_trial_decides() {
     let strace = "strace -f -o /dev/null -e inject=semctl:error=EPERM:when=1";
     // One set could be made; what is said of three is that it is not known.
     let risk =
-        "httpd may not start: it needs 3 semaphore sets (--need), and whether there is room is";
+        "httpd may not start (it needs 3 semaphore sets (--need), and whether there is room for";
     ns.guard_under(strace, "guard --user 33 --need 3").exits(0).logs(risk);
     ns.guard_under(strace, "guard --user 33 --need 3 --strict").exits(69).logs(risk);
     assert_eq!(ns.ids(), ids, "nothing is removed, and no trial set stays");
@@ -135,7 +135,7 @@ fn where_httpd_has_a_namespace_of_its_own_a_check_answers_for_its_table() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let (httpd, actor) = private_httpd(&ns);
-    let told = format!("apache2 {} has an IPC namespace of its own", actor.pid("leader"));
+    let told = format!("apache2 {} has its own IPC namespace", actor.pid("leader"));
     let run = asking(&ns, "", &format!("check {httpd}")).exits(0).logs(&told);
     assert!(run.out.contains("; 31999 of 32000 free"), "{run}");
     asking(&ns, "", &format!("check --format nagios {httpd}")).exits(0).prints("'free'=31999");
@@ -154,12 +154,12 @@ fn where_its_namespace_may_not_be_entered_nothing_is_forecast_for_another_table(
     let ns = Namespace::new("250 32000 32 4");
     let (httpd, actor) = private_httpd(&ns);
     let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
-    let told = "an IPC namespace of its own, which cannot be looked into from here (EPERM ";
+    let told = "its own IPC namespace, which cannot be entered from here (EPERM ";
     let run = asking(&ns, under, &format!("check {httpd}")).exits(0).logs(told);
-    let run = run.logs("this table is not its").does_not_log("httpd would not start");
+    let run = run.logs("seen here is another one").does_not_log("httpd would not start");
     assert!(!run.out.contains("free"), "{run}");
     let run = asking(&ns, under, &format!("check --format nagios {httpd}")).exits(3);
-    run.prints("SEMGUARD UNKNOWN - ").prints("this table is not its");
+    run.prints("SEMGUARD UNKNOWN - ").prints("seen here is another one");
     let run = asking(&ns, under, &format!("check --format prometheus {httpd}")).exits(0);
     assert!(!run.out.contains("start_forecast"), "{run}");
     assert!(run.out.contains("httpd_semguard_warnings 1\n"), "{run}");
@@ -188,9 +188,9 @@ fn where_the_unit_gives_each_start_a_new_namespace_a_check_is_about_a_new_one() 
     asking(&ns, "", &format!("check {httpd}")).exits(69);
     systemctl("yes");
     let run = asking(&ns, "", &format!("check {httpd}")).exits(0);
-    run.logs("httpd.service starts httpd in an IPC namespace of its own").prints(" of 32000 free");
+    run.logs("httpd.service starts httpd in its own IPC namespace").prints(" of 32000 free");
     let under = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin";
-    asking(&ns, under, &format!("check {httpd}")).exits(0).logs("this table is not its");
+    asking(&ns, under, &format!("check {httpd}")).exits(0).logs("seen here is another one");
 }
 
 // After an upgrade of httpd.
@@ -246,7 +246,7 @@ fn the_hook_after_an_upgrade_forces_its_own_format() {
             hook.display()
         ));
         let run = run.exits(0).prints("the next start of httpd would fail");
-        let run = run.prints("goes by HTTPD_SEMGUARD_USER=\"33\" (/etc/default/httpd-semguard:4)");
+        let run = run.prints("using HTTPD_SEMGUARD_USER=\"33\" (/etc/default/httpd-semguard:4)");
         assert!(run.out.lines().count() < 12 && !run.out.contains("SEMGUARD OK"), "{run}");
         assert!(!ns.path("/run/t/report").exists());
     }

@@ -1,5 +1,5 @@
-//! A running httpd as its own witness: modules that make sets of which its answer does not tell, what
-//! the guard learns of its starts, and what ends that.
+//! A running httpd as its own witness: modules that make sets that its answer does not mention, what
+//! the guard learns from its starts, and what discards that.
 
 mod common;
 #[path = "agreement/server.rs"]
@@ -14,13 +14,13 @@ use server::{APACHE, Config, Outcome, World};
 
 const ARGS: [&str; 4] = ["-d", "/run/t", "-f", "/run/t/httpd.conf"];
 
-/// Where it is kept.
+/// Where the state is kept.
 const FILE: &str = "/var/lib/httpd-semguard/starts.json";
 
 /// Room for everything.
 const ROOMY: usize = 128;
 
-/// A module of tests/witness/module.c.
+/// Builds a module from tests/witness/module.c.
 fn module(name: &str) -> Vec<u8> {
     let file = std::env::temp_dir().join(format!("semguard-{name}-{}.so", std::process::id()));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/witness/module.c");
@@ -36,7 +36,7 @@ fn module(name: &str) -> Vec<u8> {
     library.unwrap_or_else(|e| panic!("cc made no module ({e}): {run}"))
 }
 
-/// An httpd with one of these modules, prefork with two listeners: its accept mutex is a set, too.
+/// An httpd with one of these modules, with prefork and two listeners: its accept mutex is a set too.
 struct Site {
     ns: Namespace,
     module: &'static str,
@@ -49,7 +49,7 @@ impl Site {
         let made = if module == "python" { &PYTHON } else { &SECRET };
         let library = made.get_or_init(|| self::module(module));
         let site = Site { ns: Namespace::new("250 32000 32 128"), module };
-        // What the packages bring; not this machine's own.
+        // What the packages provide, instead of this machine's own.
         site.ns
             .sh("mount -t tmpfs -o mode=755 tmpfs /var/lib && mkdir /var/lib/httpd-semguard && \
                  mkdir /run/t/modules")
@@ -78,7 +78,7 @@ impl Site {
         server::ask(&self.ns, args, APACHE, &ARGS)
     }
 
-    /// Leaves room for so many sets beside those that there are.
+    /// Leaves room for this many more sets.
     fn leave_room(&self, sets: usize) {
         let semmni = self.ns.ids().len() + sets;
         self.ns.sh(&format!("echo 250 32000 32 {semmni} > /proc/sys/kernel/sem")).exits(0);
@@ -88,7 +88,7 @@ impl Site {
         server::start(&self.ns, APACHE, &ARGS).outcome
     }
 
-    /// As its unit starts it.
+    /// Starts it as its unit does.
     #[track_caller]
     fn start(&self) -> Run {
         let run = self.ask(&["guard"]).exits(0);
@@ -101,7 +101,7 @@ impl Site {
         text.trim().to_owned()
     }
 
-    /// Sends this to all of it, and waits for its end.
+    /// Sends this signal to all of it, and waits until it is dead.
     fn end(&self, signal: &str) {
         let leader = self.leader();
         let to = if signal == "KILL" { format!("-- -{leader}") } else { leader.clone() };
@@ -124,7 +124,7 @@ impl Site {
         wait_until("it has read its configuration again", || log() > before);
     }
 
-    /// A start, a look at it, and its end.
+    /// A start, a check of it, and its end.
     #[track_caller]
     fn shows_a_start(&self, signal: &str) {
         self.start();
@@ -136,23 +136,22 @@ impl Site {
         fs::read_to_string(self.ns.path(FILE)).unwrap_or_default()
     }
 
-    /// That the guard takes httpd to need this.
+    /// Checks that the guard takes this to be httpd's need.
     #[track_caller]
     fn needs(&self, need: &str) {
         self.ask(&["check", "-v"]).logs(&format!("need: {need}\n"));
     }
 }
 
-/// A module's own sets, given to httpd's user or left to root: in doubt, then at risk, then known.
+/// A module's own sets, given to httpd's user or left to root: first in doubt, then at risk, then
+/// known.
 #[track_caller]
 fn is_learnt(site: &Site, signal: &str) {
     site.leave_room(2);
     site.ask(&["guard"])
         .exits(0)
-        .logs("httpd may not start: it needs 1 to 9 semaphore sets, and 2 can be made")
-        .logs(
-            "in doubt: secret, 0 to 8 (mod_secret, which is not httpd's own: its file takes semget",
-        );
+        .logs("httpd may not start (it needs 1 to 9 semaphore sets, and 2 can be made")
+        .logs("in doubt: secret, 0 to 8 (third-party module mod_secret: it imports semget");
     site.leave_room(ROOMY);
     site.shows_a_start(signal);
 
@@ -165,12 +164,12 @@ fn is_learnt(site: &Site, signal: &str) {
     site.leave_room(ROOMY);
     site.shows_a_start(signal);
 
-    site.ask(&["guard"]).exits(0).prints("it needs 4 semaphore sets, as at its last start");
+    site.ask(&["guard"]).exits(0).prints("it needs 4 semaphore sets, as at its last starts");
     site.leave_room(3);
     site.ask(&["guard"])
         .exits(69)
-        .logs("httpd would not start: (28)No space left on device")
-        .logs("each of the last 2 times that it was started like this, it made 4 semaphore sets")
+        .logs("httpd would not start (it would log: (28)No space left on device")
+        .logs("each of the last 2 times it was started like this, it made 4 semaphore sets")
         .logs("rm /var/lib/httpd-semguard/starts.json");
     assert_eq!(site.try_start(), Outcome::Dead);
     site.ask(&["guard"]).exits(69);
@@ -188,7 +187,7 @@ fn sets_that_a_module_makes_behind_httpds_back_are_known_after_two_starts() {
 #[test]
 fn sets_that_a_module_leaves_to_root_are_known_after_two_starts() {
     require!("apache2", "cc");
-    // A killed httpd's would stay: whose they are, nobody could tell.
+    // After a kill, its sets would stay: it could not be told whose they are.
     is_learnt(&Site::with("secret", "SecretSets 3"), "TERM");
 }
 
@@ -199,7 +198,7 @@ fn a_module_that_makes_none_is_no_doubt_after_two_starts() {
     site.needs("1 to 9 semaphore sets");
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("1 semaphore set, as at its last start");
+    site.needs("1 semaphore set, as at its last starts");
 }
 
 #[test]
@@ -214,7 +213,7 @@ fn mod_pythons_locks_are_known_after_two_starts() {
     site.ask(&["guard"]).exits(0).logs("needs 3 to 33 semaphore sets (33 at its last start)");
     site.leave_room(ROOMY);
     site.shows_a_start("KILL");
-    site.needs("33 semaphore sets, as at its last start");
+    site.needs("33 semaphore sets, as at its last starts");
     site.ask(&["guard"]).exits(0);
     site.leave_room(32);
     site.ask(&["guard"]).exits(69);
@@ -222,17 +221,17 @@ fn mod_pythons_locks_are_known_after_two_starts() {
 }
 
 #[test]
-fn a_changed_configuration_or_build_ends_what_was_learnt() {
+fn a_changed_configuration_or_build_discards_what_was_learnt() {
     require!("apache2", "cc");
     let site = Site::with_three();
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     site.configure("SecretSets 6\nSecretUser 33");
     site.needs("1 to 9 semaphore sets");
     site.configure("SecretSets 3\nSecretUser 33");
-    site.needs("4 semaphore sets, as at its last start");
-    // Another build of the module, of the same bytes.
+    site.needs("4 semaphore sets, as at its last starts");
+    // Another build of the module, with the same bytes.
     site.ns.sh("cd /run/t/modules && cp mod_secret.so new && mv new mod_secret.so").exits(0);
     site.needs("1 to 9 semaphore sets");
     site.ask(&["guard"]).exits(0);
@@ -241,9 +240,9 @@ fn a_changed_configuration_or_build_ends_what_was_learnt() {
     site.needs("1 to 9 semaphore sets (7 at its last start)");
 }
 
-/// A reload with another configuration, which is changed back before anybody looks.
+/// A reload with another configuration, which is changed back before anything looks.
 #[test]
-fn a_start_that_was_reloaded_since_teaches_nothing() {
+fn a_start_followed_by_a_reload_teaches_nothing() {
     require!("apache2", "cc");
     let site = Site::with_three();
     for _ in 0..2 {
@@ -256,7 +255,7 @@ fn a_start_that_was_reloaded_since_teaches_nothing() {
         site.end("KILL");
         site.needs("1 to 9 semaphore sets");
     }
-    // Looked at before its reload, it taught what is so.
+    // Checked before its reload, a start does teach.
     site.start();
     site.ask(&["check"]).exits(0);
     site.configure("SecretSets 1\nSecretUser 33");
@@ -266,7 +265,7 @@ fn a_start_that_was_reloaded_since_teaches_nothing() {
     site.end("KILL");
 }
 
-/// httpd reads its configuration when it is started, not when the guard asks.
+/// httpd reads its configuration when it starts, not when the guard asks.
 #[test]
 fn a_start_that_no_guard_saw_teaches_nothing() {
     require!("apache2", "cc");
@@ -280,7 +279,7 @@ fn a_start_that_no_guard_saw_teaches_nothing() {
 }
 
 #[test]
-fn sets_of_its_workers_spoil_the_count() {
+fn its_workers_sets_spoil_the_count() {
     require!("apache2", "cc");
     let site = Site::with_three();
     site.start();
@@ -291,12 +290,12 @@ fn sets_of_its_workers_spoil_the_count() {
 }
 
 #[test]
-fn a_file_with_a_wrong_count_or_of_somebody_else_is_as_good_as_none() {
+fn a_file_with_a_wrong_count_or_another_owner_is_ignored() {
     require!("apache2", "cc");
     let site = Site::with_three();
     site.shows_a_start("KILL");
     site.shows_a_start("KILL");
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     let sound = site.kept();
     let put = |text: &str| fs::write(site.ns.path(FILE), text).expect("written");
     for wrong in ["40", "1", "0"] {
@@ -304,22 +303,22 @@ fn a_file_with_a_wrong_count_or_of_somebody_else_is_as_good_as_none() {
         assert_ne!(site.kept(), sound);
         site.needs("1 to 9 semaphore sets");
         let plain = site.ask(&["check"]).exits(0);
-        assert_eq!(plain.err, "", "it is no alarm: {plain}");
+        assert_eq!(plain.err, "", "it raises no alarm: {plain}");
     }
     put(&sound[..sound.len() / 2]);
     site.ask(&["check", "-v"]).exits(0).logs("not used: its file is damaged");
     put(&sound);
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
     site.ns.sh(&format!("chown 33 {FILE}")).exits(0);
-    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is not root's alone");
+    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is not owned by root, or others");
     site.needs("1 to 9 semaphore sets");
-    // The next guard puts its own in its place.
+    // The next guard replaces it with its own.
     site.ask(&["guard"]).exits(0);
     site.ns.sh(&format!("test $(stat -c %u:%a {FILE}) = 0:644")).exits(0);
 }
 
 #[test]
-fn a_check_without_root_reads_what_is_kept_and_writes_nothing() {
+fn a_check_without_root_reads_the_state_and_writes_nothing() {
     require!("apache2", "cc");
     let site = Site::with_three();
     site.shows_a_start("KILL");
@@ -335,15 +334,15 @@ fn a_check_without_root_reads_what_is_kept_and_writes_nothing() {
         ))
     };
     let www = "setpriv --reuid 33 --regid 33 --clear-groups";
-    check(www).logs("need: 4 semaphore sets, as at its last start");
+    check(www).logs("need: 4 semaphore sets, as at its last starts");
     assert_eq!(site.kept(), before);
     check("").exits(0);
-    assert_ne!(site.kept(), before, "root's look is the third");
+    assert_ne!(site.kept(), before, "root's check is the third");
 }
 
-/// systemd/httpd-semguard-metrics.service is who looks, where nobody does by hand.
+/// If no check is run by hand, systemd/httpd-semguard-metrics.service does the looking.
 #[test]
-fn a_look_with_the_rights_of_the_metrics_unit_is_enough() {
+fn a_check_with_the_rights_of_the_metrics_unit_is_enough() {
     require!("apache2", "cc");
     let site = Site::with_three();
     let unit = common::read("systemd/httpd-semguard-metrics.service");
@@ -364,20 +363,22 @@ fn a_look_with_the_rights_of_the_metrics_unit_is_enough() {
         assert_ne!(site.kept(), before);
         site.end("KILL");
     }
-    site.needs("4 semaphore sets, as at its last start");
+    site.needs("4 semaphore sets, as at its last starts");
 }
 
 #[test]
-fn where_nothing_can_be_kept_nothing_stops() {
+fn if_nothing_can_be_kept_nothing_stops() {
     require!("apache2", "cc");
     let site = Site::with_three();
     site.ask(&["guard", "--dry-run"]).exits(0);
     assert_eq!(site.kept(), "", "a dry run");
     site.ns.sh("mount -t tmpfs -o ro,mode=755 tmpfs /var/lib/httpd-semguard").exits(0);
     let run = site.ask(&["guard", "-v"]).exits(0);
-    run.logs("what this run showed of httpd's starts is not kept: EROFS (Read-only file system)");
+    run.logs(
+        "what this run showed of httpd's need could not be saved: EROFS (Read-only file system)",
+    );
     assert_eq!(site.ask(&["guard"]).exits(0).err, "");
     site.ns.sh("umount /var/lib/httpd-semguard && rmdir /var/lib/httpd-semguard").exits(0);
     assert_eq!(site.ask(&["guard"]).exits(0).err, "");
-    assert_eq!(site.kept(), "", "it makes no directory");
+    assert_eq!(site.kept(), "", "it creates no directory");
 }

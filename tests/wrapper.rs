@@ -281,8 +281,8 @@ fn settings_are_read_as_systemd_reads_them_and_never_run() {
              APACHECTL=/run/t/ctl HTTPD_SEMGUARD_MIN_FREE=0 {WRAPPER} start"
         ))
         .exits(0)
-        .logs("goes by HTTPD_SEMGUARD_USER=\"www-data\" (/run/t/settings:3)")
-        .logs("goes by HTTPD_SEMGUARD_NO_ASK=\"yes\" (/run/t/settings:9)")
+        .logs("using HTTPD_SEMGUARD_USER=\"www-data\" (/run/t/settings:3)")
+        .logs("using HTTPD_SEMGUARD_NO_ASK=\"yes\" (/run/t/settings:9)")
         .does_not_log("MIN_FREE")
         .logs("\"HTTPD_SEMGUARD_x$(touch pwned)=1\" (/run/t/settings:5) has no effect")
         .prints("called");
@@ -327,7 +327,7 @@ fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused
     };
     for verb in ["graceful", "restart", "-k graceful"] {
         let run =
-            wrapper(verb).exits(0).logs("httpd may not start: it needs 2 to 8 semaphore sets");
+            wrapper(verb).exits(0).logs("httpd may not start (it needs 2 to 8 semaphore sets");
         let run = run.logs("in doubt: security2, 0 to 3 (mod_security2)");
         assert_eq!(run.out, format!("called {verb}\n"));
     }

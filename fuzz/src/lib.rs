@@ -1,5 +1,5 @@
-//! The checks of tests/checks for the fuzz targets: `cargo test` runs the same ones, without
-//! nightly Rust. `make fuzz` runs the targets.
+//! Makes the checks in tests/checks available to the fuzz targets, which `make fuzz` runs. `cargo test`
+//! runs the same checks without nightly Rust.
 
 #[path = "../../tests/checks/mod.rs"]
 mod checks;

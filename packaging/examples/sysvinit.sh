@@ -1,14 +1,14 @@
 #!/bin/sh
-# For sysvinit, OpenRC's sysvinit scripts and the like: what to put into httpd's start script, just
-# before the line that starts httpd. The guard's message goes to the console. Its exit code 69, "httpd
-# would not start", goes out; whatever else becomes of it stops nothing.
+# For sysvinit, OpenRC's sysvinit scripts and similar: what to add to httpd's start script, just before
+# the line that starts httpd. Messages go to the console. Exit code 69, "httpd would not start", is passed
+# on; nothing else that happens to httpd-semguard keeps httpd from starting.
 #
-# Simpler, where the script calls apachectl: let it call apachectl-semguard instead
-# (apachectl-semguard(8)); then nothing below is needed.
+# If the script calls apachectl, there is a simpler way: have it call apachectl-semguard(8) instead. Then
+# nothing of this is needed.
 
 semguard() {
     [ -x /usr/sbin/httpd-semguard ] || return 0
-    # $OPTIONS is what the script starts httpd with (-f FILE, -D NAME); it may be empty.
+    # $OPTIONS holds the arguments that the script starts httpd with (-f FILE, -D NAME), if any.
     # shellcheck disable=SC2086 # several words
     /usr/sbin/httpd-semguard guard -- ${OPTIONS:-}
     [ $? -ne 69 ]
@@ -17,6 +17,6 @@ semguard() {
 case "${1:-}" in
 start)
     semguard || exit 69
-    # … the script's own start of httpd …
+    # … the script's own command that starts httpd …
     ;;
 esac

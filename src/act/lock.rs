@@ -12,18 +12,18 @@ use nix::libc;
 use crate::facts::event::{Event, LOCK_FILE};
 use crate::look::clock::nap;
 
-/// How long a guard waits for another one.
+/// How long a guard waits for another to finish.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes the lock, which ends with the process, however that ends (flock(2)). Where it cannot be had,
-/// the run goes on without it, and the event says so.
+/// Takes the lock, which ends with the process however that ends (flock(2)). If it cannot be taken, the
+/// run goes on without it, and the event says so.
 #[must_use]
 pub fn take() -> Option<Event> {
     let failed = try_to().err()?;
     Some(Event::WithoutLock(Errno::from_raw(failed.raw_os_error().unwrap_or(0))))
 }
 
-/// No link, and no pipe that would hold up its opening.
+/// Refuses a symbolic link, and never blocks on opening a pipe.
 fn try_to() -> io::Result<()> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -36,7 +36,7 @@ fn try_to() -> io::Result<()> {
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => {
-                // Never given up: nix's Flock would panic if the kernel refused the unlocking.
+                // Never released: nix's Flock would panic if the kernel refused the unlock.
                 std::mem::forget(lock);
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! A process-shared pthread mutex, made as APR makes it. With the sysv files the only room with unsafe
-//! code; it decides nothing.
+//! A process-shared pthread mutex, made as APR makes it. One of three files with unsafe code
+//! (with the two sysv.rs); it decides nothing.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -10,20 +10,20 @@ use std::ptr::{self, NonNull};
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
 
-/// Makes a mutex in a page of `zero` (/dev/zero) and removes it: shared between processes, robust, with
-/// priority inheritance (apr locks/unix/proc_mutex.c, `proc_mutex_pthread_create`).
+/// Makes a mutex in a page of `zero` (/dev/zero) and removes it: process-shared, robust, with priority
+/// inheritance (apr locks/unix/proc_mutex.c, `proc_mutex_pthread_create`).
 ///
 /// # Errors
-/// `ENODEV`: the file cannot be mapped; `ENOTSUP` (`EOPNOTSUPP`): the kernel takes no futex with
-/// priority inheritance; `ENOSYS`; `ENOMEM`.
+/// `ENODEV`: the file cannot be mapped; `ENOTSUP` (`EOPNOTSUPP`): the kernel does not support futexes
+/// with priority inheritance; `ENOSYS`; `ENOMEM`.
 pub fn make_and_remove(zero: &File) -> nix::Result<()> {
     let page = Page::of(zero)?;
     let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mutex: *mut libc::pthread_mutex_t = page.0.as_ptr().cast();
     // SAFETY: `attributes` and `mutex` point to memory of their size that lives until the end of this
-    // function, the mutex in a page of its own, aligned as such. Each is used only after it was
-    // initialised, in the order in which pthread_mutexattr_init(3) and pthread_mutex_init(3) ask for it.
+    // function, the mutex in a page of its own and so aligned. Each is used only after it was
+    // initialised, in the order that pthread_mutexattr_init(3) and pthread_mutex_init(3) require.
     unsafe {
         done(libc::pthread_mutexattr_init(attributes))?;
         let made =
@@ -45,21 +45,21 @@ pub fn make_and_remove(zero: &File) -> nix::Result<()> {
     Ok(())
 }
 
-/// What a pthread function returned: 0, or an error.
+/// Converts the return value of a pthread function: 0 or an error.
 fn done(returned: c_int) -> nix::Result<()> {
     if returned == 0 { Ok(()) } else { Err(Errno::from_raw(returned)) }
 }
 
-/// A page that is mapped shared, until it is dropped.
+/// A page that stays mapped shared until it is dropped.
 struct Page(NonNull<libc::c_void>);
 
-/// At least as much as any pthread mutex takes; the kernel maps whole pages.
+/// At least the size of any pthread mutex; the kernel maps whole pages.
 const BYTES: usize = 4096;
 
 impl Page {
     fn of(file: &File) -> nix::Result<Page> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping where the kernel chooses: no memory of ours is touched.
+        // SAFETY: a new mapping at an address that the kernel chooses; no memory of ours is touched.
         let page = unsafe {
             libc::mmap(ptr::null_mut(), BYTES, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
         };
@@ -72,7 +72,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this address and size, and nobody has a pointer into it any more.
+        // SAFETY: it was mapped with this address and size, and no pointer into it is left.
         unsafe { libc::munmap(self.0.as_ptr(), BYTES) };
     }
 }
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn one_can_be_made_in_dev_zero_time_and_again() {
+    fn one_can_be_made_in_dev_zero_again_and_again() {
         for _ in 0..3 {
             assert_eq!(make_and_remove(&opened("/dev/zero")), Ok(()));
         }
     }
 
     #[test]
-    fn what_cannot_be_mapped_is_told() {
+    fn a_failure_to_map_is_reported() {
         // It opens as /dev/zero does.
         assert_eq!(make_and_remove(&opened("/dev/null")), Err(Errno::ENODEV));
     }

@@ -1,6 +1,6 @@
-//! Removes orphans: as their owner and with no capability in effect, so that the kernel itself
-//! refuses whatever is not the owner's; each is read again just before. Touches sysv and the
-//! effective user.
+//! Removes orphans: as their owner and with no effective capability, so that the kernel itself refuses
+//! anything that is not the owner's. Each is read again just before. Touches sysv and the effective
+//! user.
 
 use nix::errno::Errno;
 use nix::unistd::{Uid, geteuid, seteuid};
@@ -14,9 +14,9 @@ use crate::facts::set::SemId;
 use crate::facts::verdict::Verdict;
 use crate::look::{sysv, table};
 
-/// Removes the orphans among `rows`, owner by owner, and notes what became of each; one that proves
-/// to be in use is judged anew, and is none any more. One failure does not stop the rest. A dry run
-/// takes the same way and stops short of the removal.
+/// Removes the orphans among `rows`, owner by owner, and records what became of each. One that turns
+/// out to be in use gets a new verdict and is no longer an orphan. One failure does not stop the rest.
+/// A dry run takes the same path and stops just short of the removal.
 #[must_use]
 pub fn reap(rows: &mut [Row], dry_run: bool) -> Vec<Event> {
     let mut owners: Vec<Uid> = Vec::new();
@@ -45,7 +45,7 @@ pub fn reap(rows: &mut [Row], dry_run: bool) -> Vec<Event> {
     events
 }
 
-/// None: it is in use.
+/// `None` if it is in use.
 fn remove(orphan: &mut Row, dry_run: bool) -> Option<Outcome> {
     let id = orphan.set.id;
     let refused = |e| {
@@ -59,9 +59,9 @@ fn remove(orphan: &mut Row, dry_run: bool) -> Option<Outcome> {
     let Probe::Told { last: before, lock: lock_before } = &mut orphan.evidence.probe else {
         return Some(Outcome::Changed);
     };
-    // Where nobody asked before whether it is free, the rest tells whether that changed: who locks,
-    // frees or sets it leaves its number and the time (ipc/sem.c, `perform_atomic_semop`,
-    // `semctl_setval`, `exit_sem`).
+    // If it was not asked before whether the set is free, the rest shows whether that changed: a
+    // process that locks, unlocks or sets it leaves its pid and the time (ipc/sem.c,
+    // `perform_atomic_semop`, `semctl_setval`, `exit_sem`).
     let same = |now: &Probe| match now {
         Probe::Told { last, lock } => {
             last.number == before.number && (lock_before.is_none() || *lock_before == *lock)
@@ -96,15 +96,15 @@ pub fn leftover(id: SemId) -> Option<Event> {
 
 /// Why work was not done as another user.
 enum NotAs {
-    /// It was not begun: neither this user nor allowed to become it.
+    /// It was not started: this process is neither that user nor allowed to become it.
     Refused(Errno),
-    /// It was done, and the way back was refused, which leaves the rest of the run with fewer rights,
-    /// not with more.
+    /// It was done, but the way back was refused. This leaves the rest of the run with fewer rights,
+    /// not more.
     Stayed(Errno),
 }
 
-/// Does `work` with the effective user `uid`. The kernel clears the effective capabilities when
-/// the effective user leaves 0 (capabilities(7)), so that semctl sees an owner and nothing more.
+/// Does `work` with the effective user `uid`. The kernel clears the effective capabilities when the
+/// effective user changes from 0 (capabilities(7)), so semctl sees an owner and nothing more.
 fn as_user(uid: Uid, work: impl FnOnce()) -> Result<(), NotAs> {
     let before = geteuid();
     if before == uid {

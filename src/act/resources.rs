@@ -1,6 +1,6 @@
-//! What the mechanisms other than System V semaphores need, tried as httpd would use it: lock
-//! files in their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which
-//! it removes again, with signals held.
+//! What mechanisms other than System V semaphores need, tried the way httpd would use it: lock files
+//! in their directory, POSIX semaphores in /dev/shm, /dev/zero. Touches trial files, which it removes
+//! again, with signals blocked.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::CString;
@@ -20,32 +20,32 @@ use crate::facts::mutex::{Demand, Mechanism, Mutexes};
 use crate::facts::shortage::Shortage;
 use crate::facts::users::Guarded;
 
-/// The most mutexes of one kind that are tried at once; nobody has more.
+/// The most mutexes of one kind that are tried at once; no configuration has more.
 const MOST_TRIED: u32 = 256;
 
 /// glibc's named semaphore (sem_open(3)): a file of this many bytes in [`SHM`].
 const SEM_BYTES: [u8; 32] = [0; 32];
 
-/// Errors of a trial that httpd would not meet.
+/// Errors of a trial that httpd would not get.
 const LEARN_NOTHING: [Errno; 4] = [Errno::EMFILE, Errno::ENFILE, Errno::EINTR, Errno::EEXIST];
 
-/// Where POSIX semaphores live (sem_overview(7)).
+/// Where POSIX semaphores are stored (sem_overview(7)).
 const SHM: &str = "/dev/shm";
 
-/// Tries what the demand needs beside semaphore sets, for an httpd whose workers run as `user`. The
-/// first shortage that is certain, else the first one.
+/// Tries what the demand needs besides semaphore sets, for an httpd whose workers run as `user`.
+/// Returns the first certain shortage, or else the first one.
 #[must_use]
 pub fn shortage(demand: &Demand, user: &Guarded) -> Option<Shortage> {
-    // So that no signal ends the run while a trial file has a name. What httpd surely makes, then
-    // what it may make beside.
+    // Signals are blocked so that none ends the run while a trial file has a name. First what httpd is
+    // certain to make, then what it may make in addition.
     let found = signals::held(|| try_all(demand, true).or_else(|| try_all(demand, false)));
     found.or_else(|| closed_directory(demand, user)).or_else(|| too_many_files(demand))
 }
 
-/// A worker opens each flock file again, as its user: without a way into the directory it dies as
-/// soon as it is born, and httpd forks the next (measured; the accept mutex, which it opens before
-/// it changes its user, is spared). In doubt, because access lists are not looked at, nor the group
-/// that httpd's configuration names.
+/// A worker opens each flock file again, as its own user. If it cannot enter the directory, it dies at
+/// once and httpd forks the next one (measured; not so for the accept mutex, which it opens before it
+/// changes its user). In doubt, because neither ACLs nor the group in httpd's configuration are
+/// considered.
 fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
     let flock = |row: &&Mutexes| {
         row.mechanism == Some(Mechanism::Flock) && row.most > 0 && row.mutex != "mpm-accept"
@@ -63,12 +63,11 @@ fn closed_directory(demand: &Demand, user: &Guarded) -> Option<Shortage> {
     })
 }
 
-/// What an httpd has open beside its lock files, or a little more: listeners, logs, pipes.
+/// Files that an httpd has open besides its lock files, or a few more: listeners, logs, pipes.
 const OTHER_FILES: u64 = 20;
 
-/// A worker opens each flock file again, and keeps what its leader had opened. In doubt, because a
-/// control program may raise the limit that the guard has, and httpd may have more or fewer other
-/// files open.
+/// A worker opens each flock file again and keeps those that its leader opened. In doubt, because a
+/// control program may raise the guard's limit, and httpd may have more or fewer other files open.
 fn too_many_files(demand: &Demand) -> Option<Shortage> {
     let flock = |row: &&Mutexes| row.mechanism == Some(Mechanism::Flock) && row.most > 0;
     let files: u64 = demand.rows.iter().filter(flock).map(|row| u64::from(row.most)).sum();
@@ -88,7 +87,7 @@ fn too_many_files(demand: &Demand) -> Option<Shortage> {
     })
 }
 
-/// Whether the mode bits let `user` into a directory and all above it.
+/// Whether the mode bits let `user` into a directory and all its parents.
 fn may_enter(dir: &Path, user: &Guarded) -> bool {
     let groups = CString::new(user.name.as_str())
         .ok()
@@ -109,18 +108,18 @@ fn may_enter(dir: &Path, user: &Guarded) -> bool {
     })
 }
 
-/// Makes all that is needed at least (`certain`) or at most, and holds it until the end: places
-/// may share a file system and so its room.
+/// Makes the minimum (`certain`) or the maximum of what is needed, and keeps it until the end:
+/// directories may be on the same file system and so share its space.
 fn try_all(demand: &Demand, certain: bool) -> Option<Shortage> {
     let mut held = Vec::new();
     groups(demand).into_iter().find_map(|(mechanism, place, rows)| {
-        // Where APR keeps shared memory that has a name depends on its build.
+        // Where APR keeps named shared memory depends on its build.
         let shared = if certain { 0 } else { demand.shared_memory().min(MOST_TRIED) };
         try_group(mechanism, &place, &rows, certain, shared, &mut held)
     })
 }
 
-/// The rows that share a mechanism and a place.
+/// Groups the rows by mechanism and place.
 fn groups(demand: &Demand) -> Vec<(Mechanism, PathBuf, Vec<&Mutexes>)> {
     let mut groups: Vec<(Mechanism, PathBuf, Vec<&Mutexes>)> = Vec::new();
     for row in &demand.rows {
@@ -158,8 +157,8 @@ fn try_group(
     }
     let wanted = needed.min(MOST_TRIED);
     let (made, error) = match mechanism {
-        // A process-shared mutex lives in a page of /dev/zero (apr locks/unix/proc_mutex.c).
-        // One shows what all would meet.
+        // A process-shared mutex is kept in a page of /dev/zero (apr locks/unix/proc_mutex.c). A single
+        // one meets the same errors as all of them would.
         Mechanism::Pthread => {
             let opened = File::options().read(true).write(true).open(place);
             match opened.and_then(|zero| Ok(pthread::make_and_remove(&zero)?)) {
@@ -170,7 +169,7 @@ fn try_group(
         }
         Mechanism::PosixSem => {
             files(place, wanted, &SEM_BYTES, true, held).or_else(|| match shared {
-                // Once they are made, httpd's own shared memory takes the rest.
+                // Once they are made, httpd's own shared memory takes up further space.
                 0 => None,
                 more => files(place, more, &SEM_BYTES, false, held).map(|(_, e)| (wanted - 1, e)),
             })?
@@ -195,15 +194,15 @@ fn try_group(
     })
 }
 
-/// This process's own limits, or a name that is taken: nothing is learnt of httpd's.
+/// The error comes from this process's own limits, or the name is taken: it says nothing about httpd.
 fn teaches_nothing(e: &io::Error) -> bool {
     LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0)))
 }
 
 /// Makes `count` files in `dir`, each with `content`, removes their names and leaves them open in
-/// `held`, so that they keep their inodes and blocks, as httpd's own will. None: all could be
-/// made; else how many, and what stopped the next. With `linked`, each gets its name as glibc
-/// gives a semaphore its own: by a link from a temporary one, which takes an inode for a moment.
+/// `held`, so that they keep their inodes and blocks, as httpd's files will. `None` if all could be
+/// made; else how many, and what stopped the next one. With `linked`, each is named the way glibc names
+/// a semaphore: by a link from a temporary name, which on tmpfs takes an inode for a moment.
 fn files(
     dir: &Path,
     count: u32,
@@ -211,7 +210,7 @@ fn files(
     linked: bool,
     held: &mut Vec<File>,
 ) -> Option<(u32, io::Error)> {
-    // A name that nobody can guess: in /dev/shm anyone could take a known one before.
+    // An unpredictable name: in /dev/shm anyone could take a known one first.
     let run = RandomState::new().build_hasher().finish();
     for n in 0..count {
         let path = dir.join(format!("httpd-semguard.{run:016x}.{n}"));
@@ -235,7 +234,6 @@ fn files(
             });
         match made {
             Ok(file) => held.push(file),
-            // This process's own limits, or a name that is taken: nothing is learnt of httpd's.
             Err(e) if teaches_nothing(&e) => return None,
             Err(e) => return Some((n, e)),
         }
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flock_directory_closed_to_the_workers_is_in_doubt_but_for_the_accept_mutex() {
+    fn a_flock_directory_closed_to_the_workers_is_in_doubt_except_for_the_accept_mutex() {
         let dir = std::env::temp_dir().join(format!("semguard-closed-{}", std::process::id()));
         fs::create_dir(&dir).expect("made");
         let mode = |bits| fs::set_permissions(&dir, fs::Permissions::from_mode(bits)).expect("set");
@@ -291,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_what_httpd_will_complain_of() {
+    fn a_missing_directory_is_a_shortage() {
         let s = of(vec![row(Mechanism::Fcntl, "/no/such/dir", 1, 1)]).expect("a shortage");
         assert_eq!((s.errno, s.made, s.needed, s.certain), (Errno::ENOENT, 0, 1, true));
     }
@@ -303,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_possibly_needed_is_no_certain_shortage() {
+    fn a_merely_possible_need_is_no_certain_shortage() {
         let s = of(vec![row(Mechanism::Fcntl, "/no/such/dir", 0, 1)]).expect("a shortage");
         assert!(!s.certain);
     }
 
     #[test]
-    fn a_good_directory_is_left_as_it_was() {
+    fn a_good_directory_is_left_unchanged() {
         let dir = std::env::temp_dir().join(format!("semguard-resources-{}", std::process::id()));
         fs::create_dir(&dir).expect("made");
         let path = dir.to_string_lossy().into_owned();
@@ -319,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn semaphore_sets_and_no_mutexes_need_nothing_here() {
+    fn neither_semaphore_sets_nor_an_empty_demand_need_anything_here() {
         assert_eq!(
             of(vec![row(Mechanism::SysVSem, "", 9, 9), row(Mechanism::None, "", 1, 1)]),
             None

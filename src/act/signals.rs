@@ -1,9 +1,9 @@
-//! Work that no signal may end half way. Touches the signal mask.
+//! Work that no signal may interrupt half way. Touches the signal mask.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Does `work` with all signals held that can be (sigprocmask(2)), and lets them come afterwards.
+/// Does `work` with all blockable signals blocked (sigprocmask(2)); they are delivered afterwards.
 pub fn held<T>(work: impl FnOnce() -> T) -> T {
     let mut before = SigSet::empty();
     let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before));
@@ -14,16 +14,16 @@ pub fn held<T>(work: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Lets a signal end this program no more, nor any thread that it begins from now on. Programs that it
-/// runs are free of that again (std::process::Command).
+/// Keeps a signal from ending this program, including threads started from now on. Programs that it
+/// runs are not affected (std::process::Command).
 pub fn outlive(signal: Signal) {
     let mut only = SigSet::empty();
     only.add(signal);
     let _ = only.thread_block();
 }
 
-/// Takes back a signal that is held and has come: a write beyond a limit of file sizes sends one,
-/// though it has failed already (setrlimit(2), `RLIMIT_FSIZE`).
+/// Discards a blocked signal that is pending: a write beyond the file size limit raises one in addition
+/// to its error (setrlimit(2), `RLIMIT_FSIZE`).
 pub fn forget(signal: Signal) {
     let mut only = SigSet::empty();
     only.add(signal);

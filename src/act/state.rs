@@ -1,4 +1,4 @@
-//! What is kept between runs: writing it. Touches that file and its directory.
+//! Writes what is kept between runs. Touches that file and its directory.
 
 use std::fs;
 use std::io;
@@ -13,8 +13,8 @@ use crate::facts::event::Event;
 use crate::facts::state::State;
 use crate::look;
 
-/// Keeps it for the next run, in place of what was kept. Where that cannot be, nothing stops, and the
-/// event says so; where its directory is not installed, nothing was to be kept.
+/// Replaces the kept state, for the next run. If that fails, nothing stops, and the event says so; if
+/// the directory was not installed, nothing is to be kept.
 #[must_use]
 pub fn keep(state: &State, file: &Path) -> Option<Event> {
     match write(state, file) {
@@ -41,7 +41,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn it_is_kept_in_roots_own_directory_alone() {
+    fn it_is_kept_only_in_roots_own_directory() {
         let dir = std::env::temp_dir().join(format!("semguard-keep-{}", std::process::id()));
         let file = dir.join("starts.json");
         let state = State::default();

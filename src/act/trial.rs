@@ -1,5 +1,5 @@
-//! One real set, made and given away as httpd would, then removed: what limits and counts cannot
-//! show (a security module, seccomp, lack of memory) shows here. Touches sysv, with signals held.
+//! One real set, made and given away as httpd would, then removed: this shows what limits and counts
+//! cannot (a security module, seccomp, lack of memory). Touches sysv, with signals blocked.
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
@@ -10,10 +10,10 @@ use crate::facts::need::Need;
 use crate::facts::trial::{KEY, LOCKING, Trial};
 use crate::facts::users::Guarded;
 
-/// Tries a set of the guard's own for the first of the guarded users, where there is room for it and
-/// it can teach something. `found` is the table as it was, `left` as it will be; a run that `removes`
-/// has made it so already. `locks`: the set is locked, too, which an httpd without an accept mutex does
-/// not need for its start.
+/// Tries a set of the guard's own for the first of the guarded users, if there is room for it and
+/// anything to learn. `found` is the table as it was, `left` as it will be; a run that `removes` has
+/// already made it so. With `locks`, the set is also locked, which an httpd without an accept mutex
+/// does not need in order to start.
 #[must_use]
 pub fn run(
     users: &[Guarded],
@@ -24,35 +24,34 @@ pub fn run(
     removes: bool,
 ) -> Trial {
     if need.at_most == 0 {
-        return Trial::Skipped("httpd makes no semaphore set");
+        return Trial::Skipped("httpd needs no semaphore set");
     }
     let now = if removes { left.room().sets } else { found.room().sets };
     if now < 1 || left.room().sets < need.at_least {
-        return Trial::Skipped("there is no room for one");
+        return Trial::Skipped("no room for one");
     }
-    // Beside an httpd that may be starting at this moment, nobody who only looks takes the last
-    // place.
+    // An httpd may be starting right now, so a run that only looks must not take the last place.
     if !removes && now < 2 {
-        return Trial::Skipped("it would take the last place");
+        return Trial::Skipped("it would take the last free slot");
     }
     blind(users, need, locks)
 }
 
-/// The same for a run that may remove sets and could not look at the table.
+/// The same for a run that may remove sets but could not read the table.
 #[must_use]
 pub fn blind(users: &[Guarded], need: &Need, locks: bool) -> Trial {
     if need.at_most == 0 {
-        return Trial::Skipped("httpd makes no semaphore set");
+        return Trial::Skipped("httpd needs no semaphore set");
     }
     if !geteuid().is_root() && !users.iter().any(|u| u.uid == geteuid()) {
-        return Trial::Skipped("neither root nor httpd's user makes it");
+        return Trial::Skipped("it would be made by neither root nor httpd's user");
     }
-    // So that no signal ends the run while the set exists.
+    // Signals are blocked so that none ends the run while the set exists.
     signals::held(|| make_and_remove(users.first(), locks))
 }
 
-/// Makes a set as httpd makes its mutexes (apr locks/unix/proc_mutex.c, `proc_mutex_sysv_create`), for
-/// `user` where the caller is root and one is known, and removes it.
+/// Makes a set as httpd makes its mutexes (apr locks/unix/proc_mutex.c, `proc_mutex_sysv_create`), and
+/// removes it. It is made for `user` if the caller is root and a user is known.
 fn make_and_remove(user: Option<&Guarded>, locks: bool) -> Trial {
     let id = match sysv::create(KEY) {
         Ok(id) => id,

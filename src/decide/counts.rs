@@ -10,14 +10,14 @@ use crate::facts::dump::{Directive, Dump};
 use crate::facts::kinds::Rule;
 use crate::facts::printable::printable;
 
-/// What is assumed of things that only directives tell, and those cannot be read: more of them
-/// are rare, and a doubt of thousands would only blunt the warning.
+/// Upper bound assumed for things that only directives would tell, when the directives cannot be read.
+/// More than this is rare, and a range of thousands would only blunt the warning.
 pub(super) const HANDFUL: u32 = 8;
 
-/// How many a rule makes of a configuration, and why.
+/// How many mutexes a rule yields for a configuration, and why.
 pub(super) fn count(rule: Rule, module: &str, case: &Case<'_>) -> Count {
     let dump = case.dump;
-    let unread = |most: u32| up_to(most, format!("mod_{module}, its use unknown without mod_info"));
+    let unread = |most: u32| up_to(most, format!("mod_{module} (usage unknown without mod_info)"));
     if !dump.has_config {
         return match rule {
             Rule::Loaded(n) => exactly(n, cause(module)),
@@ -47,12 +47,12 @@ fn cause(module: &str) -> String {
     if module.starts_with("mpm_") { module.to_owned() } else { format!("mod_{module}") }
 }
 
-/// mpm-accept (server/mpm/prefork/prefork.c, server/mpm/worker/worker.c): one per listen bucket,
-/// where there is more than one listener.
+/// mpm-accept (server/mpm/prefork/prefork.c, server/mpm/worker/worker.c): one per listen bucket, if
+/// there is more than one listener.
 fn listen_buckets(case: &Case<'_>, mpm: &str) -> Count {
     let ratio = case.dump.last_global("ListenCoresBucketsRatio");
     let ratio: Option<u32> = ratio.and_then(|d| d.words().first()?.parse().ok());
-    // server/listen.c, ap_duplicate_listeners: as many buckets as the ratio goes into the cores.
+    // server/listen.c, ap_duplicate_listeners: the number of cores divided by the ratio.
     let buckets = match ratio {
         Some(ratio) if ratio > 0 => (case.host.cores / ratio).max(1),
         _ => 1,
@@ -73,15 +73,12 @@ fn listen_buckets(case: &Case<'_>, mpm: &str) -> Count {
 }
 
 fn listeners_unread(case: &Case<'_>, mpm: &str) -> Count {
-    up_to(
-        case.host.cores.clamp(1, HANDFUL),
-        format!("{mpm}, its listeners unknown without mod_info"),
-    )
+    up_to(case.host.cores.clamp(1, HANDFUL), format!("{mpm} (listeners unknown without mod_info)"))
 }
 
-/// Listening sockets, at least and at most (server/listen.c, `alloc_listener`, `open_listeners`):
-/// one per address that a `Listen` line resolves to; the wildcards of both families are one where
-/// IPv4 addresses are mapped.
+/// The minimum and maximum number of listening sockets (server/listen.c, `alloc_listener`,
+/// `open_listeners`): one per address that a `Listen` line resolves to. The IPv4 and IPv6 wildcards
+/// count as one where IPv4 addresses are mapped.
 pub(super) fn listeners(case: &Case<'_>) -> (usize, usize) {
     let mut sure: HashSet<(String, String)> = HashSet::new();
     let mut doubtful = 0;
@@ -111,8 +108,7 @@ pub(super) fn listeners(case: &Case<'_>) -> (usize, usize) {
     (sure.len(), sure.len() + doubtful)
 }
 
-/// Whether a shared-object cache needs a mutex around it (ap_socache.h,
-/// `AP_SOCACHE_FLAG_NOTMPSAFE`).
+/// Whether a shared-object cache needs a mutex (ap_socache.h, `AP_SOCACHE_FLAG_NOTMPSAFE`).
 fn is_unsafe_cache(directive: &Directive) -> Option<bool> {
     let words = directive.words();
     let provider = words.first()?.split(':').next()?.to_ascii_lowercase();
@@ -139,8 +135,8 @@ fn written(directive: &Directive) -> String {
     printable(&format!("{} {}", directive.name, directive.args))
 }
 
-/// ssl-stapling and ssl-stapling-refresh (modules/ssl/ssl_util_stapling.c): where a server speaks
-/// TLS and has SSLUseStapling on; `only_unsafe`: only around a cache that is not safe by itself.
+/// ssl-stapling and ssl-stapling-refresh (modules/ssl/ssl_util_stapling.c): needed if a TLS-enabled
+/// server has SSLUseStapling on; with `only_unsafe`, only for a cache that is not safe by itself.
 fn stapling(case: &Case<'_>, only_unsafe: bool) -> Count {
     let dump = case.dump;
     let Some(store) = dump.last_global("SSLStaplingCache") else { return exactly(0, "") };
@@ -165,12 +161,12 @@ fn stapling(case: &Case<'_>, only_unsafe: bool) -> Count {
             None => possible = true,
         }
     }
-    if possible { up_to(1, "SSLUseStapling on a host that may speak TLS") } else { exactly(0, "") }
+    if possible { up_to(1, "SSLUseStapling on a host that may use TLS") } else { exactly(0, "") }
 }
 
-/// Whether a server speaks TLS (modules/ssl/ssl_engine_init.c, `ssl_init_Module`); none: that
-/// depends on the listener that is its own, by address. Up to 2.4.9 such a listener counts more
-/// than SSLEngine; from 2.4.34 on it counts only where there is a certificate.
+/// Whether a server is TLS-enabled (modules/ssl/ssl_engine_init.c, `ssl_init_Module`); `None` if that
+/// depends on which listener belongs to it, by address. Up to 2.4.9 such a listener takes precedence
+/// over SSLEngine; from 2.4.34 on it counts only if there is a certificate.
 fn speaks_tls(case: &Case<'_>, server: Option<usize>) -> Option<bool> {
     let (dump, version) = (case.dump, case.version());
     let engine = effective(dump, server, "SSLEngine").map(|e| e.to_ascii_lowercase());
@@ -202,13 +198,13 @@ fn https_listener(dump: &Dump) -> bool {
         })
 }
 
-/// The `<VirtualHost>` sections, by their places.
+/// The `<VirtualHost>` sections, by index.
 fn virtual_hosts(dump: &Dump) -> impl Iterator<Item = usize> + '_ {
     let hosts = |(_, d): &(usize, &Directive)| d.section && d.is("VirtualHost");
     dump.directives.iter().enumerate().filter(hosts).map(|(i, _)| i)
 }
 
-/// The first word of the last such directive of a server, else of the main server.
+/// The first word of the last such directive in a server, or else in the main server.
 fn effective(dump: &Dump, server: Option<usize>, name: &str) -> Option<String> {
     let of = |server: Option<usize>| {
         let mut own = dump.all(name).filter(|(i, _)| dump.virtual_host(*i) == server);
@@ -221,8 +217,8 @@ fn effective(dump: &Dump, server: Option<usize>, name: &str) -> Option<String> {
     of(server).or_else(|| server.and_then(|_| of(None)))
 }
 
-/// rewrite-map (modules/mappers/mod_rewrite.c): any map that a program answers, RewriteEngine on
-/// or off.
+/// rewrite-map (modules/mappers/mod_rewrite.c): needed if any map is answered by a program, whether
+/// RewriteEngine is on or off.
 fn rewrite_program(dump: &Dump) -> Count {
     let by_program = |d: &Directive| {
         d.words().get(1).is_some_and(|w| w.to_ascii_lowercase().starts_with("prg:"))
@@ -233,7 +229,7 @@ fn rewrite_program(dump: &Dump) -> Count {
     }
 }
 
-/// authn-socache (modules/aaa/mod_authn_socache.c): as soon as it is switched on, whatever the
+/// authn-socache (modules/aaa/mod_authn_socache.c): needed once the cache is enabled, whatever the
 /// provider.
 fn authn_cache(dump: &Dump) -> Count {
     let on = ["AuthnCacheEnable", "AuthnCacheProvideFor"];
@@ -243,8 +239,8 @@ fn authn_cache(dump: &Dump) -> Count {
     }
 }
 
-/// tls-session-cache (modules/tls/tls_cache.c): unless the cache is switched off or safe by itself;
-/// in doubt, because mod_tls goes on without it.
+/// tls-session-cache (modules/tls/tls_cache.c): needed unless the cache is disabled or safe by itself.
+/// In doubt, because mod_tls carries on without it.
 fn tls_cache(dump: &Dump) -> Count {
     match dump.last_global("TLSSessionCache") {
         Some(line) if is_unsafe_cache(line) == Some(false) => exactly(0, ""),
@@ -253,8 +249,8 @@ fn tls_cache(dump: &Dump) -> Count {
     }
 }
 
-/// The directives of modules/proxy/mod_proxy.c: one of them in a virtual host gives that host
-/// a proxy configuration, and so balancers, of its own.
+/// The directives of modules/proxy/mod_proxy.c: any of them in a virtual host gives that host its own
+/// proxy configuration and thus its own balancers.
 fn is_proxys(directive: &Directive) -> bool {
     const OTHERS: [&str; 6] =
         ["proxyhc", "proxyftp", "proxyhtml", "proxyexpress", "proxyfcgi", "proxyscgi"];
@@ -263,10 +259,9 @@ fn is_proxys(directive: &Directive) -> bool {
     of_proxy || name.starts_with("balancer") || name == "noproxy" || name == "proxymatch"
 }
 
-/// proxy-balancer-shm (modules/proxy/mod_proxy_balancer.c, `balancer_post_config`): one per
-/// balancer of the main server, and again one per balancer of each virtual host that has a proxy
-/// configuration of its own, into which the main server's are taken over
-/// (modules/proxy/mod_proxy.c, `merge_proxy_config`).
+/// proxy-balancer-shm (modules/proxy/mod_proxy_balancer.c, `balancer_post_config`): one per balancer of
+/// the main server, plus one per balancer of each virtual host that has its own proxy configuration,
+/// into which the main server's balancers are merged (modules/proxy/mod_proxy.c, `merge_proxy_config`).
 fn balancers(dump: &Dump, inherit: bool, merged: bool) -> Count {
     let main = balancer_names(dump, None);
     let mut sum = main.len();
@@ -290,8 +285,8 @@ fn balancers(dump: &Dump, inherit: bool, merged: bool) -> Count {
     exactly(number, format!("{sum} balancer{}", if sum == 1 { "" } else { "s" }))
 }
 
-/// The balancers that one server's own directives make: by BalancerMember, by ProxySet or
-/// parameters in a `<Proxy>` section, by ProxyPass.
+/// The balancers made by one server's own directives: by BalancerMember, by ProxySet or parameters in a
+/// `<Proxy>` section, by ProxyPass.
 fn balancer_names(dump: &Dump, server: Option<usize>) -> HashSet<String> {
     let mut names = HashSet::new();
     for (i, d) in dump.directives.iter().enumerate() {
@@ -317,7 +312,7 @@ fn balancer_names(dump: &Dump, server: Option<usize>) -> HashSet<String> {
     names
 }
 
-/// The name in "balancer://NAME/path": names have no case, and the path is no part of one.
+/// The name in "balancer://NAME/path": case-insensitive, without the path.
 fn balancer(url: &str) -> Option<String> {
     let url = url.to_ascii_lowercase();
     let rest = url.strip_prefix("balancer://")?;

@@ -1,5 +1,5 @@
-//! Which cross-process mutexes httpd will make, how many and by which mechanism: what it says of
-//! itself against the table of kinds. Pure. The peak during a start is the final number, because the
+//! Which cross-process mutexes httpd will make, how many and by which mechanism: httpd's answers
+//! matched against the table of kinds. Pure. The peak during a start is the final number, because the
 //! first pass frees its mutexes before the second makes its own.
 
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use crate::facts::heard::{Answer, Import, Told};
 use crate::facts::kinds::{self, Kind};
 use crate::facts::mutex::{Demand, LogLine, Mechanism, Moment, Mutexes, Passes};
 
-/// All that a count is made from.
+/// Everything that a count is based on.
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) dump: &'a Dump,
@@ -47,7 +47,7 @@ pub(super) fn up_to(n: u32, cause: impl Into<String>) -> Count {
     Count { least: 0, most: n, cause: cause.into() }
 }
 
-/// What the words come to of an httpd that was asked with these arguments.
+/// What follows from the answers of an httpd that was asked with these arguments.
 #[must_use]
 pub fn answer(told: Told, args: &[OsString]) -> Answer {
     let digest = learn::digest(&told, args);
@@ -67,14 +67,15 @@ pub fn answer(told: Told, args: &[OsString]) -> Answer {
     }
 }
 
-/// Whether workers surely take turns in accept(): not with one listener on a build that spares it, where
-/// httpd up to 2.4.16 makes the mutex and leaves it alone (server/mpm/prefork/prefork.c, `SAFE_ACCEPT`).
+/// Whether workers are certain to take turns in accept(). Not with one listener on a build that does
+/// not serialize a single one: there, httpd up to 2.4.16 makes the mutex but does not use it
+/// (server/mpm/prefork/prefork.c, `SAFE_ACCEPT`).
 fn serializes(case: &Case<'_>) -> bool {
     let always = case.build.is_some_and(|b| !b.unserialized_single_listen);
     always || (case.dump.has_config && listeners(case).0 > 1)
 }
 
-/// The mutexes that httpd will make, but for those of modules that nobody knows.
+/// The mutexes that httpd will make, apart from those of unknown modules.
 #[must_use]
 pub fn demand(dump: &Dump, build: Option<&Build>, host: &Host) -> Demand {
     of(Case { dump, build, host, foreign: &[] })
@@ -93,16 +94,16 @@ fn of(case: Case<'_>) -> Demand {
     Demand { rows }
 }
 
-/// Whether the answer depends on how httpd was built (`-V`).
+/// Whether the result depends on how httpd was built (`-V`).
 #[must_use]
 pub fn depends_on_build(dump: &Dump, host: &Host) -> bool {
     let unknown = demand(dump, None, host);
-    // Their order, too, which decides at which of them a start breaks off.
+    // The order depends on it too, which decides at which mutex a start fails.
     let sets = unknown.by(Mechanism::SysVSem).count();
     sets > 1 || unknown.rows.iter().any(|r| r.mechanism.is_none() || r.least != r.most)
 }
 
-/// When a mutex is made, in which module and in which place of it.
+/// When a mutex is made: the moment, the module, and the position within the module.
 pub(super) struct Place {
     moment: Moment,
     module: &'static str,
@@ -121,13 +122,13 @@ impl Place {
     }
 }
 
-/// The mutex types that modules register (server/util_mutex.c, `ap_mutex_register`).
+/// The mutex types registered by modules (server/util_mutex.c, `ap_mutex_register`).
 fn registered(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
     let dump = case.dump;
     let default = setting(dump, "default");
     let mut types: Vec<&str> = dump.mutexes.iter().map(|m| m.name.as_str()).collect();
     types.retain(|t| *t != "default");
-    // As they are printed they come from a hash.
+    // httpd prints them in hash order.
     types.sort_unstable();
     let row = |name: &str| {
         let (mechanism, dir) = resolve(setting(dump, name), default, compiled(case));
@@ -140,7 +141,7 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
             ),
         };
         let count = widest(kinds.iter().map(|kind| counted(kind, case)))
-            .unwrap_or_else(|| up_to(1, format!("the mutex type {name}, which is not known here")));
+            .unwrap_or_else(|| up_to(1, format!("unknown mutex type {name}")));
         let row = Mutexes {
             mutex: name.to_owned(),
             mechanism,
@@ -156,19 +157,19 @@ fn registered(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
     types.into_iter().map(row).collect()
 }
 
-/// The version whose kind a type is. A distribution may have taken a newer mod_ssl's stapling into an
-/// older httpd, which shows in the second type that came with it.
+/// The version whose kind a type is. A distribution may have backported a newer mod_ssl's stapling to
+/// an older httpd, which shows in the second type that came with it.
 fn version_of_type(name: &str, case: &Case<'_>) -> Option<Version> {
     let newer = name == "ssl-stapling" && setting(case.dump, "ssl-stapling-refresh").is_some();
     case.version().map(|v| if newer { v.max(Version(2, 4, 16)) } else { v })
 }
 
-/// The module, of those that make this kind, that is loaded.
+/// The loaded module among those that make this kind.
 fn module(dump: &Dump, kind: &Kind) -> &'static str {
     kind.modules.iter().copied().find(|m| dump.has_module(m)).unwrap_or_default()
 }
 
-/// How many of a kind. An MPM that is not known may, as those that are, make none or some.
+/// How many of a kind. An unknown MPM may make some or none, as the known ones do.
 fn counted(kind: &Kind, case: &Case<'_>) -> Count {
     let found = module(case.dump, kind);
     if !found.is_empty() || kind.modules.iter().all(|m| !m.starts_with("mpm_")) {
@@ -184,7 +185,7 @@ fn counted(kind: &Kind, case: &Case<'_>) -> Count {
     }
 }
 
-/// What holds for all of them.
+/// The range that covers all of them.
 fn widest(counts: impl Iterator<Item = Count>) -> Option<Count> {
     counts.reduce(|a, b| Count {
         least: a.least.min(b.least),
@@ -193,7 +194,7 @@ fn widest(counts: impl Iterator<Item = Count>) -> Option<Count> {
     })
 }
 
-/// The mechanism that APR was built to use by default.
+/// APR's compiled-in default mechanism.
 pub(super) fn compiled(case: &Case<'_>) -> Option<Mechanism> {
     case.build.and_then(|b| b.default)
 }
@@ -202,7 +203,7 @@ fn setting<'d>(dump: &'d Dump, name: &str) -> Option<&'d Setting> {
     dump.mutexes.iter().find(|m| m.name == name).map(|m| &m.setting)
 }
 
-/// A type's own line wins over `Mutex default`, which wins over what was compiled in.
+/// A type's own line wins over `Mutex default`, which wins over the compiled-in default.
 fn resolve(
     own: Option<&Setting>,
     default: Option<&Setting>,
@@ -219,8 +220,8 @@ fn resolve(
     }
 }
 
-/// The users, beside the one that it says workers run as, to whom httpd gives mutexes: of mod_wsgi's
-/// daemon groups and of mpm-itk. Names, or "#" and a number.
+/// The users to whom httpd gives mutexes in addition to the one that it reports for its workers: those
+/// of mod_wsgi's daemon groups and of mpm-itk. Names, or "#" and a uid.
 #[must_use]
 pub fn further_users(dump: &Dump) -> Vec<String> {
     let wsgi = dump.all("WSGIDaemonProcess").flat_map(|(_, d)| {
@@ -228,9 +229,9 @@ pub fn further_users(dump: &Dump) -> Vec<String> {
         words.iter().filter_map(|w| w.strip_prefix("user=").map(str::to_owned)).collect::<Vec<_>>()
     });
     let itk = dump.all("AssignUserID").filter_map(|(_, d)| d.words().into_iter().next());
-    // httpd 2.2 does not say who its user is in the end.
+    // httpd 2.2 does not report which user it ends up with.
     let own = dump.last_global("User").filter(|_| dump.user.is_none());
-    // A variable of the control program's own environment is not known here.
+    // Variables in the control program's own environment are not known here.
     let own = own.and_then(|d| d.words().into_iter().next()).filter(|u| !u.contains("${"));
     own.into_iter().chain(wsgi).chain(itk).collect()
 }

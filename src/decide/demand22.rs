@@ -1,6 +1,6 @@
-//! The locks of httpd 2.2: each is set by a directive of its own, and its files are read for them.
-//! Pure. (server/mpm_common.c, modules/ssl/ssl_engine_mutex.c, modules/mappers/mod_rewrite.c,
-//! modules/ldap/util_ldap.c.)
+//! The locks of httpd 2.2: each is configured by a directive of its own, so its configuration files
+//! are read. Pure. (server/mpm_common.c, modules/ssl/ssl_engine_mutex.c,
+//! modules/mappers/mod_rewrite.c, modules/ldap/util_ldap.c.)
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::facts::kinds::{KINDS, Kind, Rule};
 use crate::facts::mutex::{LogLine, Mechanism, Mutexes};
 use crate::facts::printable::printable;
 
-/// Sections that stand in the configuration as it was read only where it could not be told whether
-/// httpd looks into them.
+/// Sections that remain in the parsed configuration only if it is unknown whether httpd would enter
+/// them.
 const CONDITIONS: [&str; 3] = ["IfModule", "IfDefine", "IfVersion"];
 
-/// The rows of 2.2, each with its place.
+/// The rows for 2.2, each with its place.
 pub(super) fn rows(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
     let version = case.version();
     let of_version = |kind: &&Kind| version.is_some_and(|v| kind.is_of(v));
@@ -26,7 +26,7 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<(Place, Mutexes)> {
             let module = kind.modules.iter().find(loaded);
             let (module, sure) = match module {
                 Some(module) => (*module, true),
-                // An MPM that is not known may have a lock.
+                // An unknown MPM may have a lock.
                 None if kind.modules[0].starts_with("mpm_") && is_unknown_mpm(case.dump) => {
                     (kind.modules[0], false)
                 }
@@ -53,7 +53,7 @@ fn row(kind: &Kind, case: &Case<'_>) -> Mutexes {
     let root = dump.server_root.as_deref().unwrap_or_default();
     let from_root = |file: &str| Path::new(root).join(file).to_string_lossy().into_owned();
     let own_file = (!file.is_empty()).then(|| printable(&from_root(file)));
-    // By APR's default whatever is said, but for the two that take a mechanism.
+    // By APR's default mechanism regardless, except for the two that take a mechanism.
     let chosen = match kind.rule {
         Rule::Loaded(_) | Rule::SslMutex => mechanism(&method, default),
         _ => default,
@@ -91,8 +91,8 @@ fn row(kind: &Kind, case: &Case<'_>) -> Mutexes {
     }
 }
 
-/// The directory that a lock file needs; a lock file of APR's own lies where temporary files do, and
-/// is not tried.
+/// The directory that a lock file needs. A lock file that APR names itself goes to the directory for
+/// temporary files and is not tried.
 fn place(mechanism: Option<Mechanism>, file: Option<String>) -> (Option<Mechanism>, String) {
     match mechanism {
         Some(Mechanism::Fcntl | Mechanism::Flock) => {
@@ -117,7 +117,7 @@ fn count(kind: &Kind, said: &Said, method: &str) -> Count {
         },
     };
     if !said.is_sure() {
-        return up_to(1, format!("{cause}, in a section or a file that is not known"));
+        return up_to(1, format!("{cause}, in a section or file that could not be resolved"));
     }
     let number: i64 = said.word().map_or(1, leading_number);
     match kind.rule {
@@ -128,7 +128,7 @@ fn count(kind: &Kind, said: &Said, method: &str) -> Count {
     }
 }
 
-/// As atol(3) reads it.
+/// Parses as atol(3) does.
 fn leading_number(word: &str) -> i64 {
     let word = word.trim_start();
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
@@ -136,12 +136,12 @@ fn leading_number(word: &str) -> i64 {
     digits[..end].parse().unwrap_or(if end == 0 { 0 } else { i64::MAX })
 }
 
-/// What the files say of one directive.
+/// What the configuration files say about one directive.
 enum Said {
-    /// Its last value, or that it is not there.
+    /// Its last value, or `None` if it is not there.
     Surely(Option<String>),
-    /// It stands in a section that may not count, or may stand in a file that could not be read;
-    /// one value that it may have.
+    /// It is in a section that may not apply, or may be in a file that could not be read; one possible
+    /// value.
     Perhaps(Option<String>),
 }
 
@@ -157,8 +157,7 @@ impl Said {
     }
 }
 
-/// The last value of a directive outside every virtual host, all of these locks being the whole
-/// server's.
+/// The last value of a directive outside any virtual host: all of these locks are server-wide.
 fn setting(dump: &Dump, name: &str) -> Said {
     let all: Vec<usize> =
         dump.all(name).map(|(i, _)| i).filter(|i| dump.virtual_host(*i).is_none()).collect();
@@ -171,7 +170,7 @@ fn setting(dump: &Dump, name: &str) -> Said {
     }
 }
 
-/// What a word after AcceptMutex or SSLMutex means; none: that cannot be told.
+/// What a word after AcceptMutex or SSLMutex means; `None` if that is unknown.
 fn mechanism(word: &str, compiled: Option<Mechanism>) -> Option<Mechanism> {
     match word {
         "default" | "yes" => compiled,
@@ -183,7 +182,7 @@ fn mechanism(word: &str, compiled: Option<Mechanism>) -> Option<Mechanism> {
     }
 }
 
-/// The number that the accept lock's line ends with (apr apr_lock.h, `apr_lockmech_e`).
+/// The number at the end of the accept lock's log line (apr apr_lock.h, `apr_lockmech_e`).
 fn number(word: &str) -> u32 {
     ["fcntl", "flock", "sysvsem", "pthread", "posixsem"]
         .iter()

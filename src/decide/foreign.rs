@@ -1,4 +1,4 @@
-//! Modules that are not httpd's own. Pure.
+//! Third-party modules. Pure.
 
 use super::counts::HANDFUL;
 use super::demand::{Case, compiled};
@@ -7,12 +7,12 @@ use crate::facts::heard::Import;
 use crate::facts::kinds::{FOREIGN, Foreign};
 use crate::facts::mutex::{LogLine, Mechanism, Mutexes, Passes};
 
-/// The rows of modules that register no mutexes: those of the table, and those whose files say that
-/// they may make some.
+/// The rows of modules that do not register their mutexes: those in the table, and those whose files
+/// show that they may make some.
 pub(super) fn rows(case: &Case<'_>) -> Vec<Mutexes> {
     let dump = case.dump;
-    // Where APR's default is something else, they make no semaphore set, and what they make
-    // instead is theirs to know.
+    // If APR's default is another mechanism, they make no semaphore set; what they make instead is not
+    // tracked.
     let default = match compiled(case) {
         None => None,
         Some(Mechanism::SysVSem) => Some(Mechanism::SysVSem),
@@ -27,11 +27,11 @@ pub(super) fn rows(case: &Case<'_>) -> Vec<Mutexes> {
     });
     let unknown = case.foreign.iter().filter_map(|(module, import)| {
         let (mechanism, why) = match import.as_ref()? {
-            Import::Semget => (Some(Mechanism::SysVSem), "its file takes semget"),
-            Import::AprMutex => (default, "its file takes APR's mutexes"),
-            Import::Unread => (default, "its file was not found or read"),
+            Import::Semget => (Some(Mechanism::SysVSem), "it imports semget"),
+            Import::AprMutex => (default, "it imports APR's mutexes"),
+            Import::Unread => (default, "its file could not be found or read"),
         };
-        let cause = format!("mod_{module}, which is not httpd's own: {why}");
+        let cause = format!("third-party module mod_{module}: {why}");
         Some(row(module, mechanism, 0, HANDFUL, cause))
     });
     known.chain(wsgi(dump, default)).chain(unknown).collect()
@@ -56,7 +56,7 @@ fn row(
     }
 }
 
-/// mod_python's locks (src/mod_python.c, `init_mutexes`): so many as PythonOption says.
+/// mod_python's locks (src/mod_python.c, `init_mutexes`): as many as PythonOption says.
 fn python_locks(dump: &Dump, usual: &Foreign) -> (u32, u32) {
     let option = |(_, d): (usize, &Directive)| {
         let words = d.words();

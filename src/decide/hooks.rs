@@ -1,21 +1,21 @@
-//! In which order the modules have their say when httpd is configured: by the places that they ask
-//! for, else as they were loaded. Pure.
+//! In which order modules' post_config hooks run: by the positions that they ask for, otherwise in load
+//! order. Pure.
 
 use crate::facts::build::Version;
 
-/// A module's hook `post_config`.
+/// A module's `post_config` hook.
 struct Hook {
     /// The module.
     module: &'static str,
-    /// From this version on it asks for its place so.
+    /// The first version in which it asks for this position.
     from: Version,
-    /// Up to and with this one.
+    /// The last such version.
     until: Version,
-    /// Among the last (APR_HOOK_LAST, not APR_HOOK_MIDDLE).
+    /// Among the last (APR_HOOK_LAST instead of APR_HOOK_MIDDLE).
     last: bool,
-    /// Modules that come before it.
+    /// Modules that run before it.
     after: &'static [&'static str],
-    /// Modules that come after it.
+    /// Modules that run after it.
     before: &'static [&'static str],
 }
 
@@ -32,8 +32,8 @@ const fn hook(module: &'static str) -> Hook {
     Hook { module, from, until: NEWEST, last: false, after: &[], before: &[] }
 }
 
-/// The modules that make mutexes there, and those that move them about (`ap_hook_post_config` in
-/// each, at the tags of httpd's releases).
+/// The modules that make mutexes in this hook, and those that affect their order (`ap_hook_post_config`
+/// in each, at httpd's release tags).
 static HOOKS: &[Hook] = &[
     hook("http"),
     Hook { before: &["http"], ..hook("auth_digest") },
@@ -64,10 +64,10 @@ static HOOKS: &[Hook] = &[
     Hook { last: true, ..hook("watchdog") },
 ];
 
-/// The modules, of those loaded, that have a hook here, in the order in which they are called
-/// (apr hooks/apr_hooks.c, `tsort`): from the front, each as soon as all are placed that it comes
-/// after; and where the foremost waits for another, that one is placed next, from wherever it
-/// stands. A version that is not known is taken as the newest.
+/// The loaded modules that have such a hook, in the order in which they are called (apr
+/// hooks/apr_hooks.c, `tsort`): from the front, each as soon as all its predecessors have been placed.
+/// If the front one is waiting for another, that one is placed next, wherever it is. An unknown version
+/// is treated as the newest.
 #[must_use]
 pub fn order(modules: &[String], version: Option<Version>) -> Vec<&'static str> {
     let version = version.unwrap_or(NEWEST);
@@ -79,7 +79,7 @@ pub fn order(modules: &[String], version: Option<Version>) -> Vec<&'static str> 
     hooks.sort_by_key(|h| h.last);
     let mut placed = Vec::new();
     while let Some(mut next) = hooks.first().copied() {
-        // The table has no circle.
+        // The table has no cycle.
         while let Some(first) = hooks.iter().find(|h| h.comes_before(next)) {
             next = first;
         }
@@ -99,37 +99,37 @@ mod tests {
     }
 
     #[test]
-    fn modules_come_as_they_were_loaded() {
+    fn hooks_run_in_load_order() {
         assert_eq!(of("core so http rewrite ssl ldap"), "http rewrite ssl ldap");
         assert_eq!(of("core so http ldap ssl rewrite"), "http ldap ssl rewrite");
     }
 
     #[test]
-    fn mod_auth_digest_comes_first_because_the_core_waits_for_it() {
+    fn mod_auth_digest_runs_first_because_the_core_waits_for_it() {
         assert_eq!(of("core so http ssl rewrite auth_digest"), "auth_digest http ssl rewrite");
     }
 
     #[test]
-    fn who_waits_pulls_forward_whom_it_waits_for() {
+    fn a_waiting_hook_pulls_forward_those_it_waits_for() {
         assert_eq!(of("http proxy_balancer rewrite proxy"), "http proxy proxy_balancer rewrite");
         assert_eq!(of("http http2 rewrite ssl"), "http ssl http2 rewrite");
         assert_eq!(of("http proxy rewrite ssl md"), "http md ssl proxy rewrite");
     }
 
     #[test]
-    fn mod_ssl_comes_before_mod_proxy_only_from_2_4_30_on() {
+    fn mod_ssl_runs_before_mod_proxy_only_from_2_4_30_on() {
         let modules = ["http", "proxy", "ssl"].map(str::to_owned);
         assert_eq!(order(&modules, Some(Version(2, 4, 29))), ["http", "proxy", "ssl"]);
         assert_eq!(order(&modules, Some(Version(2, 4, 33))), ["http", "ssl", "proxy"]);
     }
 
     #[test]
-    fn watchdogs_are_last_wherever_they_were_loaded() {
+    fn watchdogs_run_last_wherever_they_were_loaded() {
         assert_eq!(of("watchdog proxy_hcheck proxy lua"), "proxy lua proxy_hcheck watchdog");
     }
 
     #[test]
-    fn the_table_has_no_circle() {
+    fn the_table_has_no_cycle() {
         let mut all: Vec<String> = HOOKS.iter().map(|h| h.module.to_owned()).collect();
         for patch in [1, 29, 45, 62] {
             let version = Some(Version(2, 4, patch));

@@ -57,26 +57,42 @@ fn split(limits: &Limits) -> Option<(i64, i64)> {
     })
 }
 
-/// A `kernel.sem` with room for `more` further sets: each limit only ever raised, except that a
-/// lost space is put back.
+/// The fewest sets that a proposed `kernel.sem` allows: what kernels before 3.19 had by default.
+const FEWEST: i64 = 128;
+
+/// The places that a proposed limit leaves at least, beside those that are needed.
+const HEADROOM: i64 = 16;
+
+/// What limits that are 0 become: the same kernels' defaults (include/uapi/linux/sem.h).
+const USUAL: Limits = Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni: FEWEST };
+
+/// The highest value that the kernel takes for SEMMNS, an int.
+const MOST_SEMMNS: i64 = i32::MAX as i64;
+
+/// A `kernel.sem` with room for `more` further sets and for others beside them: each limit only ever
+/// raised, except that a lost space is put back.
 #[must_use]
 pub fn better(capacity: &Capacity, more: i64) -> Limits {
-    let now = &capacity.limits;
-    if let Some(Oddity::LostSpace { meant: (semmsl, semmns), .. }) = oddity(now) {
+    let meant = match (oddity(&capacity.limits), capacity.limits) {
         // What stands as SEMMNS was meant as SEMOPM, what stands as SEMOPM as SEMMNI; the fourth
         // number was left as it had been.
-        let semmni = now.semopm.max(capacity.usage.sets + more);
-        let semmns = semmns.max(capacity.usage.semaphores + more);
-        return Limits { semmsl, semmns, semopm: now.semmns, semmni };
-    }
-    let grown = |limit: i64, used: i64| match used + more {
-        wanted if wanted <= limit => limit,
-        wanted => wanted.max(limit.saturating_mul(2)),
+        (Some(Oddity::LostSpace { meant: (semmsl, semmns), .. }), now) => {
+            Limits { semmsl, semmns, semopm: now.semmns, semmni: now.semopm }
+        }
+        (_, now) => now,
     };
-    let semmni = grown(now.semmni, capacity.usage.sets).min(IPCMNI.max(now.semmni));
-    let semmns = grown(now.semmns, capacity.usage.semaphores).max(semmni);
-    let semmsl = if now.semmsl < 1 { 250 } else { now.semmsl };
-    Limits { semmsl, semmns: semmns.max(semmsl), semopm: now.semopm.max(1), semmni }
+    let (sets, semaphores) = (capacity.usage.sets, capacity.usage.semaphores);
+    let grown = |limit: i64, used: i64| match used.saturating_add(more) {
+        wanted if wanted.saturating_add(HEADROOM.max(more)) <= limit => limit,
+        wanted => limit.max(wanted).saturating_mul(2).max(FEWEST),
+    };
+    let semmni = grown(meant.semmni, sets).min(IPCMNI.max(capacity.limits.semmni));
+    let or_usual = |limit: i64, usual: i64| if limit < 1 { usual } else { limit };
+    let semmsl = or_usual(meant.semmsl, USUAL.semmsl);
+    let semmns = grown(or_usual(meant.semmns, USUAL.semmns), semaphores);
+    let semmns = semmns.max(semmni).max(semmsl).min(MOST_SEMMNS);
+    let semopm = or_usual(meant.semopm, USUAL.semopm);
+    Limits { semmsl, semmns, semopm, semmni }
 }
 
 impl fmt::Display for Oddity {
@@ -134,6 +150,18 @@ mod tests {
         assert_eq!(oddity(&limits(50, 100, 32, 128)), Some(Oddity::FewerSemaphoresThanSets));
     }
 
+    fn lost_space(limits: &Limits) -> bool {
+        matches!(oddity(limits), Some(Oddity::LostSpace { .. }))
+    }
+
+    #[test]
+    fn limits_that_stand_at_nothing_become_usual_ones() {
+        let zeros = capacity(limits(0, 0, 0, 0), 0, 0);
+        assert_eq!(better(&zeros, 1).to_string(), "250 32000 32 128");
+        let no_sets = capacity(limits(250, 32_000, 32, 0), 40, 40);
+        assert_eq!(better(&no_sets, 2).to_string(), "250 32000 32 128");
+    }
+
     proptest! {
         #[test]
         fn what_is_proposed_has_the_room_asked_for(
@@ -145,6 +173,11 @@ mod tests {
             let proposed = better(&now, more);
             let then = Capacity { limits: proposed, ..now };
             prop_assert!(then.room().sets >= more, "{} -> {}", now.limits, proposed);
+            // Never the last place, but for the kernel's own end.
+            let free = then.room().sets - more;
+            prop_assert!(free >= HEADROOM || proposed.semmni == IPCMNI, "{} -> {}", now.limits, proposed);
+            let worse = proposed.semmni < now.limits.semmni && !lost_space(&now.limits);
+            prop_assert!(!worse, "{} -> {}", now.limits, proposed);
             prop_assert_eq!(oddity(&proposed), None);
         }
     }

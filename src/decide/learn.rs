@@ -1,9 +1,9 @@
-//! What a running httpd shows of the next start's need. Pure.
+//! What a running httpd shows about the need of the next start. Pure.
 //!
-//! What it holds, memory tells; that this is about a configuration, only what cannot be otherwise: the
-//! same answer was noted just before its start, nobody bore its number then, every set that it holds is
-//! newer than all that there were, and it was not reloaded since. What two such starts agree on is taken
-//! as known. One alone only widens a need.
+//! Memory tells what it holds. That this is due to a configuration is concluded only from what leaves
+//! no alternative: the same answer was noted just before its start, no process had its pid then, every
+//! set that it holds is newer than all that existed, and it has not been reloaded since. What two such
+//! starts agree on counts as known. A single one only widens a need.
 
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,26 +20,27 @@ use crate::facts::table::Table;
 use crate::facts::time::{BootTicks, Clock};
 use crate::facts::world::Memory;
 
-/// The longest between a note and the start that it is for, in seconds: a unit starts httpd at once
-/// when the guard is done.
+/// The longest time between a note and the start that it is for, in seconds: a unit starts httpd as
+/// soon as the guard has finished.
 pub const SOON: u64 = 60;
 
-/// The digest of an answer: of all that the need depends on, as far as it can be known. None: httpd
-/// did not print its configuration, so that a change of it would not be seen.
+/// The digest of an answer: of everything that the need depends on, as far as it can be known. `None`
+/// if httpd did not print its configuration, so that a change to it would go unnoticed.
 ///
-/// Its user is left out: `User` is one of the directives, and who merely asks is told another.
+/// The user is left out: `User` is one of the directives, and httpd reports another user to a caller
+/// that is not root.
 #[must_use]
 pub fn digest(told: &Told, args: &[OsString]) -> Option<u64> {
     let Told { control, dump, build, host, foreign, files } = told;
     if !dump.has_config {
         return None;
     }
-    // From hashes, in another order each time.
+    // These come from hashes, in a different order each time.
     let mut mutexes: Vec<&Mutex> = dump.mutexes.iter().collect();
     mutexes.sort_by(|a, b| a.name.cmp(&b.name));
     let mut addresses: Vec<_> = host.addresses.iter().collect();
     addresses.sort();
-    // Its keys are always the same; a compiler whose algorithm is another one forgets what was learnt.
+    // Its keys never change. A compiler with another algorithm merely forgets what was learnt.
     let mut hasher = DefaultHasher::new();
     (control, args, build, files, foreign).hash(&mut hasher);
     (&dump.server_root, &dump.pid_file, mutexes, &dump.modules).hash(&mut hasher);
@@ -47,15 +48,16 @@ pub fn digest(told: &Told, args: &[OsString]) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// What is known of starts of this httpd with this answer.
+/// What is known from starts of this httpd with this answer.
 #[must_use]
 pub fn learnt(state: &State, pid_file: &str, answer: u64) -> Option<Learnt> {
     state.get(pid_file).filter(|i| i.answer == answer)?.learnt
 }
 
-/// The need that httpd's answer comes to, and what its starts showed. Two that agree settle what the
-/// answer leaves open, and say more than the table knows. One says that it may be more. That it is
-/// less than the answer surely comes to, nobody has ever seen: then neither is believed more.
+/// The need according to httpd's answer and to what its starts showed. Two starts that agree settle
+/// what the answer leaves open, and know more than the table. One start shows that the need may be
+/// higher. Fewer sets than the answer's minimum have never been observed; in that case what the starts
+/// showed is ignored.
 #[must_use]
 pub fn need(asked: Need, learnt: Option<Learnt>) -> Need {
     let Some(learnt) = learnt.filter(|_| asked.source == NeedSource::Asked) else { return asked };
@@ -73,20 +75,20 @@ pub fn need(asked: Need, learnt: Option<Learnt>) -> Need {
 /// What was seen of the httpd that was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Nobody bears the number in its PidFile.
+    /// No process has the pid in its PidFile.
     Nobody,
-    /// Somebody does, and more could not be told.
+    /// A process has it, but nothing more could be found out.
     Somebody,
-    /// It runs.
+    /// It is running.
     Running(Start),
 }
 
-/// The start of an httpd that runs, against the note before it.
+/// The start of a running httpd, compared with the note before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// When its first process began.
+    /// When its first process started.
     pub began: BootTicks,
-    /// How often it was reloaded, if that can be told.
+    /// How often it was reloaded, if known.
     pub generation: Option<u32>,
     /// What it holds.
     pub holding: Holding,
@@ -95,15 +97,15 @@ pub struct Start {
 /// What a running httpd holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// Exactly so many sets, all of them newer than the note.
+    /// Exactly this many sets, all of them newer than the note.
     Exactly(u32),
-    /// It cannot be told this time.
+    /// It cannot be determined this time.
     Unsure,
-    /// Something else than its start alone made them, or may have.
+    /// Something other than its start made, or may have made, some of them.
     Mixed,
 }
 
-/// What `leader` holds of the sets of the table, where the highest number was `mark` before its start.
+/// Which of the table's sets `leader` holds, given that the highest semid was `mark` before its start.
 #[must_use]
 pub fn holding(table: &Table, leader: &Process, mark: i32) -> Holding {
     let world = &table.world;
@@ -121,15 +123,15 @@ pub fn holding(table: &Table, leader: &Process, mark: i32) -> Holding {
     for set in sets {
         let is_new = set.id.0 > mark;
         match holds(reading, leader, set) {
-            // Older than the start; or the kernel's numbers began anew.
+            // Older than the start, or semids have wrapped around.
             Some(true) if !is_new => return Holding::Mixed,
-            // By chance such a number stands in any process.
+            // Such a number occurs in any process by chance.
             Some(true) if set.id.0 < TELLING => return Holding::Mixed,
             Some(true) => count += 1,
             _ if !is_new => {}
-            // Of another httpd's start. What somebody who is not root made is no launcher's.
+            // From another httpd's start. A set that was not made by root was not made by a launcher.
             Some(false) if set.cuid.is_root() && has_another => {}
-            // Its workers' perhaps, or one that it made and forgot.
+            // Perhaps made by its workers, or made and forgotten.
             Some(false) => return Holding::Mixed,
             None => return Holding::Unsure,
         }
@@ -137,9 +139,9 @@ pub fn holding(table: &Table, leader: &Process, mark: i32) -> Holding {
     Holding::Exactly(count)
 }
 
-/// Whether a process holds a set, if that was read.
+/// Whether a process holds a set, if that is known.
 fn holds(reading: Option<&Reading>, leader: &Process, set: &SemSet) -> Option<bool> {
-    // Nobody was asked about it: it is none of APR's.
+    // Not searched for, because it is not in APR's form.
     if mismatch(set).is_some() {
         return Some(false);
     }
@@ -152,24 +154,24 @@ fn holds(reading: Option<&Reading>, leader: &Process, set: &SemSet) -> Option<bo
     }
 }
 
-/// The sets of root's that a running httpd may hold beside those of its user: a module that leaves them
-/// to root.
+/// Root's sets that a running httpd may hold in addition to its user's: a module may leave its own to
+/// root.
 #[must_use]
 pub fn beside(of_root: &[SemSet], mark: i32) -> Vec<SemId> {
     let may_be = |set: &&SemSet| set.id.0 > mark && mismatch(set).is_none();
     of_root.iter().filter(may_be).map(|set| set.id).collect()
 }
 
-/// One run, as far as it is about what is kept.
+/// One run, as far as it concerns what is kept.
 #[derive(Clone, Debug)]
 pub struct Run<'a> {
     /// httpd's PidFile.
     pub pid_file: &'a str,
     /// The digest of its answer.
     pub answer: u64,
-    /// It comes just before a start, and is not only a look.
+    /// The run comes just before a start, and is not just a check.
     pub is_guard: bool,
-    /// The highest number of all sets; none without any.
+    /// The highest semid of all sets; `None` if there are no sets.
     pub highest: Option<SemId>,
     /// When the run ends.
     pub ends: BootTicks,
@@ -186,7 +188,7 @@ pub fn after(state: &State, run: &Run<'_>) -> State {
     let same = known.filter(|i| i.answer == run.answer);
     match &run.seen {
         Seen::Somebody => state.clone(),
-        // A look with another answer need not be about the httpd that will be started.
+        // A check that gets another answer need not be about the httpd that will be started.
         Seen::Nobody if known.is_some() && same.is_none() && !run.is_guard => state.clone(),
         Seen::Nobody => state.with(Instance {
             pid_file: run.pid_file.to_owned(),
@@ -205,7 +207,8 @@ pub fn after(state: &State, run: &Run<'_>) -> State {
             if start.holding == Holding::Unsure {
                 return state.clone();
             }
-            // One look at each start, the first: whatever it comes to, the note has served.
+            // Each start is looked at once, the first time: whatever the result, the note has served
+            // its purpose.
             let learnt = shows(&note, start, run.clock).map_or(known.learnt, |sets| {
                 let before = known.learnt.filter(|l| l.sets == sets).map_or(0, |l| l.starts);
                 Some(Learnt { sets, starts: before.saturating_add(1) })
@@ -215,11 +218,11 @@ pub fn after(state: &State, run: &Run<'_>) -> State {
     }
 }
 
-/// How many sets a start made; none: what is held need not be of that start alone.
+/// How many sets a start made; `None` if what is held need not come from that start alone.
 fn shows(note: &Note, start: &Start, clock: Clock) -> Option<u32> {
     let soon = SOON.saturating_mul(clock.ticks_per_second);
     let in_time = (note.ticks..=note.ticks.saturating_add(soon)).contains(&start.began.0);
-    // The same boot: ticks begin anew with each.
+    // The same boot: ticks start again with each.
     let apart = clock.at(start.began).0.abs_diff(note.time);
     match start.holding {
         Holding::Exactly(sets) if in_time && apart <= SOON && start.generation == Some(0) => {

@@ -1,4 +1,4 @@
-//! The rules: values in, values out. Pure; imports facts alone.
+//! The rules: values in, values out. Pure; imports only facts.
 
 mod counts;
 pub mod demand;
@@ -8,7 +8,10 @@ mod foreign;
 pub mod hooks;
 pub mod kernel_sem;
 pub mod learn;
+pub mod maker;
 pub mod message;
+mod remedies;
+pub mod situation;
 pub mod suspects;
 pub mod verdict;
 mod watchdogs;

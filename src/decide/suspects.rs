@@ -1,4 +1,4 @@
-//! Who could hold a set's number, and what is therefore asked of whose memory. Pure.
+//! Which processes could hold a set's semid, and what is to be searched for in their memory. Pure.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -14,36 +14,36 @@ use crate::facts::set::{SemId, SemSet};
 use crate::facts::verdict::{Blind, Reason, Verdict};
 use crate::facts::world::{Memory, World};
 
-/// Whether a process is in question for whatever `maker` made: an httpd for every set; for one that
-/// its owner made also each process that can act as the owner, and root's, which can become the
-/// owner, where the guard may read them.
+/// Whether a process is in question for sets made by `maker`. For every set, an httpd is. For a set
+/// that its owner made, so is each process that can act as the owner, and root's processes, which can
+/// become the owner, if the guard may read them.
 fn is_in_question(maker: Maker, world: &World, p: &Process) -> bool {
     match maker {
         None => p.may_be_httpd(),
         Some(owner) => {
             let is_roots = p.may_act_as(Uid::from_raw(0));
-            // To a guard that is not root every other user's program is unreadable, and no owner could
-            // ever guard his own httpd.
+            // A guard that is not root cannot read other users' programs. If those counted, no owner
+            // could ever guard their own httpd.
             let others = world.by_root && (p.kind == Kind::Unreadable || is_roots);
             p.kind == Kind::Httpd || p.may_act_as(owner) || others
         }
     }
 }
 
-/// Who made a set: its owner, or (none) root.
+/// Who made a set: its owner, or root (`None`).
 type Maker = Option<Uid>;
 
 fn maker(set: &SemSet) -> Maker {
     (!set.cuid.is_root()).then_some(set.uid)
 }
 
-/// The number by which a maker is sorted.
+/// The uid by which makers are sorted.
 fn raw(maker: Maker) -> Option<u32> {
     maker.map(Uid::as_raw)
 }
 
-/// The living processes in question for a set: those that could use it, and whoever bears the number
-/// of its last pid.
+/// The running processes in question for a set: those that could use it, and the process that now has
+/// its last pid.
 pub fn suspects<'w>(
     set: &SemSet,
     evidence: &'w Evidence,
@@ -56,8 +56,8 @@ pub fn suspects<'w>(
     world.processes.iter().filter(is_one)
 }
 
-/// What is to be read to judge the sets on which only memory can decide, and to count those that the
-/// `running` httpd holds, further ones `beside` them among these: what was not read already.
+/// What has to be read to judge the sets on which only memory can decide, and to count those that the
+/// `running` httpd holds, including those in `beside`. Processes already read are left out.
 #[must_use]
 pub fn request(
     rows: &[Row],
@@ -67,9 +67,10 @@ pub fn request(
     budget: Budget,
     thorough: bool,
 ) -> Request {
-    // Sets by who made them; and those that are asked of the running httpd alone. Whoever is read is
-    // asked for all that memory may come to decide in this run, not only for what it decides now: who
-    // holds or touched the others may be dead by the next look, and nobody is read twice.
+    // Sets grouped by who made them, and those that concern only the running httpd. A process is
+    // searched for everything that memory may have to decide in this run, not only for what it decides
+    // now: those that hold or touched the other sets may be dead by the next look, and no process is
+    // read twice.
     let mut groups: BTreeMap<Option<u32>, Group> = BTreeMap::new();
     for row in rows.iter().filter(|r| is_open(&r.verdict)) {
         let group = groups.entry(raw(maker(&row.set))).or_default();
@@ -115,7 +116,7 @@ pub fn request(
             suspects.push((place, Suspect { pid: p.named.pid, asks }));
         }
     }
-    // The httpd in question, the first processes of others, further httpds, the owner's, root's.
+    // The httpd in question, other httpds' first processes, further httpds, the owner's, root's.
     suspects.sort_by_key(|(place, _)| *place);
     let mut doubts: Vec<Doubt> = groups
         .into_iter()
@@ -126,8 +127,8 @@ pub fn request(
     Request { doubts, suspects, budget, thorough }
 }
 
-/// Whether memory decides, or may do so once another process has ended: all else that a verdict rests
-/// on is read once in a run.
+/// Whether memory decides, or may do so once another process has ended: everything else that a verdict
+/// rests on is read once per run.
 fn is_open(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Ask | Verdict::Orphan => true,
@@ -143,17 +144,17 @@ fn is_open(verdict: &Verdict) -> bool {
     }
 }
 
-/// Sets that one user made.
+/// Sets made by one user.
 #[derive(Default)]
 struct Group {
     sets: Vec<SemId>,
     /// Memory decides on one of them now.
     asked: bool,
-    /// Processes that bear the last pid of one of them.
+    /// Processes that have the last pid of one of them.
     touchers: HashSet<Pid>,
 }
 
-/// Whether what a process holds is known already, or known not to be to be had.
+/// Whether it is already known what a process holds, or known that this cannot be found out.
 fn was_read(p: &Process, world: &World) -> bool {
     match &world.memory {
         Memory::NotRead => false,

@@ -1,9 +1,9 @@
-//! Whether a semaphore set is an orphan: every rule, in one table. Pure: it reads no clock, no
-//! /proc, no environment; look brings the evidence.
+//! Whether a semaphore set is an orphan: every rule, in one table. Pure: it reads no clock, no /proc
+//! and no environment; look supplies the evidence.
 //!
-//! It is conservative garbage collection. A private set can be used only by its number, and whoever
-//! can use it holds that number: what stands nowhere in the memory of a living process in question
-//! is nobody's. Any doubt keeps the set.
+//! This is conservative garbage collection. A private set can be used only by its semid, so any process
+//! that can use it holds that number. A semid found nowhere in the memory of the running processes in
+//! question is in use by none of them. Any doubt keeps the set.
 
 use std::rc::Rc;
 
@@ -17,14 +17,14 @@ use crate::facts::world::{Memory, World};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 
-/// The verdict on one set. The first row that holds decides.
+/// The verdict on one set. The first row that applies decides.
 #[must_use]
 pub fn judge(set: &SemSet, evidence: &Evidence, world: &World) -> Verdict {
     let case = Case { set, evidence, world };
     TABLE.iter().find_map(|(_, rule)| rule(&case)).unwrap_or(Verdict::Orphan)
 }
 
-/// The rows of the table that a set came to: those that it passed, and the one that decided.
+/// The rows of the table that were applied to a set: those that it passed, and the one that decided.
 #[must_use]
 pub fn trace(set: &SemSet, evidence: &Evidence, world: &World) -> Vec<Step> {
     let case = Case { set, evidence, world };
@@ -35,17 +35,17 @@ pub fn trace(set: &SemSet, evidence: &Evidence, world: &World) -> Vec<Step> {
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Does it look like a mutex of httpd's?
+    /// Does it look like an httpd mutex?
     Form,
-    /// Was enough seen?
+    /// Could enough be seen?
     Sight,
-    /// Is it in use at this moment?
+    /// Is it in use right now?
     Use,
-    /// Was it touched last out of sight?
+    /// Was it last touched by a process out of sight?
     OutOfSight,
-    /// Does the process that touched it last live?
+    /// Is the process that touched it last still running?
     LastPid,
-    /// Does its number stand in the memory of a living process?
+    /// Is its semid in the memory of a running process?
     Memory,
 }
 
@@ -56,7 +56,7 @@ struct Case<'a> {
     world: &'a World,
 }
 
-/// A rule's verdict; none: it passes the set on to the next.
+/// A rule's verdict; `None` passes the set on to the next rule.
 type Rule = fn(&Case<'_>) -> Option<Verdict>;
 
 /// The table.
@@ -65,12 +65,12 @@ const TABLE: [(Step, Rule); 6] = [
     (Step::Sight, |c| sight(c).map(Reason::Blind).map(Verdict::Keep)),
     (Step::Use, |c| in_use(c.evidence).map(Verdict::Keep)),
     (Step::OutOfSight, |c| out_of_sight(c).then_some(Verdict::Keep(Reason::Unseen))),
-    (Step::LastPid, |c| last_pid_lives(c).map(Verdict::Keep)),
+    (Step::LastPid, |c| last_pid_is_running(c).map(Verdict::Keep)),
     (Step::Memory, memory),
 ];
 
-/// What keeps `set` from being a mutex of APR's: key 0, one semaphore, mode 0600, made by root or
-/// by its owner.
+/// Why `set` cannot be an APR mutex, which has key 0, one semaphore and mode 0600, and was made by root
+/// or by its owner.
 #[must_use]
 pub fn mismatch(set: &SemSet) -> Option<Mismatch> {
     if set.key != 0 {
@@ -103,7 +103,7 @@ fn sight(c: &Case<'_>) -> Option<Blind> {
     }
 }
 
-/// Whether a set is in use at this moment, as far as that was asked.
+/// Whether a set is in use right now, as far as the kernel was asked.
 #[must_use]
 pub fn in_use(evidence: &Evidence) -> Option<Reason> {
     let waiters = evidence.lock().map_or(0, |l| l.waiters);
@@ -117,16 +117,16 @@ pub fn in_use(evidence: &Evidence) -> Option<Reason> {
     None
 }
 
-/// Whether whoever touched it last need not be anybody who can be seen here.
+/// Whether the process that touched it last may be one that cannot be seen from here.
 fn out_of_sight(c: &Case<'_>) -> bool {
     let Some(last) = c.evidence.last() else { return true };
-    // A number of another PID namespace is nobody's here, whoever bears it.
+    // A pid from another PID namespace means nothing here, even if a process has it.
     let foreign = c.world.foreign_numbers && toucher(c).is_none();
     (last.number == 0 || foreign) && !c.world.private_ipc
 }
 
-/// The living process of the last pid, if it may touch the set at all. One that may not has got the
-/// number later.
+/// The running process with the last pid, if it may access the set at all. One that may not was given
+/// the pid later.
 fn toucher<'a>(c: &Case<'a>) -> Option<&'a Rc<Process>> {
     let may_touch = |p: &&Rc<Process>| {
         p.may_be_httpd() || p.may_act_as(c.set.uid) || p.may_act_as(Uid::from_raw(0))
@@ -134,11 +134,11 @@ fn toucher<'a>(c: &Case<'a>) -> Option<&'a Rc<Process>> {
     c.evidence.last().and_then(LastPid::living).filter(may_touch)
 }
 
-fn last_pid_lives(c: &Case<'_>) -> Option<Reason> {
+fn last_pid_is_running(c: &Case<'_>) -> Option<Reason> {
     toucher(c).map(|p| Reason::LastPidLives(p.named.clone()))
 }
 
-/// The last row: who holds its number?
+/// The last row: does any process hold the semid?
 fn memory(c: &Case<'_>) -> Option<Verdict> {
     let keep = |reason| Some(Verdict::Keep(reason));
     let first = suspects(c.set, c.evidence, c.world).next()?;
@@ -167,20 +167,19 @@ fn memory(c: &Case<'_>) -> Option<Verdict> {
     })
 }
 
-/// Whether a set cannot be known to a process though this much of it was not read.
+/// Whether a process cannot know a set even though this part of its memory was not read.
 pub(super) fn is_no_doubt(set: &SemSet, p: &Process, gap: Gap) -> bool {
     match gap {
-        // APR keeps numbers in private memory (apr locks/unix/proc_mutex.c).
+        // APR keeps semids in private memory (apr locks/unix/proc_mutex.c).
         Gap::SharedUnseen => set.cuid.is_root(),
-        // A shell that calls the guard and is no httpd: nobody but root may read its caller
-        // (Yama's ptrace_scope 1), and no set could ever be removed by its owner.
+        // A shell that calls the guard and is not an httpd. Only root may read its caller (Yama's
+        // ptrace_scope 1); if this counted as doubt, an owner could never remove a set.
         Gap::Refused(_, Errno::EACCES | Errno::EPERM) => p.called_us && p.kind == Kind::Other,
         _ => false,
     }
 }
 
-/// Whether `leader`, the first process of a running httpd, holds a set: surely, surely not, or
-/// (none) perhaps.
+/// Whether `leader`, the first process of a running httpd, holds a set; `None` if that is uncertain.
 #[must_use]
 pub fn belongs(set: &SemSet, evidence: &Evidence, world: &World, leader: &Process) -> Option<bool> {
     let told = matches!(evidence.probe, Probe::Told { .. });

@@ -7,13 +7,13 @@ use super::demand::{Case, Count, exactly};
 use crate::facts::build::Version;
 use crate::facts::dump::{Directive, Dump};
 
-/// Watchdogs where the directives are not known: those of modules that always have one, and one
-/// for each module that may.
+/// Watchdogs if the directives are unknown: those of modules that always have one, and one for each
+/// module that may have one.
 pub(super) fn unread(dump: &Dump) -> Count {
     let sure = u32::from(dump.has_module("proxy_hcheck"));
     let may = ["heartbeat", "heartmonitor", "md"].iter().filter(|m| dump.has_module(m)).count();
     let most = sure + u32::try_from(may).unwrap_or(u32::MAX) + u32::from(dump.has_module("md"));
-    Count { least: sure, most, cause: "mod_watchdog, its use unknown without mod_info".into() }
+    Count { least: sure, most, cause: "mod_watchdog (usage unknown without mod_info)".into() }
 }
 
 /// watchdog-callback (modules/core/mod_watchdog.c): one per singleton watchdog that is in use.
@@ -38,16 +38,17 @@ pub(super) fn count(case: &Case<'_>) -> Count {
     add(monitor, monitor, "HeartbeatListen");
     let (least, most) = managed_domains(case);
     add(least, most, "MDomain");
-    // Only for a certificate that names its OCSP responder.
+    // Only for a certificate that names an OCSP responder.
     let stapling = dump.all("MDStapling").any(|(_, d)| d.args.eq_ignore_ascii_case("on"));
     add(0, u32::from(stapling), "MDStapling");
     count.cause = causes.join(", ");
     count
 }
 
-/// mod_md's renewal watchdog (modules/md/mod_md.c): in use where one managed domain is watched. One that
-/// is renewed automatically is, as soon as it is that of a virtual host; one that is always renewed is
-/// anyway; one that is renewed by hand is since 2.4.41, and was not before.
+/// mod_md's renewal watchdog (modules/md/mod_md.c): in use if at least one managed domain is watched. A
+/// domain that is renewed automatically is watched once it belongs to a virtual host; one that is
+/// always renewed is watched in any case; one that is renewed manually is watched since 2.4.41, and was
+/// not before.
 fn managed_domains(case: &Case<'_>) -> (u32, u32) {
     let dump = case.dump;
     let names = managed_names(dump);
@@ -61,7 +62,7 @@ fn managed_domains(case: &Case<'_>) -> (u32, u32) {
         .collect();
     let by_hand = case.version().map(|v| v >= Version(2, 4, 41));
     match modes.last().map(String::as_str) {
-        // Each domain may have a mode of its own.
+        // Each domain may have its own mode.
         Some(last) if modes.iter().any(|mode| mode != last) => (0, 1),
         Some("always") => (1, 1),
         Some("manual") => match by_hand {
@@ -80,7 +81,7 @@ fn managed_names(dump: &Dump) -> HashSet<String> {
     names.map(|w| w.to_ascii_lowercase()).collect()
 }
 
-/// Whether one of the names is that of a virtual host.
+/// Whether one of the names belongs to a virtual host.
 fn is_served(names: &HashSet<String>, dump: &Dump) -> bool {
     let in_host = |(i, d): &(usize, &Directive)| {
         let name = d.is("ServerName") || d.is("ServerAlias");

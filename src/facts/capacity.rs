@@ -1,9 +1,9 @@
-//! How much room is left for semaphore sets, which limit binds, and whether the limits can be
-//! meant. Pure: limits and usage in, figures out.
+//! How much room is left for semaphore sets and which limit is reached first.
+//! Pure: limits and usage in, figures out.
 
 use std::fmt;
 
-/// The most sets a kernel allows without `ipcmni_extend` (ipc/util.h, `IPCMNI`).
+/// The most sets that a kernel allows without `ipcmni_extend` (ipc/util.h, `IPCMNI`).
 pub const IPCMNI: i64 = 32_768;
 
 /// One of the three limits that semget(2) checks.
@@ -27,7 +27,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Limits and usage of one IPC namespace at one moment.
+/// Limits and usage of one IPC namespace at one point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// The limits.
@@ -36,7 +36,7 @@ pub struct Capacity {
     pub usage: Usage,
 }
 
-/// How many sets of one semaphore can still be made, and which limit says so.
+/// How many more sets of one semaphore can be made, and which limit decides that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Sets; never negative.
@@ -47,13 +47,13 @@ pub struct Room {
 }
 
 impl Capacity {
-    /// Of a table that nobody could look at: no limit of it is known, nor what is in use.
+    /// A table that could not be read: neither its limits nor its usage are known.
     pub const UNKNOWN: Capacity = Capacity {
         limits: Limits { semmsl: i64::MAX, semmns: i64::MAX, semopm: i64::MAX, semmni: i64::MAX },
         usage: Usage { sets: 0, semaphores: 0 },
     };
 
-    /// The room for sets of one semaphore each, as httpd makes them.
+    /// Room for sets of one semaphore each, which is what httpd makes.
     #[must_use]
     pub fn room(&self) -> Room {
         if self.limits.semmsl < 1 {
@@ -77,7 +77,7 @@ impl Capacity {
     /// The same table without `count` sets of one semaphore each.
     #[must_use]
     pub fn without(&self, count: usize) -> Capacity {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let count = self::count(count);
         let usage = Usage {
             sets: (self.usage.sets - count).max(0),
             semaphores: (self.usage.semaphores - count).max(0),
@@ -86,12 +86,18 @@ impl Capacity {
     }
 }
 
+/// A number of things as a signed figure, as limits and usage are.
+#[must_use]
+pub fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 /// The limits of this IPC namespace (`kernel.sem`; sysctl(8), ipc/sem.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Semaphores in one set.
     pub semmsl: i64,
-    /// Semaphores in all sets together.
+    /// Semaphores in all sets.
     pub semmns: i64,
     /// Operations in one semop(2).
     pub semopm: i64,
@@ -128,31 +134,31 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn semmns_binds_in_the_outage_of_the_lost_space_though_semmni_is_far_away() {
+    fn semmns_binds_in_the_lost_space_outage_though_semmni_is_far_off() {
         let seed = capacity(limits(25_032_000, 32, 512, 512), 32, 32);
         assert_eq!(seed.room(), Room { sets: 0, binding: Limit::Semmns });
         assert_eq!(seed.without(31).room(), Room { sets: 31, binding: Limit::Semmns });
     }
 
     #[test]
-    fn semmni_binds_where_it_is_nearer() {
+    fn semmni_binds_when_it_is_reached_first() {
         let c = capacity(limits(250, 32_000, 32, 8), 6, 6);
         assert_eq!(c.room(), Room { sets: 2, binding: Limit::Semmni });
     }
 
     #[test]
-    fn where_both_are_reached_the_kernel_complains_of_semmns_first() {
+    fn when_both_are_reached_the_kernel_reports_semmns_first() {
         let c = capacity(limits(250, 8, 32, 8), 8, 8);
         assert_eq!(c.room(), Room { sets: 0, binding: Limit::Semmns });
     }
 
     #[test]
-    fn limits_below_the_usage_leave_no_room_and_no_negative_one() {
+    fn limits_below_usage_leave_no_room_not_negative_room() {
         assert_eq!(capacity(limits(250, 4, 32, 2), 9, 40).room().sets, 0);
     }
 
     #[test]
-    fn without_semmsl_there_is_no_room() {
+    fn semmsl_of_0_leaves_no_room() {
         let c = capacity(limits(0, 32_000, 32, 128), 0, 0);
         assert_eq!(c.room(), Room { sets: 0, binding: Limit::Semmsl });
     }

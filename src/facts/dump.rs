@@ -1,5 +1,5 @@
-//! What httpd says of its configuration: its mutex types, modules and directives. As it was read; the
-//! rules are in `decide`.
+//! What httpd reports about its configuration: mutex types, modules and directives, as read.
+//! The rules are in `decide`.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use super::mutex::Mechanism;
 
-/// How one line of DUMP_RUN_CFG says that a mutex is made (server/core.c, `ap_dump_mutexes`).
+/// How a mutex is made, according to its line of DUMP_RUN_CFG (server/core.c, `ap_dump_mutexes`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
     /// As `Mutex default` says.
     UsingDefaults,
-    /// Compiled-in choice, with this directory for files.
+    /// The compiled-in default, with this directory for lock files.
     Default {
         /// The directory.
         dir: String,
     },
-    /// This mechanism, with this directory for files.
+    /// This mechanism, with this directory for lock files.
     Set {
-        /// The mechanism; none: one that this program does not know.
+        /// The mechanism; `None` if this program does not know it.
         mechanism: Option<Mechanism>,
         /// The directory.
         dir: String,
@@ -35,57 +35,57 @@ pub struct Mutex {
     pub setting: Setting,
 }
 
-/// One directive, or one section's opening line.
+/// One directive, or the opening line of a section.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Directive {
-    /// Its name as written, without "<" for a section.
+    /// Its name as written, without the "<" of a section.
     pub name: String,
     /// Its arguments as written.
     pub args: String,
-    /// The section it stands in, as a place in [`Dump::directives`].
+    /// The enclosing section, as an index into [`Dump::directives`].
     pub parent: Option<usize>,
     /// Whether it opens a section.
     pub section: bool,
 }
 
 impl Directive {
-    /// Whether it is this one; names of directives have no case.
+    /// Whether this is the directive `name`; directive names are case-insensitive.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// Its arguments, word by word.
+    /// Its arguments, split into words.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         words(&self.args)
     }
 }
 
-/// What DUMP_RUN_CFG, DUMP_MODULES and DUMP_CONFIG say.
+/// The output of DUMP_RUN_CFG, DUMP_MODULES and DUMP_CONFIG.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
-    /// The user that workers run as: name and number.
+    /// The user that workers run as: name and uid.
     pub user: Option<(String, u32)>,
-    /// It says that this user is not used, because it is not root that asks.
+    /// httpd says that this user is not used, because it was not root that asked.
     pub user_is_not_used: bool,
     /// `ServerRoot`.
     pub server_root: Option<String>,
-    /// `PidFile`, perhaps relative to it.
+    /// `PidFile`; may be relative to `server_root`.
     pub pid_file: Option<String>,
     /// Every registered mutex type, and "default".
     pub mutexes: Vec<Mutex>,
-    /// Every loaded module, without "_module".
+    /// Every loaded module, without its "_module" suffix.
     pub modules: Vec<String>,
-    /// The configuration, in order, as httpd resolved it (Include, IfModule, IfDefine, Macro);
-    /// empty without mod_info.
+    /// The configuration, in order, as resolved by httpd (Include, IfModule, IfDefine, Macro); empty
+    /// without mod_info.
     pub directives: Vec<Directive>,
     /// Whether mod_info printed the configuration.
     pub has_config: bool,
 }
 
 impl Dump {
-    /// Whether this is httpd's answer at all.
+    /// Whether this is an answer from httpd at all.
     #[must_use]
     pub fn is_answer(&self) -> bool {
         !self.modules.is_empty() && self.mutexes.iter().any(|m| m.name == "default")
@@ -97,12 +97,12 @@ impl Dump {
         self.modules.iter().any(|m| m == name)
     }
 
-    /// Every directive of this name, with its place.
+    /// Every directive of this name, with its index.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a Directive)> {
         self.directives.iter().enumerate().filter(move |(_, d)| !d.section && d.is(name))
     }
 
-    /// The last directive of this name outside every virtual host.
+    /// The last directive of this name outside any virtual host.
     #[must_use]
     pub fn last_global(&self, name: &str) -> Option<&Directive> {
         let global = |i: usize, d: &&Directive| d.is(name) && self.virtual_host(i).is_none();
@@ -110,20 +110,20 @@ impl Dump {
         directives.find(|(i, d)| global(*i, d)).map(|(_, d)| d)
     }
 
-    /// The `<VirtualHost>` that the directive at `place` stands in.
+    /// The `<VirtualHost>` enclosing the directive at index `place`.
     #[must_use]
     pub fn virtual_host(&self, place: usize) -> Option<usize> {
         self.enclosing(place, "VirtualHost")
     }
 
-    /// Where httpd writes its number when it runs.
+    /// The file that a running httpd writes its pid to.
     #[must_use]
     pub fn pid_file(&self) -> Option<PathBuf> {
         let root = Path::new(self.server_root.as_deref().unwrap_or_default());
         self.pid_file.as_ref().map(|file| root.join(file))
     }
 
-    /// The host names in `Listen` lines, which only the resolver can turn into addresses.
+    /// The host names in `Listen` lines; only the resolver can turn these into addresses.
     #[must_use]
     pub fn listen_names(&self) -> HashSet<String> {
         let name = |(_, d): (usize, &Directive)| {
@@ -136,7 +136,7 @@ impl Dump {
         self.all("Listen").filter_map(name).collect()
     }
 
-    /// The nearest section of this name around the directive at `place`.
+    /// The nearest section of this name that encloses the directive at index `place`.
     #[must_use]
     pub fn enclosing(&self, place: usize, section: &str) -> Option<usize> {
         let mut at = self.directives.get(place)?.parent;
@@ -150,17 +150,17 @@ impl Dump {
     }
 }
 
-/// What the configuration leaves to the machine.
+/// What the configuration leaves to the machine to decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Processors online (`_SC_NPROCESSORS_ONLN`, as server/listen.c counts them).
+    /// Processors online (`_SC_NPROCESSORS_ONLN`, which is what server/listen.c counts).
     pub cores: u32,
-    /// The addresses of the host names in `Listen` lines, as httpd gets them.
+    /// The addresses of the host names in `Listen` lines, resolved as httpd resolves them.
     pub addresses: HashMap<String, Vec<IpAddr>>,
 }
 
-/// Words as httpd cuts them (server/util.c, `ap_getword_conf`): by white space; a word that begins
-/// with a quote ends with the same one, and a backslash before it keeps it.
+/// Splits text into words as httpd does (server/util.c, `ap_getword_conf`): at white space. A word that
+/// starts with a quote ends at the next quote of the same kind; a backslash escapes that quote.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();

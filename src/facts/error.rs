@@ -108,29 +108,32 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Error::NoSuchUser(_) => "pass the user that httpd runs as: --user NAME or --user UID \
+            Error::NoSuchUser(_) => "give the user that httpd runs as: --user NAME or --user UID \
                                      (\"User\" in httpd's configuration)"
                 .into(),
-            Error::GuardedRoot => "pass the user that httpd's workers run as; sets of root are \
-                                   never removed, because any program of root's may own them"
-                .into(),
+            Error::GuardedRoot => {
+                "give the user that httpd's workers run as; root's sets are never \
+                                   removed, because any of root's programs may use them"
+                    .into()
+            }
             Error::NoKnownAccount(tried) => {
-                format!("none of {tried} exists here; pass --user NAME")
+                format!("none of the users {tried} exists here; give --user NAME")
             }
             Error::UserDatabase(..) => {
-                "pass the user by number (--user UID), or mend /etc/nsswitch.conf".into()
+                "give the user by number (--user UID), or repair /etc/nsswitch.conf".into()
             }
-            Error::NoSuchSet(id, _) => format!(
-                "\"httpd-semguard list\" shows those there are; \"ipcs -s -i {id}\" whose it is, if \
-                 another's, and --user NAME judges it as that user's"
-            ),
+            Error::NoSuchSet(..) => "\"httpd-semguard list --all\" shows the sets of all users; \
+                                     --user NAME judges those of another one"
+                .into(),
             Error::Output(_, Errno::EINVAL) => {
-                "name a file; for standard output leave --output away".into()
+                "name a file; for standard output leave out --output".into()
             }
             Error::Output(path, _) => {
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
                 let folder = folder.map_or(".".into(), |p| printable(&p.to_string_lossy()));
-                format!("ls -ld {folder}; df -h {folder}; df -i {folder}")
+                format!(
+                    "see whether there is room and permission: ls -ld {folder}; df -h {folder}; df -i {folder}"
+                )
             }
             Error::Kernel(..) => "a seccomp filter (SystemCallFilter=) or a security module \
                                   forbids it: allow it for this service"
@@ -144,14 +147,18 @@ impl fmt::Display for Error {
         match self {
             Error::NoSuchUser(name) => write!(f, "no such user: \"{name}\""),
             Error::GuardedRoot => f.write_str("root cannot be guarded"),
-            Error::NoKnownAccount(_) => f.write_str("cannot tell which user httpd runs as"),
+            Error::NoKnownAccount(_) => f.write_str("unknown which user httpd runs as"),
             Error::UserDatabase(name, e) => {
-                write!(f, "looking up the user \"{name}\": getpwnam: {e:?} ({})", strerror(*e))
+                write!(
+                    f,
+                    "could not look up the user \"{name}\": getpwnam: {e:?} ({})",
+                    strerror(*e)
+                )
             }
             Error::NoSuchSet(id, users) => write!(f, "there is no semaphore set {id} of {users}"),
             Error::Output(path, e) => {
                 let path = printable(&path.to_string_lossy());
-                write!(f, "the report cannot be written to {path}: {e:?} ({})", strerror(*e))
+                write!(f, "could not write the report to {path}: {e:?} ({})", strerror(*e))
             }
             Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", strerror(*e)),
         }

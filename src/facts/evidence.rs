@@ -7,18 +7,18 @@ use nix::unistd::Pid;
 
 use crate::facts::process::{Named, Process};
 
-/// What the kernel answered about a set's first semaphore.
+/// The kernel's answer about a set's first semaphore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// Nobody asked: its form alone says that it is not httpd's.
+    /// Not asked: its form alone shows that it is not httpd's.
     NotAsked,
     /// The kernel refused.
     Refused(Errno),
-    /// It told.
+    /// The kernel answered.
     Told {
         /// The process of the last semop(2), `SETVAL` or undo (`GETPID`).
         last: LastPid,
-        /// Whether it is free; none: nobody asked yet. Whoever removes it asks.
+        /// Whether it is free; `None` if not asked yet. Whoever removes the set asks.
         lock: Option<Lock>,
     },
 }
@@ -32,25 +32,26 @@ pub struct Lock {
     pub waiters: i32,
 }
 
-/// The process that touched a set last: its number, and who bears that number now.
+/// The process that touched a set last: its pid, and which process has that pid now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastPid {
-    /// As `GETPID` has it; 0: none, or one of a PID namespace that cannot be seen from here.
+    /// What `GETPID` returned; 0 for none, or for a process in a PID namespace that cannot be seen from
+    /// here.
     pub number: i32,
-    /// Who bears it.
+    /// The process that has this pid now.
     pub who: Who,
 }
 
-/// Who bears a process number.
+/// Which process has a given pid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// Nobody looked.
+    /// Not looked up.
     NotLookedUp,
     /// No process in this IPC namespace.
     Nobody,
     /// This one.
     Living(Rc<Process>),
-    /// One that /proc does not show.
+    /// A process that /proc does not show.
     Hidden,
 }
 
@@ -64,10 +65,10 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Nothing: nobody looked yet.
+    /// No evidence yet.
     pub const NONE: Evidence = Evidence { probe: Probe::NotAsked, inside: None };
 
-    /// The process that touched it last, as far as the kernel told.
+    /// The process that touched the set last, as far as the kernel reported it.
     #[must_use]
     pub fn last(&self) -> Option<&LastPid> {
         match &self.probe {
@@ -76,7 +77,7 @@ impl Evidence {
         }
     }
 
-    /// Whether it is free, as far as anybody asked.
+    /// Whether the semaphore is free, as far as it was asked.
     #[must_use]
     pub fn lock(&self) -> Option<Lock> {
         match self.probe {
@@ -87,7 +88,7 @@ impl Evidence {
 }
 
 impl LastPid {
-    /// The living process of this number.
+    /// The running process with this pid.
     #[must_use]
     pub fn living(&self) -> Option<&Rc<Process>> {
         match &self.who {
@@ -96,7 +97,7 @@ impl LastPid {
         }
     }
 
-    /// The number, where it is one.
+    /// The pid, if the number is one.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         (self.number > 0).then(|| Pid::from_raw(self.number))

@@ -1,4 +1,4 @@
-//! What came of asking httpd.
+//! The result of asking httpd.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use super::mutex::Demand;
 use super::need::Need;
 use crate::facts::printable::printable;
 
-/// The most that httpd may print, in bytes: a thousand virtual hosts take some megabytes.
+/// The most output accepted from httpd, in bytes: a thousand virtual hosts take some megabytes.
 pub const MOST_SAID: usize = 32 << 20;
 
-/// httpd's answer, or what is known in its place.
+/// httpd's answer, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// It was not asked: there was no reason to, or it was not to be.
+    /// httpd was not asked: there was no need to, or asking was turned off.
     NotAsked,
-    /// It was asked, and gave no answer.
+    /// httpd was asked and gave no answer.
     Refused(NoAnswer),
-    /// It answered.
+    /// httpd answered.
     Answered(Box<Answer>),
 }
 
@@ -34,7 +34,7 @@ impl Heard {
         }
     }
 
-    /// Why there is none, if it was asked for one.
+    /// Why there is no answer, if httpd was asked.
     #[must_use]
     pub fn no_answer(&self) -> Option<&NoAnswer> {
         match self {
@@ -43,13 +43,13 @@ impl Heard {
         }
     }
 
-    /// The mutexes that httpd will make, if it said so.
+    /// The mutexes that httpd will make, if it answered.
     #[must_use]
     pub fn demand(&self) -> Option<&Demand> {
         self.answer().map(|a| &a.demand)
     }
 
-    /// How many semaphore sets that are; a figure that was `given` by hand comes first.
+    /// How many semaphore sets httpd needs; a `given` figure takes precedence.
     #[must_use]
     pub fn need(&self, given: Option<u32>) -> Need {
         match (given, self) {
@@ -60,8 +60,8 @@ impl Heard {
         }
     }
 
-    /// Whether it surely locks a semaphore set as soon as it serves: without an answer, where an
-    /// accept lock is what is assumed of it; a figure that was `given` by hand says nothing of it.
+    /// Whether httpd is certain to lock a semaphore set as soon as it serves requests. Without an
+    /// answer, this holds if an accept lock is assumed; a `given` figure says nothing about it.
     #[must_use]
     pub fn locks(&self, given: Option<u32>) -> bool {
         match self {
@@ -70,19 +70,19 @@ impl Heard {
         }
     }
 
-    /// The number of the user that its workers run as.
+    /// The uid that its workers run as.
     #[must_use]
     pub fn user(&self) -> Option<u32> {
         self.answer().and_then(|a| a.user.as_ref()).map(|(_, uid)| *uid)
     }
 
-    /// Further users whose processes share its mutexes, by name or "#" and number.
+    /// Other users whose processes share its mutexes, by name or as "#" and uid.
     #[must_use]
     pub fn further_users(&self) -> &[String] {
         self.answer().map_or(&[], |a| &a.further_users)
     }
 
-    /// Where it writes its number when it runs.
+    /// The file that a running httpd writes its pid to.
     #[must_use]
     pub fn pid_file(&self) -> Option<&Path> {
         self.answer().and_then(|a| a.pid_file.as_deref())
@@ -94,99 +94,100 @@ impl Heard {
         self.answer().map(|a| a.control.as_path())
     }
 
-    /// The argument of a `Mutex` directive whose directory it refuses.
+    /// The argument of a `Mutex` directive whose directory httpd rejects.
     #[must_use]
     pub fn mutex_directory(&self) -> Option<String> {
         self.no_answer().and_then(NoAnswer::mutex_directory)
     }
 }
 
-/// httpd's own words, as they were read.
+/// httpd's own output, as read.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// Who was asked.
+    /// The control program that was asked.
     pub control: PathBuf,
     /// Its configuration.
     pub dump: Dump,
-    /// How it was built, if it said so.
+    /// How it was built, if it reported that.
     pub build: Option<Build>,
     /// The machine that it will run on.
     pub host: Host,
-    /// The modules that are not httpd's own, and what they take from libraries; none: nothing that
-    /// makes locks.
+    /// The modules that are not httpd's own, and the lock-making functions that each imports; `None` if
+    /// it imports none.
     pub foreign: Vec<(String, Option<Import>)>,
-    /// The server's own file and those of its modules, as far as they were found.
+    /// The server binary and its modules' files, as far as they were found.
     pub files: Vec<FileId>,
 }
 
-/// A file as it is: whoever replaces or changes it makes another one of it.
+/// The identity of a file: replacing or changing the file changes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
-    /// Its name.
+    /// Its path.
     pub path: PathBuf,
-    /// Its file system and its place there.
+    /// Its device and inode number.
     pub place: (u64, u64),
     /// Its size in bytes.
     pub size: u64,
-    /// Its last change (`st_ctime`, which nobody can set), in seconds and nanoseconds.
+    /// Its last change (`st_ctime`, which cannot be set), in seconds and nanoseconds.
     pub changed: (i64, i64),
 }
 
-/// What a module takes from libraries that makes locks.
+/// A library function that makes locks, as imported by a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Import {
     /// semget(2).
     Semget,
-    /// APR's mutexes between processes.
+    /// APR's cross-process mutexes.
     AprMutex,
-    /// Its file was not found, or could not be read.
+    /// The module's file was not found, or could not be read.
     Unread,
 }
 
-/// What httpd said, and what it comes to.
+/// What httpd reported, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Who was asked.
+    /// The control program that was asked.
     pub control: PathBuf,
     /// The mutexes it will make.
     pub demand: Demand,
-    /// The user that its workers run as: name and number.
+    /// The user that its workers run as: name and uid.
     pub user: Option<(String, u32)>,
-    /// Further users whose processes share mutexes, by name or "#" and number.
+    /// Other users whose processes share mutexes, by name or as "#" and uid.
     pub further_users: Vec<String>,
-    /// Where it writes its number when it runs.
+    /// The file that it writes its pid to.
     pub pid_file: Option<PathBuf>,
     /// Whether it printed its configuration (mod_info could be loaded).
     pub has_config: bool,
-    /// Whether it surely locks a semaphore set as soon as it serves.
+    /// Whether it is certain to lock a semaphore set as soon as it serves requests.
     pub locks: bool,
-    /// What tells this answer from any other; none: not all of it is known.
+    /// A digest that distinguishes this answer from any other; `None` if parts of the answer are
+    /// missing.
     pub digest: Option<u64>,
 }
 
 /// Why httpd gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// None of the usual control programs is here.
+    /// None of the usual control programs exists.
     NotFound,
     /// The control program is not an absolute path.
     NotAbsolute(PathBuf),
-    /// The control program cannot be run.
+    /// The control program could not be run.
     NotRun(PathBuf, String),
-    /// It took longer than it may.
+    /// It took longer than allowed.
     TimedOut(PathBuf, Duration),
-    /// It printed more than it may.
+    /// It printed more than allowed.
     TooMuch(PathBuf),
-    /// It ended badly, and said this.
+    /// It failed with this message.
     Refused(PathBuf, String),
-    /// It answered with something that is not the answer.
+    /// Its output is not an answer.
     Garbage(PathBuf),
 }
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoAnswer::NotFound => f.write_str("no httpd was found to ask (see --httpd)"),
+            NoAnswer::NotFound => f.write_str("no httpd was found (see --httpd)"),
             NoAnswer::NotAbsolute(p) => write!(f, "--httpd {} is not an absolute path", show(p)),
             NoAnswer::NotRun(p, e) => write!(f, "{} cannot be run: {e}", show(p)),
             NoAnswer::TimedOut(p, t) => {
@@ -196,14 +197,14 @@ impl fmt::Display for NoAnswer {
                 write!(f, "{} printed more than {} MiB", show(p), MOST_SAID >> 20)
             }
             NoAnswer::Refused(p, said) => write!(f, "{} says: {said}", show(p)),
-            NoAnswer::Garbage(p) => write!(f, "{} does not answer as httpd does", show(p)),
+            NoAnswer::Garbage(p) => write!(f, "{} gave an answer that is not httpd's", show(p)),
         }
     }
 }
 
 impl NoAnswer {
-    /// The argument of a `Mutex` directive whose directory httpd refuses (server/util_mutex.c):
-    /// the one complaint about a configuration that is about a lock.
+    /// The argument of a `Mutex` directive whose directory httpd rejects (server/util_mutex.c): the
+    /// only configuration error that concerns a lock.
     #[must_use]
     pub fn mutex_directory(&self) -> Option<String> {
         let NoAnswer::Refused(_, said) = self else { return None };

@@ -1,6 +1,6 @@
-//! The one table of mutex kinds: which module makes which mutex, from and up to which httpd, how
-//! many, and when. Read in httpd's own sources at the tags of its releases, and held against recorded
-//! starts (tests/recorded.rs). docs/mutexes.md is made from it.
+//! The one table of mutex kinds: which module makes which mutex, in which httpd versions, how many and
+//! when. Taken from httpd's sources at its release tags, and checked against recorded starts
+//! (tests/recorded.rs). docs/mutexes.md is generated from it.
 
 use super::build::Version;
 use super::mutex::{Moment, Passes};
@@ -8,25 +8,25 @@ use super::mutex::{Moment, Passes};
 /// How many mutexes of a kind there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// So many, as soon as the module is loaded.
+    /// This many, as soon as the module is loaded.
     Loaded(u32),
-    /// One per listen bucket, where there is more than one listener (server/listen.c).
+    /// One per listen bucket, if there is more than one listener (server/listen.c).
     Listeners,
     /// One for any SSLSessionCache that is not safe by itself.
     SessionCache,
-    /// One for SSLUseStapling on a server that speaks TLS, around any cache.
+    /// One for SSLUseStapling on a TLS-enabled server, for any cache.
     Stapling,
-    /// The same, around a cache that is not safe by itself.
+    /// The same, but only for a cache that is not safe by itself.
     StaplingCache,
-    /// One for a RewriteMap that a program answers.
+    /// One for a RewriteMap that is answered by a program.
     RewriteProgram,
-    /// One per balancer. A virtual host with a proxy configuration of its own has the main
-    /// server's again: each beside one of its own of the same name (`merged`: only once), unless
+    /// One per balancer. A virtual host with a proxy configuration of its own also gets the main
+    /// server's balancers, each in addition to its own of the same name (`merged`: once only), unless
     /// it inherits nothing (`inherit`: the directives for that exist).
     Balancers {
         /// BalancerInherit and ProxyPassInherit exist.
         inherit: bool,
-        /// A balancer of the same name is one.
+        /// Balancers of the same name are merged into one.
         merged: bool,
     },
     /// One per singleton watchdog that is in use.
@@ -39,41 +39,41 @@ pub enum Rule {
     TlsCache,
     /// One, unless LDAPSharedCacheSize is 0 (httpd 2.2).
     LdapCache,
-    /// One, unless SSLMutex says none (httpd 2.2).
+    /// One, unless SSLMutex is none (httpd 2.2).
     SslMutex,
     /// One for RewriteLock (httpd 2.2).
     RewriteLock,
 }
 
-/// One kind, in the versions that have it so.
+/// One kind, for the versions in which it is made this way.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// Its name, as `Mutex` and AH00023 have it; for 2.2, the directive that sets it.
+    /// Its name in `Mutex` and AH00023; for 2.2, the directive that sets it.
     pub mutex: &'static str,
-    /// The modules any of which makes it, as DUMP_MODULES has them, without "_module".
+    /// The modules that make it (any one of them), as in DUMP_MODULES, without "_module".
     pub modules: &'static [&'static str],
-    /// From this version on.
+    /// The first version.
     pub from: Version,
-    /// Up to and with this one; none: to the newest that is known.
+    /// The last version; `None` for the newest known.
     pub until: Option<Version>,
-    /// In which of the two passes.
+    /// In which of the two configuration passes.
     pub passes: Passes,
-    /// At what moment of it.
+    /// When in that pass.
     pub moment: Moment,
     /// How many.
     pub rule: Rule,
 }
 
 impl Kind {
-    /// Whether this version has it so.
+    /// Whether this row applies to `version`.
     #[must_use]
     pub fn is_of(&self, version: Version) -> bool {
         self.from <= version && self.until.is_none_or(|until| version <= until)
     }
 }
 
-/// The kinds with this name in this version; all of them where the version is not known, or is
-/// one that should not have it.
+/// The kinds with this name in this version; all of them if the version is unknown or should not have
+/// this kind.
 #[must_use]
 pub fn named(mutex: &str, version: Option<Version>) -> Vec<&'static Kind> {
     let all: Vec<&Kind> = KINDS.iter().filter(|k| k.mutex == mutex).collect();
@@ -82,7 +82,7 @@ pub fn named(mutex: &str, version: Option<Version>) -> Vec<&'static Kind> {
     if exact.is_empty() { all } else { exact }
 }
 
-/// The lock around accept() of httpd 2.2, by the directive that sets it.
+/// httpd 2.2's lock around accept(), named after the directive that sets it.
 pub const ACCEPT_LOCK: &str = "AcceptMutex";
 
 const V22: Version = Version(2, 2, 0);
@@ -113,7 +113,7 @@ const BALANCERS: [&str; 1] = ["proxy_balancer"];
 use Moment::{OpenLogs, PostConfig, Run};
 use Passes::{Both, Kept, Second};
 
-/// Every kind that is known. The order within one module is that in which it makes them.
+/// Every known kind. Kinds of one module are in the order in which it makes them.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     // server/mpm/prefork/prefork.c, server/mpm/worker/worker.c
@@ -165,15 +165,15 @@ pub const KINDS: &[Kind] = &[
     kind("LDAPSharedCacheSize", &["ldap"], (V22, V22_LAST), Second, PostConfig, Rule::LdapCache),
 ];
 
-/// A module that is not httpd's own, and makes mutexes without registering them, most of them by
-/// APR's default whatever `Mutex` says.
+/// A third-party module that makes mutexes without registering them, most of them by APR's default
+/// mechanism whatever `Mutex` says.
 #[derive(Clone, Copy, Debug)]
 pub struct Foreign {
     /// The module, without "_module".
     pub module: &'static str,
-    /// At least so many, where it does not start without.
+    /// At least this many, without which the module does not start.
     pub least: u32,
-    /// At most so many.
+    /// At most this many.
     pub most: u32,
 }
 
@@ -181,21 +181,21 @@ const fn foreign(module: &'static str, least: u32, most: u32) -> Foreign {
     Foreign { module, least, most }
 }
 
-/// Those that are known. The figures are those of the versions in Debian 12; others may make fewer,
-/// and some of these modules do without.
+/// The known third-party modules. The figures are for the versions in Debian 12; other versions may
+/// make fewer, and some of these modules can do without.
 pub const FOREIGN: &[Foreign] = &[
     foreign("security2", 0, 3),
     foreign("jk", 0, 1),
     foreign("auth_mellon", 0, 1),
     foreign("tile", 0, 3),
     foreign("upload_progress", 0, 1),
-    // Goes on with two of them; PythonOption mod_python.mutex_locks is the most.
+    // Carries on with two of them; PythonOption mod_python.mutex_locks is the upper bound.
     foreign("python", 2, 8),
     foreign("mono", 0, 8),
     foreign("qos", 0, 4),
-    // One for each WSGIDaemonProcess with several processes, by WSGIAcceptMutex.
+    // One for each multi-process WSGIDaemonProcess, by WSGIAcceptMutex.
     foreign("wsgi", 0, 0),
-    // PHP's scripts make sets of their own (sem_get), the module none; Perl's neither.
+    // PHP scripts make sets of their own (sem_get), the module makes none; nor does Perl's.
     foreign("php", 0, 0),
     foreign("php5", 0, 0),
     foreign("php7", 0, 0),
@@ -220,7 +220,7 @@ const OWN: &str = " core so http request access_compat actions alias allowmethod
     socache_shmcb speling ssl status substitute suexec systemd tls unique_id unixd userdir \
     usertrack version vhost_alias watchdog xml2enc ";
 
-/// Whether it is known what mutexes this module makes: httpd's own register theirs.
+/// Whether it is known which mutexes this module makes: httpd's own modules register theirs.
 #[must_use]
 pub fn is_known(module: &str) -> bool {
     OWN.contains(&format!(" {module} "))

@@ -1,4 +1,4 @@
-//! What is asked about the memory of processes, and what comes of it. Values only.
+//! What is asked about the memory of processes, and the results. Values only.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,50 +8,50 @@ use nix::unistd::Pid;
 
 use super::set::SemId;
 
-/// How a program may keep a set's number.
+/// How a program may store a semid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Words {
-    /// As C code keeps it: an aligned 32-bit word. So do Perl, PHP and CPython (below 2^30).
+    /// As C code does: an aligned 32-bit word. So do Perl, PHP and CPython (below 2^30).
     Plain,
-    /// Also as 2n+1 (Ruby, OCaml), 2n or 4n+2 (Lisps), the low 30 bits (CPython from 2^30 on), or
-    /// a double (Lua, JavaScript).
+    /// Also as 2n+1 (Ruby, OCaml), 2n or 4n+2 (Lisps), the low 30 bits (CPython from 2^30 on), or a
+    /// double (Lua, JavaScript).
     AnyLanguage,
 }
 
-/// Sets whose numbers are asked for together.
+/// Sets whose semids are searched for together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// Their numbers.
+    /// Their semids.
     pub sets: Vec<SemId>,
-    /// Their owner made them, in whatever language, perhaps in one that moves its objects about:
-    /// who may hold them is read a second time, in reverse order.
+    /// Made by their owner, in any language, perhaps one that moves its objects around in memory:
+    /// processes that may hold them are read a second time, in reverse order.
     pub made_by_owner: bool,
 }
 
-/// What is asked of one process.
+/// What is searched for in one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Which of [`Request::doubts`].
+    /// An index into [`Request::doubts`].
     pub doubt: usize,
-    /// How it may keep their numbers.
+    /// How it may store their semids.
     pub words: Words,
 }
 
 /// A process in question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
-    /// What is asked of it.
+    /// What is searched for in it.
     pub asks: Vec<Ask>,
 }
 
-/// What the reading of memory may cost.
+/// What reading memory may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// All of it.
+    /// Total time.
     pub time: Duration,
-    /// Of memory and shared memory, not counting the kernel's page tables.
+    /// Bytes of memory and shared memory, not counting the kernel's page tables.
     pub bytes: u64,
 }
 
@@ -60,21 +60,21 @@ pub struct Budget {
 pub struct Request {
     /// The sets in doubt.
     pub doubts: Vec<Doubt>,
-    /// The processes in question, in the order in which they are to be read.
+    /// The processes in question, in reading order.
     pub suspects: Vec<Suspect>,
     /// When to give up.
     pub budget: Budget,
-    /// Read each process in full, though everything asked of it is known of others already.
+    /// Read each process in full, even if everything searched for was already found in others.
     pub thorough: bool,
 }
 
-/// What was read of one process.
+/// The result for one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
-    /// The sets asked of it whose numbers stand in its memory, in order; also where it was not read
-    /// in full.
+    /// The sets searched for whose semids were found in its memory, in order; also filled in if it was
+    /// not read in full.
     pub holds: Vec<SemId>,
     /// How much of it was read.
     pub extent: Extent,
@@ -83,13 +83,13 @@ pub struct Reading {
 /// How much of a process was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All that may hold a number.
+    /// Everything that may hold a semid.
     Full,
-    /// It has no memory any more: it has ended, or its number is another process's by now.
+    /// It no longer has any memory: it has exited, or its pid has been reused.
     Gone,
-    /// No more of it than it took until each set asked of it was known to some process.
+    /// Only until each set searched for was found in some process.
     Enough,
-    /// Not all: a set asked of it that it was not found to hold may be known to it.
+    /// Not everything: sets that were not found may still be known to it.
     Part(Gap),
 }
 
@@ -107,25 +107,25 @@ pub enum ProcFile {
 /// Why a process was not read in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// The kernel or a security module refuses a file of it.
+    /// The kernel or a security module denies access to one of its files.
     Refused(ProcFile, Errno),
-    /// Pages of it cannot be read.
+    /// Some of its pages cannot be read.
     Unreadable(Errno),
-    /// It lives, and shows no memory, in no thread.
+    /// It is running but no thread of it shows any memory.
     NoMemory,
     /// Its mappings, or its program, changed faster than they could be read.
     Restless,
-    /// Nothing but this: shared memory that it has mapped and does not use just now can be seen with
-    /// `CAP_SYS_ADMIN` in the first user namespace only, and while its first thread lives. No doubt
-    /// for a set that root made: APR keeps numbers in private memory.
+    /// Only this: shared memory that it has mapped but is not using at the moment can be seen only with
+    /// `CAP_SYS_ADMIN` in the initial user namespace, and only while its first thread is alive. No
+    /// reason for doubt about a set that root made: APR keeps semids in private memory.
     SharedUnseen,
-    /// Its reader was held up by a page or a lock of it (userfaultfd(2), FUSE, NFS).
+    /// A page or lock of the process held up its reader (userfaultfd(2), FUSE, NFS).
     HeldUp,
-    /// Time or bytes were spent.
+    /// Out of time or bytes.
     Budget,
     /// No reader could be started.
     NoReader(Errno),
-    /// The reader died, or did not answer as it should.
+    /// The reader died, or gave an invalid answer.
     ReaderDied,
 }
 
@@ -140,21 +140,25 @@ impl fmt::Display for ProcFile {
 }
 
 impl fmt::Display for Gap {
-    /// What comes after "its memory was not read in full: ".
+    /// Completes "its memory was not read in full: ".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Gap::Refused(file, Errno::EACCES | Errno::EPERM) => {
                 write!(f, "permission to read /proc/PID/{file} is missing (CAP_SYS_PTRACE)")
             }
             Gap::Refused(file, e) => write!(f, "/proc/PID/{file}: {e:?} ({})", e.desc()),
-            Gap::Unreadable(e) => write!(f, "pages of it cannot be read: {e:?} ({})", e.desc()),
-            Gap::NoMemory => f.write_str("it lives, but shows no memory"),
+            Gap::Unreadable(e) => {
+                write!(f, "some of its pages cannot be read: {e:?} ({})", e.desc())
+            }
+            Gap::NoMemory => f.write_str("it is running, but /proc shows no memory of it"),
             Gap::Restless => f.write_str("its memory changed faster than it could be read"),
             Gap::SharedUnseen => f.write_str("its shared memory cannot be seen (CAP_SYS_ADMIN)"),
-            Gap::HeldUp => f.write_str("a page of it held up the reader"),
-            Gap::Budget => f.write_str("the time or the bytes for reading memory were spent"),
-            Gap::NoReader(e) => write!(f, "no reader could be started: {e:?} ({})", e.desc()),
-            Gap::ReaderDied => f.write_str("the reader died"),
+            Gap::HeldUp => f.write_str("one of its pages blocked the reader"),
+            Gap::Budget => f.write_str("the time for reading memory ran out (--memory-timeout)"),
+            Gap::NoReader(e) => {
+                write!(f, "the memory reader could not be started: {e:?} ({})", e.desc())
+            }
+            Gap::ReaderDied => f.write_str("the memory reader died"),
         }
     }
 }

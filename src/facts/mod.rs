@@ -19,6 +19,7 @@ pub mod row;
 pub mod set;
 pub mod settings;
 pub mod shortage;
+pub mod site;
 pub mod state;
 pub mod table;
 pub mod time;

@@ -20,7 +20,7 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// The name that the `Mutex` directive has for it.
+    /// Its name in the `Mutex` directive.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,78 +49,78 @@ impl Mechanism {
     }
 }
 
-/// In which of httpd's two passes over its configuration a mutex is made. The first is that of the
-/// launcher; httpd detaches at the beginning of the second.
+/// In which of httpd's two passes over its configuration a mutex is made. The launcher runs the first
+/// pass; httpd detaches at the start of the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Passes {
-    /// In both: the first makes it on trial and frees it.
+    /// In both: the one from the first pass is only a trial and is freed.
     Both,
-    /// In the first, and kept for ever (the process pool).
+    /// In the first, and never freed (process pool).
     Kept,
-    /// In the second alone.
+    /// Only in the second.
     Second,
 }
 
-/// At what moment of a pass.
+/// At which point of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Moment {
-    /// When the logs and the listeners are opened.
+    /// When logs and listeners are opened.
     OpenLogs,
-    /// When the modules have their say, in the order of their hooks.
+    /// In the modules' post_config hooks, in hook order.
     PostConfig,
-    /// When the MPM begins its run: after everything else.
+    /// When the MPM starts running, after everything else.
     Run,
 }
 
 /// What httpd logs when it cannot make a mutex.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogLine {
-    /// As 2.4 has it for every type (server/util_mutex.c, AH00023).
+    /// 2.4's line, the same for every type (server/util_mutex.c, AH00023).
     Ah00023,
-    /// As 2.2's prefork has it: the file, whatever the mechanism, and the number of the mechanism.
+    /// 2.2 prefork's line: the file, whatever the mechanism, and the mechanism's number.
     AcceptLock {
-        /// The file, without the process id that it ends in; worker names none.
+        /// The file, without the pid at its end; worker names none.
         file: Option<String>,
         /// `apr_lockmech_e`.
         mechanism: u32,
     },
-    /// As 2.2's mod_ssl has it.
+    /// The line of 2.2's mod_ssl.
     SslMutex {
-        /// The file, if it was given one.
+        /// The file, if one was configured.
         file: Option<String>,
     },
-    /// As 2.2's mod_rewrite has it.
+    /// The line of 2.2's mod_rewrite.
     RewriteLock {
         /// The file.
         file: String,
     },
-    /// No word of the mutex (2.2's mod_ldap): "Configuration Failed" is all.
+    /// Nothing about the mutex (2.2's mod_ldap): just "Configuration Failed".
     ConfigurationFailed,
 }
 
 /// The mutexes of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mutexes {
-    /// The type's name, as `Mutex` and AH00023 have it.
+    /// The type's name, as in `Mutex` and AH00023.
     pub mutex: String,
-    /// How they are made; none: that cannot be told.
+    /// How they are made; `None` if unknown.
     pub mechanism: Option<Mechanism>,
-    /// The directory for mechanisms that lock files.
+    /// The directory, for mechanisms that lock files.
     pub dir: String,
-    /// At least so many are made, and httpd dies without them.
+    /// At least this many are made, and httpd dies without them.
     pub least: u32,
-    /// At most so many.
+    /// At most this many.
     pub most: u32,
-    /// The directive or module that causes them.
+    /// The directive or module that requires them.
     pub cause: String,
     /// In which pass.
     pub passes: Passes,
-    /// What httpd logs without them.
+    /// What httpd logs if they cannot be made.
     pub words: LogLine,
 }
 
 impl Mutexes {
-    /// httpd's own line for the failure, behind the error and its words.
+    /// httpd's own log line for the failure, which follows the error number and text.
     #[must_use]
     pub fn line(&self) -> String {
         let line = line(&self.words, &self.mutex);
@@ -155,23 +155,23 @@ fn line(words: &LogLine, mutex: &str) -> String {
 /// Every mutex that httpd will make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// A row per type that makes any, in the order in which httpd makes them.
+    /// One row per type that makes any, in the order in which httpd makes them.
     pub rows: Vec<Mutexes>,
 }
 
-/// Where a start would break off for want of room.
+/// Where a start would fail for lack of room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
     /// The mutex type that would fail.
     pub mutex: String,
-    /// What httpd logs then, behind the error and its words.
+    /// What httpd logs then, after the error number and text.
     pub line: String,
-    /// It is the second pass: httpd has detached, and its launcher has exited with success.
+    /// In the second pass: httpd has detached, and its launcher has exited successfully.
     pub detached: bool,
 }
 
 impl Break {
-    /// What is assumed of an httpd that did not say: a 2.4 without its accept mutex.
+    /// Assumed for an httpd that gave no answer: a 2.4 without its accept mutex.
     #[must_use]
     pub fn of_2_4s_accept_mutex() -> Break {
         let mutex = "mpm-accept".to_owned();
@@ -180,11 +180,11 @@ impl Break {
 }
 
 impl Break {
-    /// Where all mutexes that are known of can be made, and there are more.
+    /// All known mutexes can be made, but there are others.
     #[must_use]
     pub fn at_an_unknown_one() -> Break {
-        let mutex = "one that its configuration does not tell of".to_owned();
-        let line = "one more lock than its configuration tells of".to_owned();
+        let mutex = "one that its configuration does not show".to_owned();
+        let line = "one more lock than its configuration shows".to_owned();
         Break { line, mutex, detached: false }
     }
 }
@@ -195,7 +195,7 @@ impl Demand {
         self.rows.iter().filter(move |r| r.mechanism.is_none_or(|m| m == mechanism))
     }
 
-    /// System V semaphore sets: at least and at most so many.
+    /// System V semaphore sets: the minimum and the maximum.
     #[must_use]
     pub fn sets(&self) -> (i64, i64) {
         let sure = self.rows.iter().filter(|r| r.mechanism == Some(Mechanism::SysVSem));
@@ -204,7 +204,7 @@ impl Demand {
         (least, most)
     }
 
-    /// The semaphore set at which a start breaks off that has room for `room` of them.
+    /// The semaphore set at which a start with room for `room` sets fails.
     #[must_use]
     pub fn breaks_off(&self, room: i64) -> Option<Break> {
         let walk = |mut sum: i64, detached: bool, passes: [Passes; 2]| {
@@ -220,8 +220,9 @@ impl Demand {
             .or_else(|| walk(kept, true, [Passes::Both, Passes::Second]))
     }
 
-    /// Files of shared memory that httpd makes beside its mutexes, at least: of each balancer, and of
-    /// the server that has them (modules/proxy/mod_proxy_balancer.c), of mod_ssl's and other caches.
+    /// The minimum number of shared memory files that httpd makes besides its mutexes: for each balancer
+    /// and for the server that has them (modules/proxy/mod_proxy_balancer.c), for mod_ssl's and other
+    /// caches.
     #[must_use]
     pub fn shared_memory(&self) -> u32 {
         let of = |row: &Mutexes| match &row.mutex[..] {
@@ -232,8 +233,8 @@ impl Demand {
         self.rows.iter().map(of).fold(0, u32::saturating_add)
     }
 
-    /// What httpd logs when it cannot take the lock around accept(), where that is surely a semaphore
-    /// set: the one lock without which nobody is served.
+    /// What httpd logs when it cannot take the lock around accept(), if that is certainly a semaphore
+    /// set. Without this lock nothing is served.
     #[must_use]
     pub fn grabs(&self) -> Option<&'static str> {
         let surely = |row: &&Mutexes| row.mechanism == Some(Mechanism::SysVSem) && row.least > 0;
@@ -247,7 +248,7 @@ impl Demand {
         })
     }
 
-    /// The rows that are in doubt: more may be made than surely are.
+    /// The rows in doubt: more may be made than are certain.
     pub fn in_doubt(&self) -> impl Iterator<Item = &Mutexes> {
         self.by(Mechanism::SysVSem).filter(|r| r.mechanism.is_none() || r.least < r.most)
     }

@@ -8,9 +8,9 @@ use super::state::Learnt;
 /// How many semaphore sets httpd will make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// At least so many.
+    /// At least this many.
     pub at_least: i64,
-    /// At most so many.
+    /// At most this many.
     pub at_most: i64,
     /// Where the figures come from.
     pub source: NeedSource,
@@ -19,33 +19,33 @@ pub struct Need {
 /// Where a need comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeedSource {
-    /// httpd was not to be asked: one accept lock by System V semaphore.
+    /// Asking httpd was turned off: one accept lock by System V semaphore is assumed.
     Assumed,
-    /// httpd was asked and gave no answer: the same, but not surely.
+    /// httpd was asked and gave no answer: the same, but not certain.
     Unheard,
     /// `--need`.
     Given,
     /// httpd's own configuration.
     Asked,
-    /// The same, and what starts with it showed.
+    /// The same, together with what its earlier starts showed.
     Learnt(Learnt),
 }
 
 impl Need {
-    /// What is assumed where httpd gave no answer: that it may need an accept lock. Nothing is
-    /// proved then, so this alone never fails a start.
+    /// Assumed when httpd gave no answer: it may need an accept lock. Nothing is proved in that case,
+    /// so this alone never fails a start.
     #[must_use]
     pub fn unheard() -> Need {
         Need { at_least: 0, at_most: 1, source: NeedSource::Unheard }
     }
 
-    /// What is assumed where httpd is not to be asked: the accept lock.
+    /// Assumed when httpd is not asked: the accept lock.
     #[must_use]
     pub fn assumed() -> Need {
         Need { at_least: 1, at_most: 1, source: NeedSource::Assumed }
     }
 
-    /// What httpd's own configuration asks for.
+    /// What httpd's own configuration requires.
     #[must_use]
     pub fn asked(demand: &Demand) -> Need {
         let (at_least, at_most) = demand.sets();
@@ -59,15 +59,23 @@ impl Need {
     }
 }
 
+impl Need {
+    /// "2 semaphore sets", "0 to 1 semaphore sets".
+    #[must_use]
+    pub fn figures(&self) -> String {
+        if self.at_least == self.at_most {
+            sets(self.at_least)
+        } else {
+            format!("{} to {} semaphore sets", self.at_least, self.at_most)
+        }
+    }
+}
+
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at_least == self.at_most {
-            f.write_str(&sets(self.at_least))?;
-        } else {
-            write!(f, "{} to {}", self.at_least, sets(self.at_most))?;
-        }
+        f.write_str(&self.figures())?;
         f.write_str(match self.source {
-            NeedSource::Learnt(_) if self.at_least == self.at_most => ", as at its last start",
+            NeedSource::Learnt(_) if self.at_least == self.at_most => ", as at its last starts",
             NeedSource::Learnt(learnt) => {
                 return write!(f, " ({} at its last start)", learnt.sets);
             }

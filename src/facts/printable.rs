@@ -1,7 +1,7 @@
-//! Texts from outside, made fit to be shown. Pure.
+//! Text from outside, made safe to display. Pure.
 
-/// A text from outside (a process or user name, another program's output), with every control
-/// character made visible, so that it can neither break a line nor steer a terminal.
+/// Escapes every control character in text from outside (a process or user name, another program's
+/// output), so that it can neither break a line nor control a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -15,7 +15,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Characters that change the order or the width of the text around them.
+/// Characters that change the order or width of the text around them.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

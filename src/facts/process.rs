@@ -1,4 +1,4 @@
-//! A living process, as far as a verdict needs it.
+//! A running process, as far as a verdict needs it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use nix::unistd::{Pid, Uid};
 
 use crate::facts::time::BootTicks;
 
-/// A process as a message names it.
+/// A process as messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
     /// Its command name (/proc/PID/comm), made printable.
     pub name: String,
@@ -29,47 +29,47 @@ pub enum Kind {
     Httpd,
     /// Something else.
     Other,
-    /// What cannot be read, and so might be an httpd.
+    /// Unreadable, so it may be an httpd.
     Unreadable,
 }
 
-/// A living process of this IPC namespace that matters to some set.
+/// A running process of this IPC namespace that is relevant to some set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Number and name.
+    /// Pid and name.
     pub named: Rc<Named>,
-    /// The users it can act as: real, effective, saved and file-system user of any of its threads;
-    /// empty where they could not be read.
+    /// The users it can act as: real, effective, saved and file-system uid of any of its threads; empty
+    /// if they could not be read.
     pub uids: Vec<Uid>,
     /// What runs in it.
     pub kind: Kind,
-    /// When it was forked: told to people, and with the number what makes it this process and no
-    /// other; nothing is judged by it.
+    /// When it was forked. Shown to people and, with the pid, identifies this process; no verdict rests
+    /// on it.
     pub start: BootTicks,
-    /// It leads its session or its process group, as the first process of an httpd does and none of
-    /// its workers (httpd server/mpm/*, no setsid after the fork).
+    /// It leads its session or process group, as an httpd's first process does and its workers do not
+    /// (httpd server/mpm/*, no setsid after the fork).
     pub leads: bool,
-    /// The guard descends from it: it is systemd, a shell, apachectl.
+    /// An ancestor of the guard, such as systemd, a shell or apachectl.
     pub called_us: bool,
 }
 
-/// What makes a process this one, though its number may be given again.
+/// Identifies a process even if its pid is reused.
 pub type Identity = (Pid, BootTicks);
 
 impl Process {
-    /// What makes it this process and no other.
+    /// Identifies this process even if its pid is reused.
     #[must_use]
     pub fn identity(&self) -> Identity {
         (self.named.pid, self.start)
     }
 
-    /// Whether it can act as `uid`; a process whose users are unknown might.
+    /// Whether it can act as `uid`; true for a process whose uids are unknown.
     #[must_use]
     pub fn may_act_as(&self, uid: Uid) -> bool {
         self.uids.is_empty() || self.uids.contains(&uid)
     }
 
-    /// Whether it is an httpd, or might be one.
+    /// Whether it is, or might be, an httpd.
     #[must_use]
     pub fn may_be_httpd(&self) -> bool {
         self.kind != Kind::Other
@@ -82,18 +82,18 @@ impl Process {
     }
 }
 
-/// Why a reading of the process table is not the whole truth.
+/// Why a reading of the process table is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incomplete {
-    /// Nobody read it.
+    /// It was not read.
     NotRead,
-    /// The own process is not in it, or not by its own number: /proc is not mounted, or is that
-    /// of another PID namespace.
+    /// This process is missing from it, or has another pid in it: /proc is not mounted, or belongs to
+    /// another PID namespace.
     NoProc,
     /// /proc hides other users' processes (`hidepid`), and `CAP_SYS_PTRACE` is missing.
     HidePid,
-    /// A process that is there could not be read.
+    /// A process that exists could not be read.
     Unreadable,
-    /// New processes of interest came faster than the table could be read.
+    /// New relevant processes kept appearing faster than the table could be read.
     Restless,
 }

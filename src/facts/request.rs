@@ -1,4 +1,4 @@
-//! What is asked of a run: the words of the command line that more than one room knows.
+//! What is asked of a run: the parts of the command line that several rooms need.
 
 use clap::ValueEnum;
 

@@ -1,11 +1,11 @@
-//! One set of a guarded user, from being listed to being told; and what a table of them comes to.
+//! One set of a guarded user, from listing to report, and what became of the whole table.
 
 use nix::errno::Errno;
 use nix::unistd::Uid;
 
 use crate::facts::evidence::Evidence;
 use crate::facts::process::Named;
-use crate::facts::set::SemSet;
+use crate::facts::set::{Maker, SemId, SemSet};
 use crate::facts::verdict::{Blind, Reason, Verdict};
 
 /// One set of a guarded user, and what becomes of it.
@@ -15,9 +15,9 @@ pub struct Row {
     pub set: SemSet,
     /// What was found out about it.
     pub evidence: Evidence,
-    /// What is to become of it.
+    /// The decision about it.
     pub verdict: Verdict,
-    /// What became of it; none: nobody was to remove it, or it proved to be in use.
+    /// What became of it; `None` if it was not to be removed, or turned out to be in use.
     pub outcome: Option<Outcome>,
 }
 
@@ -26,18 +26,18 @@ pub struct Row {
 pub enum Outcome {
     /// Removed.
     Removed,
-    /// It was gone already.
+    /// Already gone.
     Gone,
-    /// It is not as it was judged: somebody touched it, so it stays.
+    /// It changed after it was judged: another process touched it, so it stays.
     Changed,
     /// The kernel refused.
     Refused(Errno),
-    /// A dry run: it would have been removed.
+    /// Dry run: it would have been removed.
     WouldRemove,
 }
 
 impl Row {
-    /// A set of which nothing is known yet.
+    /// A set about which nothing is known yet.
     #[must_use]
     pub fn listed(set: SemSet) -> Row {
         Row { set, evidence: Evidence::NONE, verdict: Verdict::Ask, outcome: None }
@@ -49,7 +49,7 @@ impl Row {
         self.verdict == Verdict::Orphan
     }
 
-    /// Whether the kernel refused this caller a look at it.
+    /// Whether the kernel denied this caller access to it.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(
@@ -58,35 +58,50 @@ impl Row {
         )
     }
 
-    /// Whether it is gone when the run is over; for a dry run, whether it would be.
+    /// Whether it is gone after the run; in a dry run, whether it would be.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Removed | Outcome::Gone | Outcome::WouldRemove))
     }
 }
 
-/// The httpd in question is running: what it will give back before it starts again.
+/// The httpd in question is running: what it will free before it starts again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// Its first process.
     pub leader: Named,
-    /// Sets whose numbers stand in its memory.
+    /// Sets whose semids were found in its memory.
     pub surely: usize,
-    /// Further sets that may be its own, as far as it could not be read.
+    /// Further sets that may be its own, because its memory could not be read in full.
     pub perhaps: usize,
 }
 
-/// Who holds a part of the table.
+/// Sets that stay only because the memory of a process could not be read in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// How many.
+    pub sets: usize,
+    /// The process that the first of them waits for.
+    pub process: Named,
+    /// How many of them wait for that process.
+    pub of_process: usize,
+}
+
+/// The holder of a part of the table: an owner, and the program that made the sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The owner of the sets.
     pub uid: Uid,
+    /// Which program seems to have made them.
+    pub maker: Maker,
+    /// The first of them.
+    pub first: SemId,
     /// Its sets.
     pub sets: usize,
     /// The semaphores in them.
     pub semaphores: u64,
-    /// A living process that touched one of them last, where that can be seen.
+    /// A running process that touched one of them last, if visible.
     pub living: Option<Named>,
-    /// Whether any of them could not be asked for its last pid.
+    /// Whether the last pid of any of them could not be read.
     pub unknown: bool,
 }

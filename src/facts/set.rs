@@ -1,4 +1,4 @@
-//! A semaphore set, as the kernel tells it.
+//! A semaphore set, as reported by the kernel.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use nix::unistd::{Gid, Uid};
 
 use crate::facts::time::WallTime;
 
-/// The identifier of one semaphore set, as semget(2) returns it. Zero is a valid identifier.
+/// The identifier of one semaphore set (semid), as returned by semget(2). Zero is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SemId(pub i32);
 
@@ -16,15 +16,15 @@ impl fmt::Display for SemId {
     }
 }
 
-/// Numbers from here on tell: few stand in a process by chance. Nineteen steps of the kernel's sequence
-/// number, where between the powers of two hardly any number of a plain httpd's memory lies
-/// (docs/architecture.md has the figures).
+/// Semids from here on are telling: few of them occur in a process by chance. 19 steps of the kernel's
+/// sequence number; between the powers of two hardly any such number occurs in the memory of a plain
+/// httpd (docs/architecture.md has the figures).
 pub const TELLING: i32 = 19 << 15;
 
-/// What the kernel tells of one set without any permission (`struct semid_ds`, semctl(2)).
+/// What the kernel reports about a set without any permission (`struct semid_ds`, semctl(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SemSet {
-    /// Its identifier.
+    /// Its semid.
     pub id: SemId,
     /// The key it was made with; 0 is `IPC_PRIVATE`.
     pub key: i32,
@@ -42,6 +42,21 @@ pub struct SemSet {
     pub cgid: Gid,
     /// Last change: creation, `SETVAL`, `SETALL` or `IPC_SET`.
     pub ctime: WallTime,
-    /// Last semop(2), or exit of a process with an undo entry; none: never.
+    /// Last semop(2), or exit of a process with an undo entry; `None` if never.
     pub otime: Option<WallTime>,
+}
+
+/// Which program seems to have made a set, by its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Maker {
+    /// httpd, or a program that makes sets as it does.
+    Httpd,
+    /// The same, but the set is root's: a module left it to root, or another program of root's made it.
+    HttpdOrRoot,
+    /// PHP's `sem_get()`.
+    Php,
+    /// PostgreSQL.
+    Postgres,
+    /// Another one.
+    Other,
 }

@@ -1,4 +1,4 @@
-//! Settings that are no words of the command line: where one was found, and what is wrong with it.
+//! Settings from outside the command line: where one was found, and what is wrong with it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use crate::facts::printable::printable;
 /// Where a setting was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A variable of the environment.
+    /// An environment variable.
     Environment,
-    /// A line of a file, counted from 1.
+    /// A file and line number, counted from 1.
     File(PathBuf, usize),
 }
 
@@ -44,9 +44,9 @@ impl fmt::Display for Origin {
 pub struct Setting {
     /// The variable.
     pub name: String,
-    /// Its value; what is no UTF-8 in it was replaced.
+    /// Its value; anything that is not UTF-8 was replaced.
     pub value: String,
-    /// Where it stands.
+    /// Where it was found.
     pub origin: Origin,
 }
 
@@ -57,41 +57,41 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Why a file of settings counts for nothing.
+/// Why a settings file is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// open(2) or read(2) failed.
     Refused(Errno),
-    /// A directory, a pipe, a device: it could hold up a start for ever.
+    /// A directory, pipe or device, which could block a start for ever.
     NoFile,
     /// It is larger than [`MOST_SETTINGS`].
     TooLarge,
-    /// It has a NUL, or a setting in it is no UTF-8; systemd takes nothing from such a file either.
+    /// It contains a NUL, or a setting that is not UTF-8; systemd ignores such a file too.
     NoText,
 }
 
-/// The most that is read of a file of settings, in bytes: what systemd 219 reads of one.
+/// The most that is read of a settings file, in bytes: the limit of systemd 219.
 pub const MOST_SETTINGS: u64 = 4 << 20;
 
-/// What is wrong with settings, none of which ends a run.
+/// What is wrong with settings; none of it ends a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Complaint {
-    /// This value is not understood, and why; the default counts.
+    /// This value is invalid, and why; the default is used.
     Value(Setting, String),
     /// There is no such variable; perhaps this one was meant.
     Name(Setting, Option<String>),
     /// systemd would not set a variable from this line.
     Line(Origin, String),
-    /// systemd before 254 reads this line otherwise, or before 247.
+    /// An older systemd (before 254, or before 247) reads this line differently.
     Version(Origin),
-    /// One of the users that it names cannot be guarded, and why; it goes on without.
+    /// One of the users that it names cannot be guarded, and why; the run continues without that user.
     User(Setting, String),
-    /// The whole file counts for nothing.
+    /// The whole file is ignored.
     Unread(PathBuf, Unread),
 }
 
 impl Complaint {
-    /// The file that it is about, if it is about one.
+    /// The file it concerns, if any.
     #[must_use]
     pub fn file(&self) -> Option<&PathBuf> {
         match self {
@@ -110,13 +110,13 @@ impl fmt::Display for Complaint {
             Complaint::Value(setting, why) => {
                 write!(f, "{setting} has no effect: {why}")?;
                 match setting.value.contains(" #") || setting.value.contains(" ;") {
-                    true => f.write_str("; a comment takes a line of its own"),
+                    true => f.write_str("; a comment needs a line of its own"),
                     false => Ok(()),
                 }
             }
             Complaint::Name(setting, meant) => {
                 write!(f, "{setting} has no effect: there is no such setting")?;
-                meant.as_ref().map_or(Ok(()), |meant| write!(f, "; is {meant} meant?"))
+                meant.as_ref().map_or(Ok(()), |meant| write!(f, "; did you mean {meant}?"))
             }
             Complaint::Line(origin, text) => {
                 let text = printable(text);
@@ -124,21 +124,21 @@ impl fmt::Display for Complaint {
             }
             Complaint::Version(origin) => write!(
                 f,
-                "{origin}: older versions of systemd read this otherwise (a backslash within \
+                "{origin}: older versions of systemd read this differently (a backslash within \
                  quotes, or at the end of a comment above)"
             ),
-            Complaint::User(setting, why) => write!(f, "{setting}: goes on without: {why}"),
+            Complaint::User(setting, why) => write!(f, "{setting}: user ignored: {why}"),
             Complaint::Unread(file, why) => {
                 let file = printable(&file.to_string_lossy());
-                write!(f, "no setting of {file} has an effect: ")?;
+                write!(f, "no setting in {file} has any effect: ")?;
                 match why {
                     Unread::Refused(e) => write!(f, "{e:?} ({})", strerror(*e)),
-                    Unread::NoFile => f.write_str("it is no regular file"),
+                    Unread::NoFile => f.write_str("it is not a regular file"),
                     Unread::TooLarge => {
                         write!(f, "it is larger than {} MiB", MOST_SETTINGS >> 20)
                     }
                     Unread::NoText => {
-                        f.write_str("it is no UTF-8 text, and systemd would refuse it")
+                        f.write_str("it is not UTF-8 text, and systemd would refuse it")
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! What is missing for a mutex that is no semaphore set.
+//! What is missing for a mutex that is not a semaphore set.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use nix::errno::Errno;
 
 use super::mutex::Mechanism;
 
-/// A mutex that cannot be made for want of something other than a semaphore set.
+/// A mutex that cannot be made for lack of something other than a semaphore set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// The mutex type that will meet it first.
+    /// The mutex type that will fail first.
     pub mutex: String,
-    /// What httpd logs then, behind the error and its words.
+    /// What httpd logs then, after the error number and text.
     pub line: String,
     /// How it would be made.
     pub mechanism: Mechanism,
@@ -23,6 +23,6 @@ pub struct Shortage {
     pub made: u32,
     /// How many are needed.
     pub needed: u32,
-    /// Whether httpd surely needs so many.
+    /// Whether httpd is certain to need that many.
     pub certain: bool,
 }

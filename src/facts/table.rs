@@ -1,10 +1,11 @@
-//! The semaphore table of a run: what was found, what is left, and the figures of it that every
+//! The semaphore table of a run: what was found, what is left, and the figures about it that every
 //! report shows.
 
 use nix::unistd::Uid;
 
 use crate::facts::capacity::Capacity;
-use crate::facts::row::{Holder, Outcome, Row, Running};
+use crate::facts::process::Named;
+use crate::facts::row::{Holder, Outcome, Row, Running, Undecided};
 use crate::facts::set::{SemId, SemSet};
 use crate::facts::verdict::{Reason, State, Verdict};
 use crate::facts::world::World;
@@ -12,26 +13,27 @@ use crate::facts::world::World;
 /// The semaphore table of a run.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Limits and usage as they were found.
+    /// Limits and usage as found.
     pub found: Capacity,
-    /// Limits and usage that the forecast is for: after the removals, for a dry run as they
-    /// would be.
+    /// Limits and usage that the forecast is for: after the removals; in a dry run, as they would be.
     pub left: Capacity,
     /// Sets that cannot be read at all.
     pub unreadable: usize,
-    /// The trial set that a killed guard left.
+    /// A trial set left behind by a guard that was killed.
     pub leftover: Option<SemId>,
-    /// The guarded users' sets, by identifier, each with what became of it.
+    /// The guarded users' sets, by semid, each with what became of it.
     pub rows: Vec<Row>,
-    /// How many sets of httpd's form others than these users and root have.
+    /// The sets of all other users, if they were asked for; they are not judged.
+    pub strangers: Vec<Row>,
+    /// How many sets in httpd's form belong to users other than these and root.
     pub others: Vec<(Uid, usize)>,
-    /// Root's sets where root is no guarded user: a module may leave its own to root.
+    /// Root's sets, if root is not guarded: a module may leave its own sets to root.
     pub of_root: Vec<SemSet>,
-    /// The highest number of all sets; none: there are none.
+    /// The highest semid of all sets; `None` if there are no sets.
     pub highest: Option<SemId>,
-    /// The httpd in question, if it runs.
+    /// The httpd in question, if it is running.
     pub running: Option<Running>,
-    /// Who holds the table; empty where the forecast did not ask.
+    /// Who holds the table; empty if the forecast did not need to know.
     pub holders: Vec<Holder>,
     /// What the sets were judged by, and when.
     pub world: World,
@@ -42,13 +44,13 @@ pub struct Table {
 pub struct Tally([usize; State::ALL.len()]);
 
 impl Tally {
-    /// The sets of one class.
+    /// The number of sets in one class.
     #[must_use]
     pub fn of(&self, state: State) -> usize {
         self.0[state as usize]
     }
 
-    /// The sets that stay.
+    /// The number of sets that stay.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.0.iter().sum::<usize>() - self.of(State::Orphan)
@@ -56,23 +58,23 @@ impl Tally {
 }
 
 impl Table {
-    /// How many orphans met this outcome.
+    /// How many orphans had this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.rows.iter().filter(|row| row.outcome == Some(outcome)).count()
     }
 
-    /// The orphans as they were judged.
+    /// The orphans, as judged.
     pub fn orphans(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.is_orphan())
     }
 
-    /// The orphans whose removal the kernel refused.
+    /// The orphans that the kernel refused to remove.
     pub fn refused_removals(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| matches!(row.outcome, Some(Outcome::Refused(_))))
     }
 
-    /// How many sets are left of each owner and class.
+    /// How many sets are left per owner and class.
     #[must_use]
     pub fn tallies(&self) -> Vec<(Uid, Tally)> {
         let mut tallies: Vec<(Uid, Tally)> = Vec::new();
@@ -87,7 +89,7 @@ impl Table {
         tallies
     }
 
-    /// How many sets are left of each class.
+    /// How many sets are left per class.
     #[must_use]
     pub fn tally(&self) -> Tally {
         let mut sum = Tally::default();
@@ -99,27 +101,28 @@ impl Table {
         sum
     }
 
-    /// Sets of the guarded users that the kernel did not let this caller look at.
+    /// The number of guarded users' sets to which the kernel denied this caller access.
     #[must_use]
     pub fn refused(&self) -> usize {
         self.rows.iter().filter(|row| row.is_refused()).count()
     }
 
-    /// All sets that this caller could not look at, whosever they are.
+    /// The number of all sets that this caller could not look at, whoever owns them.
     #[must_use]
     pub fn unseen(&self) -> usize {
         self.refused() + self.unreadable
     }
 
-    /// How many sets stay only because the memory of a living process could not be read in full, and
-    /// the first of those.
+    /// The sets that stay only because the memory of a process could not be read in full.
     #[must_use]
-    pub fn undecided(&self) -> Option<(usize, String)> {
+    pub fn undecided(&self) -> Option<Undecided> {
         let of = |row: &Row| match &row.verdict {
-            Verdict::Keep(Reason::MayBeKnownTo(p, _)) => Some(p.to_string()),
+            Verdict::Keep(Reason::MayBeKnownTo(p, _)) => Some(Named::clone(p)),
             _ => None,
         };
-        let first = self.rows.iter().find_map(of)?;
-        Some((self.rows.iter().filter_map(of).count(), first))
+        let process = self.rows.iter().find_map(of)?;
+        let all = || self.rows.iter().filter_map(of);
+        let of_process = all().filter(|p| *p == process).count();
+        Some(Undecided { sets: all().count(), process, of_process })
     }
 }

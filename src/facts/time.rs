@@ -1,40 +1,39 @@
-//! Times: one clock for all of them, wall-clock seconds, as the kernel stamps semaphore sets.
-//! Arithmetic alone; look/clock.rs reads them.
+//! Times: one clock for all of them, in wall-clock seconds, as the kernel stamps semaphore sets.
+//! Arithmetic only; look/clock.rs reads the clocks.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Seconds since 1970 on the wall clock (`CLOCK_REALTIME`), whole seconds as `sem_ctime` and
-/// `sem_otime` have them (ipc/sem.c, `ktime_get_real_seconds`).
+/// Whole seconds since 1970 on the wall clock (`CLOCK_REALTIME`), as in `sem_ctime` and `sem_otime`
+/// (ipc/sem.c, `ktime_get_real_seconds`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// This time moved by `seconds` (negative: earlier).
+    /// This time plus `seconds` (negative: earlier).
     #[must_use]
     pub fn plus(self, seconds: i64) -> WallTime {
         WallTime(self.0.saturating_add(seconds))
     }
 }
 
-/// Clock ticks since boot (`starttime` of /proc/PID/stat, proc(5); `CLOCK_BOOTTIME` based).
+/// Clock ticks since boot (`starttime` in /proc/PID/stat, proc(5); based on `CLOCK_BOOTTIME`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTicks(pub u64);
 
-/// One reading of the clocks, enough to place process starts and semaphore times on one line.
+/// One reading of the clocks, enough to put process starts and semaphore times on one time line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// Wall-clock time of the reading.
     pub now: WallTime,
-    /// Wall-clock time of the boot, as the present wall clock sees it: a clock that was stepped
-    /// since moves it.
+    /// Wall-clock time of the boot, according to the current wall clock: stepping the clock moves it.
     pub boot: WallTime,
     /// Ticks per second (`sysconf(_SC_CLK_TCK)`).
     pub ticks_per_second: u64,
 }
 
 impl Clock {
-    /// The wall-clock second in which a process that started `ticks` after boot did so.
+    /// The wall-clock second at which a process with start time `ticks` started.
     #[must_use]
     pub fn at(&self, ticks: BootTicks) -> WallTime {
         let seconds = i64::try_from(ticks.0 / self.ticks_per_second).unwrap_or(i64::MAX);
@@ -57,7 +56,7 @@ pub fn age(seconds: i64) -> String {
     }
 }
 
-/// A time as RFC 3339 has it, in UTC: "2026-11-21T10:00:00Z". None for years that it cannot write
+/// A time in RFC 3339 format, in UTC: "2026-11-21T10:00:00Z". `None` for years that it cannot express
 /// (before 0 and after 9999).
 #[must_use]
 pub fn rfc3339(time: WallTime) -> Option<String> {

@@ -1,9 +1,9 @@
-//! What the trial set showed.
+//! The result of the trial set.
 
 use nix::errno::Errno;
 
-/// The key of the trial set ("SEMG"): a set of the guard's own that a later run knows again,
-/// should this one be killed half way.
+/// The key of the trial set ("SEMG"): a later run recognises the set by it if this run is killed half
+/// way.
 pub const KEY: i32 = 0x5345_4d47;
 
 /// What the trial showed.
@@ -11,13 +11,13 @@ pub const KEY: i32 = 0x5345_4d47;
 pub enum Trial {
     /// A set could be made, initialised, given away and removed.
     Passed,
-    /// The kernel refused it, with this call and error: it will refuse httpd, too.
+    /// The kernel refused this call with this error: it will refuse httpd too.
     Refused(&'static str, Errno),
-    /// Somebody else holds the trial's key, or took the trial set away: nothing was learnt.
+    /// Another process holds the trial's key, or removed the trial set: nothing was learnt.
     Disturbed,
     /// Not tried, for this reason.
     Skipped(&'static str),
 }
 
-/// The call that locks and unlocks.
+/// The system call that locks and unlocks.
 pub const LOCKING: &str = "semop";

@@ -1,4 +1,4 @@
-//! Whose sets are looked at, and how users are called.
+//! Whose sets are looked at, and what users are called.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use crate::facts::printable::printable;
 /// A user whose sets the guard may remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded {
-    /// Its number.
+    /// Its uid.
     pub uid: Uid,
-    /// Its primary group; its number as a group where the account has no entry.
+    /// Its primary group; the uid as a gid if the user has no account entry.
     pub gid: Gid,
-    /// Its name, made printable; the number where the account has no entry.
+    /// Its name, made printable; the uid if the user has no account entry.
     pub name: String,
 }
 
@@ -31,7 +31,7 @@ pub enum Source {
     Given,
     /// httpd's own configuration.
     Httpd,
-    /// The first of [`ACCOUNTS`] that exists, in /etc/passwd or else elsewhere.
+    /// The first of `look::users::ACCOUNTS` that exists, in /etc/passwd or else elsewhere.
     Account,
 }
 
@@ -45,19 +45,19 @@ impl fmt::Display for Source {
     }
 }
 
-/// The names of users, looked up once, made printable.
+/// User names, looked up once and made printable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(Vec<(Uid, String)>);
 
 impl Names {
-    /// Notes the name of a user, made printable, unless one is known.
+    /// Records a user's name, made printable, unless one is known.
     pub fn add(&mut self, uid: Uid, name: &str) {
         if !self.knows(uid) {
             self.0.push((uid, printable(name)));
         }
     }
 
-    /// Whether a name of this user was noted.
+    /// Whether a name for this user is recorded.
     #[must_use]
     pub fn knows(&self, uid: Uid) -> bool {
         self.get(uid).is_some()
@@ -67,13 +67,13 @@ impl Names {
         self.0.iter().find(|(known, _)| *known == uid).map(|(_, name)| name.as_str())
     }
 
-    /// The name of a user; its number where it has none.
+    /// The name of a user, or its uid if it has none.
     #[must_use]
     pub fn of(&self, uid: Uid) -> String {
         self.get(uid).map(str::to_owned).unwrap_or_else(|| uid.to_string())
     }
 
-    /// "www-data (33)"; the number alone where there is no name.
+    /// "www-data (33)", or just the uid if there is no name.
     #[must_use]
     pub fn with_number(&self, uid: Uid) -> String {
         match self.get(uid) {

@@ -1,5 +1,5 @@
-//! What is to become of a set, and why: the rows of the verdict table, whose rules are in
-//! decide/verdict.rs and whose words in tell/words.rs.
+//! What is to become of a set, and why: the rows of the verdict table. The rules are in
+//! decide/verdict.rs, the wording in tell/words.rs.
 
 use std::rc::Rc;
 
@@ -12,9 +12,9 @@ use crate::facts::process::{Incomplete, Named};
 /// What is to become of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Only the memory of living processes can tell; until it was read, the set stays.
+    /// Only the memory of running processes can tell; until it has been read, the set stays.
     Ask,
-    /// Nobody who lives can use it. Whether it is free is asked once more before it is removed.
+    /// No running process can use it. Whether it is free is checked once more before it is removed.
     Orphan,
     /// It stays.
     Keep(Reason),
@@ -23,62 +23,61 @@ pub enum Verdict {
 /// Why a set stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It does not look like a mutex of httpd's.
+    /// It does not look like an httpd mutex.
     NotHttpds(Mismatch),
-    /// Not enough could be seen to judge it.
+    /// Too little could be seen to judge it.
     Blind(Blind),
-    /// Threads wait for it, or one is inside semop(2) on it.
+    /// Threads are waiting for it, or one is inside semop(2) on it.
     Waiters {
         /// How many.
         count: i32,
-        /// One of them, where known.
+        /// One of them, if known.
         by: Option<Rc<Named>>,
     },
     /// It is locked: value 0, which an undo at the holder's death would have raised.
     Locked {
-        /// The holder, where known.
+        /// The holder, if known.
         by: Option<Rc<Named>>,
     },
-    /// Last touched from a PID namespace that cannot be seen from here, or by nobody.
+    /// Last touched from a PID namespace that cannot be seen from here, or never touched.
     Unseen,
-    /// Nobody has set it up yet, and this process may be about to: its number may stand in a register
-    /// alone.
+    /// It has not been set up yet, and this process may be about to do so: the semid may still be only
+    /// in a register.
     JustMade(Rc<Named>),
-    /// The process that touched it last lives, and may touch it.
+    /// The process that touched it last is still running, and may access it.
     LastPidLives(Rc<Named>),
-    /// Its number stands in the memory of this living process.
+    /// Its semid was found in the memory of this running process.
     KnownTo(Rc<Named>),
-    /// This living process may hold its number: its memory could not be read in full.
+    /// This running process may hold its semid: its memory could not be read in full.
     MayBeKnownTo(Rc<Named>, Unread),
 }
 
-/// Why the memory of a process does not tell.
+/// Why the memory of a process gives no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// Nobody was to read it (`--no-memory`).
+    /// Reading it was turned off (`--no-memory`).
     Off,
     /// It was not read in full.
     Part(Gap),
 }
 
-/// The part of the APR fingerprint (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a
-/// set lacks.
+/// The part of APR's form (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c) that a set lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     /// It has a key; httpd's are private.
     Key(i32),
     /// It has this many semaphores; httpd's have one.
     Nsems(u64),
-    /// Its mode is this; httpd's is 0600.
+    /// It has this mode; httpd's is 0600.
     Mode(u32),
-    /// It was made by this user, neither root nor its owner.
+    /// It was made by this user, who is neither root nor its owner.
     Creator(Uid),
 }
 
 /// What could not be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blind {
-    /// The kernel refused to tell the set's last pid, value or waiters.
+    /// The kernel refused to report the set's last pid, value or waiters.
     Refused(Errno),
     /// The process table is not complete.
     Processes(Incomplete),
@@ -86,16 +85,16 @@ pub enum Blind {
     HiddenPid(i32),
 }
 
-/// What a verdict comes to, in one word: the classes that are counted.
+/// A verdict in one word: the classes that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Nobody who lives can use it.
+    /// No running process can use it.
     Orphan,
-    /// Somebody uses it, or can.
+    /// A process uses it, or can.
     InUse,
-    /// It stays while one lives whose memory could not be read in full.
+    /// It stays as long as a process is running whose memory could not be read in full.
     Undecided,
-    /// It does not look like a mutex of httpd's.
+    /// It does not look like an httpd mutex.
     NotHttpd,
     /// Too little could be seen to judge it.
     Unknown,
@@ -106,7 +105,7 @@ impl State {
     pub const ALL: [State; 5] =
         [State::Orphan, State::InUse, State::Undecided, State::NotHttpd, State::Unknown];
 
-    /// The word for it in reports for programs.
+    /// Its name in machine-readable reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

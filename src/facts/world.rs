@@ -1,4 +1,4 @@
-//! What all sets are judged by: who lives, what they hold in memory, how far anybody could see.
+//! What all sets are judged by: running processes, what their memory holds, and how much could be seen.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,35 +14,35 @@ use crate::facts::time::Clock;
 pub struct World {
     /// When it was read.
     pub clock: Clock,
-    /// The living processes of interest in this IPC namespace, by number.
+    /// The relevant running processes in this IPC namespace, by pid.
     pub processes: Vec<Rc<Process>>,
-    /// Why they are not the whole truth, if so.
+    /// Why the list is not complete, if it is not.
     pub incomplete: Option<Incomplete>,
-    /// Last pids are numbers of whatever PID namespace their process lived in: a kernel before 4.17
-    /// does not translate them, and this is not the first namespace.
+    /// Last pids belong to whatever PID namespace their process was in: kernels before 4.17 do not
+    /// translate them, and this is not the initial namespace.
     pub foreign_numbers: bool,
     /// `--private-ipc`: no process outside this PID namespace shares the sets.
     pub private_ipc: bool,
-    /// The guard is root, so that root's processes are in question for a set that its owner made.
+    /// The guard is root, so root's processes are in question for a set that its owner made.
     pub by_root: bool,
     /// What was read of their memory.
     pub memory: Memory,
 }
 
-/// What was read of the memory of living processes.
+/// What was read of the memory of running processes.
 #[derive(Clone, Debug, Default)]
 pub enum Memory {
     /// Nothing yet.
     #[default]
     NotRead,
-    /// Nothing, and nothing is to be (`--no-memory`).
+    /// Nothing, and nothing will be read (`--no-memory`).
     Off,
-    /// This, of each process that was asked.
+    /// The readings of each process that was asked about.
     Read(HashMap<Identity, Reading>),
 }
 
 impl World {
-    /// An empty world: nobody looked, so that nothing in it is an orphan.
+    /// An empty world: nothing was looked at, so nothing in it is an orphan.
     #[must_use]
     pub fn unseen(clock: Clock) -> World {
         World {
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// Takes in what was read of the memory of processes that live now.
+    /// Adds what was read of the memory of processes that are running now.
     pub fn learn(&mut self, readings: Vec<Reading>) {
         let mut read = match std::mem::take(&mut self.memory) {
             Memory::Read(read) => read,
@@ -70,7 +70,7 @@ impl World {
         self.memory = Memory::Read(read);
     }
 
-    /// The living process of this number, if it is one of interest.
+    /// The running process with this pid, if it is relevant.
     #[must_use]
     pub fn get(&self, pid: Pid) -> Option<&Rc<Process>> {
         let place = self.processes.binary_search_by_key(&pid, |p| p.named.pid).ok()?;

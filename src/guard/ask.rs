@@ -1,4 +1,4 @@
-//! Whom the run is about: asks httpd what it will make and whom it runs as, and finds the users.
+//! Whom the run is about: asks httpd what it will make and which user it runs as, and finds the users.
 
 use std::time::Duration;
 
@@ -17,28 +17,28 @@ use crate::look::{httpd, namespace, users};
 
 /// What is known before anything is looked at.
 pub(super) struct Asked {
-    /// What httpd said.
+    /// httpd's answer.
     pub(super) heard: Heard,
     /// The guarded users.
     pub(super) users: Vec<Guarded>,
     /// Where they came from.
     pub(super) source: Source,
-    /// What is kept of its starts.
+    /// What is kept about its starts.
     pub(super) witness: Option<Witness>,
-    /// What it needs, by all of that.
+    /// What it needs, according to all of this.
     pub(super) need: Need,
 }
 
-/// Asks.
+/// Asks httpd and finds the users to guard.
 ///
 /// # Errors
-/// Nobody is to be guarded, or the users could not be looked up: of a check or list; a guard goes on,
-/// since whom httpd runs as says nothing of whether it starts.
+/// No user can be guarded, or the users could not be looked up. This ends only a check or list; a guard
+/// goes on, because the user that httpd runs as has no bearing on whether it starts.
 pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, Error> {
     let given = given(options, events);
     let heard = hear(options, &given);
     if options.command != Command::Guard {
-        // A guard runs where httpd will; who only looks goes where it is.
+        // A guard runs where httpd will run; a check or list has to go where httpd is.
         let enter = |control| namespace::enter(heard.pid_file(), control, options.httpd.as_deref());
         events.extend(heard.control().and_then(enter));
     }
@@ -58,13 +58,13 @@ pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, E
     Ok(Asked { heard, users, source, witness, need })
 }
 
-/// Whether it is no answer, rather than one that was not hoped for.
+/// Whether the user database gave no answer at all, rather than an unwelcome one.
 fn is_silence(error: &Error) -> bool {
     matches!(error, Error::UserDatabase(..))
 }
 
-/// The users that were given. Where a variable gave them, one that cannot be guarded is left out: it
-/// is no reason to stop httpd.
+/// The users that were given. If a variable gave them, one that cannot be guarded is left out: it is no
+/// reason to stop httpd.
 fn given(options: &Options, events: &mut Vec<Event>) -> Vec<String> {
     let Some(setting) = &options.given.user else { return options.user.clone() };
     let (fit, errors) = users::sort_out(&options.user);
@@ -73,7 +73,7 @@ fn given(options: &Options, events: &mut Vec<Event>) -> Vec<String> {
     fit
 }
 
-/// Asks httpd, where there is reason to.
+/// Asks httpd, if there is reason to.
 fn hear(options: &Options, given: &[String]) -> Heard {
     let only_users = options.command == Command::List;
     if options.no_ask || (only_users && !given.is_empty()) {

@@ -1,4 +1,4 @@
-//! Is there room for what httpd needs: the figures of the forecast, and what is tried for it.
+//! Whether there is room for what httpd needs: the figures for the forecast, and what is tried for it.
 
 use super::ask::Asked;
 use crate::act::{resources, trial};
@@ -10,13 +10,13 @@ use crate::facts::request::Command;
 use crate::facts::table::Table;
 use crate::facts::trial::Trial;
 
-/// Whether there is anything to forecast: not for a list, nor of a table that is not httpd's.
+/// Whether there is anything to forecast: not for a list, nor for a table that is not httpd's.
 pub(super) fn is_asked_for(options: &Options, events: &[Event]) -> bool {
     let is_elsewhere = events.iter().any(|event| matches!(event, Event::TableOfNobody(..)));
     options.command != Command::List && !is_elsewhere
 }
 
-/// What the forecast is made from, before anything was tried.
+/// The input to the forecast, before anything was tried.
 pub(super) fn input(
     options: &Options,
     asked: &Asked,
@@ -29,7 +29,7 @@ pub(super) fn input(
         need: asked.need.clone(),
         running: table.and_then(|t| t.running.clone()),
         min_free: options.min_free.into(),
-        trial: Trial::Skipped("nothing is to be forecast"),
+        trial: Trial::Skipped("no forecast was asked for"),
         locks: asked.heard.locks(options.need),
         shortage: None,
         refused_directory: asked.heard.mutex_directory(),
@@ -41,7 +41,7 @@ pub(super) fn try_out(input: &mut Input, options: &Options, asked: &Asked, table
     let Asked { heard, users, need, .. } = asked;
     input.trial = match (table, input.capacity) {
         (Some(t), _) => trial::run(users, need, &t.found, &t.left, input.locks, options.removes()),
-        (None, None) => Trial::Skipped("there are no semaphores to try"),
+        (None, None) => Trial::Skipped("this kernel has no semaphores"),
         (None, Some(_)) if options.removes() => trial::blind(users, need, input.locks),
         (None, Some(_)) => Trial::Skipped("the table could not be read"),
     };

@@ -1,5 +1,5 @@
-//! Looks and has judged, in turn: the sets, who could use them, and where only their memory can tell,
-//! that; until nothing more is asked.
+//! Looks and judges in turn: the sets, the processes that could use them and, where only memory can
+//! tell, their memory; until nothing more is asked.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -30,10 +30,10 @@ use crate::look::processes::{Interest, Snapshot, has_foreign_numbers};
 use crate::look::table::{Depth, last_pids, look_up, read};
 use crate::look::{memory, pid_file, sysv, users};
 
-/// How often memory is read again for processes that were forked meanwhile.
+/// How often memory is read again because processes were forked meanwhile.
 const ROUNDS: usize = 5;
 
-/// The most memory that is read, in bytes: what fast memory gives in the default time.
+/// The most memory that is read, in bytes: what fast memory delivers in the default time.
 const MOST_BYTES: u64 = 32 << 30;
 
 /// What a survey is about.
@@ -45,15 +45,15 @@ struct Scope {
     pid_file: Option<PathBuf>,
     depth: Depth,
     foreign_numbers: bool,
-    /// None: memory is not to be read.
+    /// `None` if memory is not to be read.
     budget: Option<Budget>,
     thorough: bool,
-    /// The highest number of a set before a start of httpd that is still to be looked at.
+    /// The highest semid before a start of httpd that has yet to be looked at.
     mark: Option<i32>,
 }
 
 impl Scope {
-    /// What these options ask for, on a kernel of this release.
+    /// What these options require, on this kernel release.
     fn new(options: &Options, asked: &Asked, release: &str) -> Scope {
         let time = Duration::from_secs(options.memory_timeout.into());
         Scope {
@@ -62,6 +62,7 @@ impl Scope {
             httpd: options.httpd.clone(),
             pid_file: asked.heard.pid_file().map(Into::into),
             depth: match options.command {
+                Command::List if options.all => Depth::Everybody,
                 Command::List => Depth::All,
                 Command::Guard if options.removes() => Depth::Removal,
                 Command::Guard | Command::Check => Depth::Verdict,
@@ -74,11 +75,11 @@ impl Scope {
     }
 }
 
-/// Takes the survey for these options; none: the kernel has no System V semaphores, or the table could
-/// not be read, which is an event where no verdict of the run rests on it.
+/// Takes the survey for these options. `None` if the kernel has no System V semaphores or if the table
+/// could not be read; the latter is reported as an event when the run can go on without it.
 ///
 /// # Errors
-/// [`Error::Kernel`]; [`Error::NoSuchSet`]: the set to be explained is not there.
+/// [`Error::Kernel`]; [`Error::NoSuchSet`]: the set to be explained does not exist.
 pub(super) fn look(
     options: &Options,
     asked: &Asked,
@@ -101,7 +102,7 @@ pub(super) fn look(
         }
         Err(e) => return Err(e),
     };
-    // A user that was guessed may be the wrong one.
+    // A guessed user may be the wrong one.
     if let (Some(table), Source::Account) = (&table, asked.source) {
         let likely =
             |(uid, sets): &(Uid, usize)| Some(Event::Unguarded(users::likely(*uid)?, *sets));
@@ -117,8 +118,9 @@ pub(super) fn look(
     Ok(table)
 }
 
-/// Takes the survey: sets first, then the processes, then their memory. A process that can use one of
-/// the sets read is alive from then until the processes are read, itself or its children.
+/// Takes the survey: sets first, then the processes, then their memory. In this order no process that
+/// can use a set is missed: from the reading of the sets to that of the processes it is alive, itself or
+/// through its children.
 ///
 /// # Errors
 /// [`Error::Kernel`].
@@ -130,6 +132,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
         unreadable: found.unreadable,
         leftover: found.leftover,
         rows: found.rows,
+        strangers: found.strangers,
         others: found.others,
         of_root: found.of_root,
         highest: found.highest,
@@ -144,7 +147,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     if scope.budget.is_none() {
         world.memory = Memory::Off;
     }
-    let Some(interest) = interest(&table.rows, scope) else {
+    let Some(interest) = interest(&table.rows, &table.strangers, scope) else {
         judge_all(&mut table.rows, world);
         return Ok(table);
     };
@@ -152,6 +155,7 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     for round in 0..=ROUNDS {
         let snapshot = Snapshot::take(&interest);
         look_up(&mut table.rows, &snapshot);
+        look_up(&mut table.strangers, &snapshot);
         (world.processes, world.incomplete) = (snapshot.processes, snapshot.incomplete);
         judge_all(&mut table.rows, world);
         let leader = leader(scope, world);
@@ -167,9 +171,9 @@ fn take(scope: &Scope, clock: Clock) -> Result<Table, Error> {
     Ok(table)
 }
 
-/// What has to be known of processes; none: nothing depends on them.
-fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
-    let judges = rows.iter().any(|row| row.evidence.last().is_some());
+/// What has to be known about processes; `None` if nothing depends on them.
+fn interest(rows: &[Row], strangers: &[Row], scope: &Scope) -> Option<Interest> {
+    let judges = rows.iter().chain(strangers).any(|row| row.evidence.last().is_some());
     (judges || scope.mark.is_some()).then(|| {
         let own = |row: &&Row| mismatch(&row.set).is_none() && !row.set.cuid.is_root();
         let mut own_makers: Vec<Uid> = rows.iter().filter(own).map(|row| row.set.uid).collect();
@@ -178,7 +182,7 @@ fn interest(rows: &[Row], scope: &Scope) -> Option<Interest> {
         Interest {
             uids: scope.uids.clone(),
             own_makers,
-            pids: last_pids(rows).collect(),
+            pids: last_pids(rows).chain(last_pids(strangers)).collect(),
             httpd: scope.httpd.clone(),
         }
     })
@@ -190,7 +194,7 @@ fn judge_all(rows: &mut [Row], world: &World) {
     }
 }
 
-/// The httpd whose number the PidFile holds, if it lives and is the first process of one.
+/// The httpd whose pid is in the PidFile, if it is running and is an httpd's first process.
 fn leader(scope: &Scope, world: &World) -> Option<Rc<Process>> {
     let number = pid_file::number(scope.pid_file.as_deref()?)?;
     world.get(number).filter(|p| p.is_leader()).cloned()

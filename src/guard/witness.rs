@@ -1,4 +1,4 @@
-//! What httpd's own starts show: reads what is kept, and keeps what this run adds to it.
+//! What httpd's own starts show: reads what is kept, and adds what this run learns.
 
 use std::path::Path;
 
@@ -16,21 +16,21 @@ use crate::facts::table::Table;
 use crate::facts::time::Clock;
 use crate::look::{clock, generation, pid_file, state};
 
-/// What is kept of the httpd that answered.
+/// What is kept about the httpd that answered.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
     file: &'static Path,
     state: State,
     pid_file: String,
     answer: u64,
-    /// The run is before a start.
+    /// The run comes just before a start.
     is_guard: bool,
-    /// It may write.
+    /// The run may write the state.
     keeps: bool,
 }
 
 impl Witness {
-    /// Reads what is kept, where httpd's answer is all known; else there is nothing to learn.
+    /// Reads what is kept, if httpd's answer is complete; otherwise there is nothing to learn.
     pub(super) fn read(
         options: &Options,
         heard: &Heard,
@@ -51,12 +51,12 @@ impl Witness {
         Some(Witness { file, state, pid_file, answer, is_guard, keeps })
     }
 
-    /// The need that the answer comes to, and earlier starts.
+    /// The need according to the answer and to earlier starts.
     pub(super) fn need(&self, asked: Need) -> Need {
         learn::need(asked, learn::learnt(&self.state, &self.pid_file, self.answer))
     }
 
-    /// The highest number of a set before the start that is still to be looked at.
+    /// The highest semid before the start that has yet to be looked at.
     pub(super) fn mark(&self) -> Option<i32> {
         let instance = self.state.get(&self.pid_file).filter(|i| i.answer == self.answer)?;
         instance.note.filter(|_| self.keeps).map(|note| note.mark)
@@ -77,7 +77,8 @@ impl Witness {
             clock,
             seen: self.seen(table),
         };
-        // Of other httpds, others may have kept something meanwhile; of this one, they know better.
+        // Another run may have kept something meanwhile. If it is about this httpd, that run knows
+        // better.
         let now = state::read(self.file).unwrap_or_default();
         if now.get(&self.pid_file) != self.state.get(&self.pid_file) {
             return None;

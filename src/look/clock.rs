@@ -6,11 +6,11 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
 use crate::facts::time::{BootTicks, Clock, WallTime};
 
-/// Reads `CLOCK_REALTIME` and `CLOCK_BOOTTIME`. Needs no /proc/stat, which a unit with
-/// `ProcSubset=pid` does not have.
+/// Reads `CLOCK_REALTIME` and `CLOCK_BOOTTIME`. Does not need /proc/stat, which is missing in a unit
+/// with `ProcSubset=pid`.
 ///
 /// # Errors
-/// Those of clock_gettime(2): in practice a seccomp filter.
+/// Those of clock_gettime(2); in practice caused by a seccomp filter.
 pub fn now() -> nix::Result<Clock> {
     let real = clock_gettime(ClockId::CLOCK_REALTIME)?;
     let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
@@ -26,7 +26,7 @@ pub fn now() -> nix::Result<Clock> {
     })
 }
 
-/// The time since the boot, in ticks as those of /proc/PID/stat (`CLOCK_BOOTTIME`).
+/// The time since boot, in the ticks of /proc/PID/stat (`CLOCK_BOOTTIME`).
 ///
 /// # Errors
 /// Those of clock_gettime(2).
@@ -36,8 +36,8 @@ pub fn since_boot(clock: &Clock) -> nix::Result<BootTicks> {
     Ok(BootTicks(u64::try_from(ticks).unwrap_or(u64::MAX)))
 }
 
-/// Sleeps for about this long, or not at all where that is refused (a seccomp filter), for which
-/// `std::thread::sleep` would panic. Callers look at the time themselves.
+/// Sleeps for about this long, or not at all if sleeping is refused (seccomp filter), in which case
+/// `std::thread::sleep` would panic. Callers check the time themselves.
 pub fn nap(duration: Duration) {
     let _ =
         clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &duration.into());

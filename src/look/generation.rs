@@ -1,4 +1,4 @@
-//! How often a running httpd was reloaded: the generation that its scoreboard tells. Touches /proc.
+//! How often a running httpd was reloaded: the generation in its scoreboard. Touches /proc.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -6,17 +6,18 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 
-/// Before an anonymous piece of shared memory APR keeps its size (shmem/unix/shm.c,
-/// `apr_shm_create`); the scoreboard begins with two limits, the generation and a time in
-/// microseconds (include/scoreboard.h, `global_score`, from 2.4.1 on). httpd 2.2 has another number in the third place,
-/// so that it seems to be reloaded.
+/// APR stores the size of anonymous shared memory in front of it (shmem/unix/shm.c, `apr_shm_create`).
+/// The scoreboard starts with two limits, the generation and a time in microseconds
+/// (include/scoreboard.h, `global_score`, since 2.4.1). httpd 2.2 has a different number in third
+/// place, so it looks as if it had been reloaded.
 const BYTES: usize = 8 + 4 + 4 + 4 + 4 + 8;
 
-/// Times that a start of httpd can bear, in microseconds since 1970: 2001 to 2286.
+/// Plausible start times of an httpd, in microseconds since 1970: 2001 to 2286.
 const TIMES: std::ops::Range<i64> = 1_000_000_000_000_000..10_000_000_000_000_000;
 
-/// The generation of this first process of an httpd: 0 until its first reload, graceful or not
-/// (server/mpm: `my_generation`). None: it cannot be told, as with a `ScoreBoardFile`.
+/// The generation of the httpd with this first process: 0 until its first reload, graceful or not
+/// (server/mpm: `my_generation`). `None` if it cannot be determined, for example with a
+/// `ScoreBoardFile`.
 #[must_use]
 pub fn of(leader: Pid) -> Option<u32> {
     let proc = Path::new("/proc").join(leader.to_string());
@@ -28,12 +29,12 @@ pub fn of(leader: Pid) -> Option<u32> {
         scoreboard(&bytes, length)
     });
     let generation = found.next()?;
-    // Two that look alike are one too many.
+    // If two candidates look like a scoreboard, neither can be trusted.
     found.next().is_none().then_some(generation)
 }
 
-/// Where a line of maps shows anonymous shared memory (kernel mm/shmem.c, `shmem_zero_setup`), and how
-/// much.
+/// The start and length of anonymous shared memory (kernel mm/shmem.c, `shmem_zero_setup`), if a line
+/// of maps shows some.
 fn shared(line: &str) -> Option<(u64, u64)> {
     let mut words = line.splitn(6, ' ');
     let (start, end) = words.next()?.split_once('-')?;
@@ -45,7 +46,7 @@ fn shared(line: &str) -> Option<(u64, u64)> {
     Some((start, u64::from_str_radix(end, 16).ok()?.checked_sub(start)?))
 }
 
-/// The generation, if these are the first bytes of a scoreboard that `length` bytes are mapped for.
+/// The generation, if these are the first bytes of a scoreboard for which `length` bytes are mapped.
 fn scoreboard(bytes: &[u8; BYTES], length: u64) -> Option<u32> {
     let int = |at: usize| i32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four"));
     let long = |at: usize| i64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight"));
@@ -62,7 +63,7 @@ fn scoreboard(bytes: &[u8; BYTES], length: u64) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// As an event MPM's looks that was reloaded twice.
+    /// The start of an event MPM's scoreboard after two reloads.
     fn begins(limit: i32, time: i64) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&344_768_i64.to_ne_bytes());
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scoreboard_is_known_by_its_size_limits_and_time() {
+    fn a_scoreboard_is_recognised_by_its_size_limits_and_time() {
         let time = 1_795_825_728_000_000;
         assert_eq!(scoreboard(&begins(16, time), 348_160), Some(2));
         assert_eq!(scoreboard(&begins(16, time), 344_064), None);

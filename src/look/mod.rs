@@ -1,4 +1,4 @@
-//! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports facts.
+//! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports only facts.
 
 pub mod clock;
 pub mod generation;
@@ -8,7 +8,10 @@ pub mod namespace;
 pub mod pid_file;
 pub mod processes;
 pub mod settings;
+pub mod site;
 pub mod state;
+mod sysctl;
 pub mod sysv;
 pub mod table;
+mod unit;
 pub mod users;

@@ -1,27 +1,19 @@
-//! From which IPC namespace to look: that of the httpd in question. Touches /proc, systemctl(1), and
-//! which namespace this process itself is in; the system stays as it is.
+//! Which IPC namespace to look at: that of the httpd in question. Touches /proc, systemctl(1), and this
+//! process's own IPC namespace; the system stays as it is.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
 use crate::facts::event::Event;
-use crate::look::httpd::ask::{self, Question};
-use crate::look::pid_file;
 use crate::look::processes::{is_httpd, names_of};
+use crate::look::{pid_file, unit};
 
-/// How long systemd may take to say what a unit is like.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-const SYSTEMCTL: &str = "/usr/bin/systemctl";
-
-/// Goes where httpd's semaphore table is: into the IPC namespace of the one that runs, or, where a unit
-/// with PrivateIPC= will start it, into a new one, as that start will. None: it is this one.
+/// Goes to httpd's semaphore table: enters the IPC namespace of the running httpd or, if a unit with
+/// PrivateIPC= will start it, a new one, as that start will. `None` if it is the current namespace.
 #[must_use]
 pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> Option<Event> {
     let running = pid_file.and_then(pid_file::number).filter(|pid| exists(*pid));
@@ -38,19 +30,19 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
                 Err(e) => Event::TableOfNobody(who.to_string(), e),
             })
         }
-        // Whoever may not look at it asks systemd.
+        // A caller that may not look at it asks systemd.
         Some((pid, Err(e @ (Errno::EACCES | Errno::EPERM)), _)) => {
-            let unit = unit_of(pid)?;
-            has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
+            let unit = unit::of(pid)?;
+            unit::has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
-        // It is dead, or its number is another one's by now.
-        Some(_) | None => of_unit(&unit(control)),
+        // It is dead, or its pid has been reused.
+        Some(_) | None => of_unit(&unit::of_control(control)),
     }
 }
 
-/// A new namespace, where a unit has one of its own for each start.
+/// Enters a new namespace, if the unit gets one of its own for each start.
 fn of_unit(unit: &str) -> Option<Event> {
-    has_private_ipc(unit).then(|| match unshare(CloneFlags::CLONE_NEWIPC) {
+    unit::has_private_ipc(unit).then(|| match unshare(CloneFlags::CLONE_NEWIPC) {
         Ok(()) => Event::TableOfUnit(unit.to_owned()),
         Err(e) => Event::TableOfNobody(unit.to_owned(), e),
     })
@@ -70,51 +62,4 @@ fn namespace(pid: Pid) -> Result<PathBuf, Errno> {
 
 fn errno(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
-}
-
-/// The unit that starts whom this control program speaks for, where no other is known.
-fn unit(control: &Path) -> String {
-    let name = control.to_string_lossy();
-    let unit = match &*name {
-        _ if name.contains("/httpd24/") => "httpd24-httpd",
-        _ if name.contains("apache2") && !name.starts_with("/usr/local/") => "apache2",
-        _ => "httpd",
-    };
-    format!("{unit}.service")
-}
-
-/// The unit that a process is of.
-fn unit_of(pid: Pid) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let units = text.lines().filter_map(|line| line.rsplit('/').next());
-    units.filter(|unit| unit.ends_with(".service")).map(str::to_owned).next()
-}
-
-/// Whether systemd starts a unit in an IPC namespace of its own (systemd.exec(5)).
-fn has_private_ipc(unit: &str) -> bool {
-    if !Path::new("/run/systemd/system").exists() {
-        return false;
-    }
-    let args = ["show", "--property=PrivateIPC", "--", unit].map(OsString::from);
-    let question = Question::new(None, Vec::new(), PATIENCE);
-    ask::run(Path::new(SYSTEMCTL), &args, &question)
-        .is_ok_and(|said| said.out.trim_ascii() == b"PrivateIPC=yes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_unit_is_that_of_the_control_program() {
-        for (control, name) in [
-            ("/usr/sbin/apache2ctl", "apache2.service"),
-            ("/usr/sbin/start_apache2", "apache2.service"),
-            ("/usr/sbin/httpd", "httpd.service"),
-            ("/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper", "httpd24-httpd.service"),
-            ("/usr/local/apache2/bin/httpd", "httpd.service"),
-        ] {
-            assert_eq!(unit(Path::new(control)), name);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The number that httpd writes to its PidFile when it runs. Touches that file.
+//! The pid that a running httpd has written to its PidFile. Touches that file.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -8,11 +8,11 @@ use std::path::Path;
 use nix::libc;
 use nix::unistd::Pid;
 
-/// The most that is read: httpd writes a number and a line break (server/log.c, `ap_log_pid`).
+/// The most that is read: httpd writes a number and a newline (server/log.c, `ap_log_pid`).
 const MOST: u64 = 64;
 
-/// The number in the file; none: there is none. What is no file is not read: a pipe would hold up the
-/// start of httpd.
+/// The pid in the file, if there is one. Only a regular file is read: a pipe would block the start of
+/// httpd.
 #[must_use]
 pub fn number(file: &Path) -> Option<Pid> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -25,7 +25,7 @@ pub fn number(file: &Path) -> Option<Pid> {
     text.trim().parse().ok().filter(|number| *number > 0).map(Pid::from_raw)
 }
 
-/// Whether no process bears this number, as /proc shows, which shows the own.
+/// Whether no process has this pid, according to a /proc that shows this process.
 #[must_use]
 pub fn is_nobodys(number: Pid) -> bool {
     let proc = Path::new("/proc");
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_read_and_nothing_else() {
+    fn only_a_number_is_read() {
         let dir = std::env::temp_dir().join(format!("semguard-pid-{}", std::process::id()));
         std::fs::create_dir(&dir).expect("made");
         let file = dir.join("httpd.pid");
@@ -56,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_somebody_bears_is_not_nobodys() {
+    fn a_pid_in_use_is_not_nobodys() {
         assert!(!is_nobodys(Pid::this()));
-        // Beyond what a kernel gives (`PID_MAX_LIMIT`).
+        // Beyond any pid that a kernel assigns (`PID_MAX_LIMIT`).
         assert!(is_nobodys(Pid::from_raw(i32::MAX)));
     }
 }

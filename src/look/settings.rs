@@ -1,5 +1,5 @@
-//! A file of settings, by the rules that systemd has for an EnvironmentFile= (systemd.exec(5)), so that
-//! whoever reads it here knows what the unit knows. Touches that file; never a shell.
+//! A settings file, parsed by systemd's rules for EnvironmentFile= (systemd.exec(5)), so that it
+//! means the same here as in the unit. Touches that file; never runs a shell.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -12,36 +12,36 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::facts::settings::{MOST_SETTINGS, Unread};
 
-/// The distributions' files of settings, in the order in which the units read them: of two lines that
-/// set the same, the later counts.
+/// The distributions' settings files, in the order in which the units read them: if two lines set the
+/// same variable, the later one wins.
 pub const FILES: [&str; 2] = ["/etc/default/httpd-semguard", "/etc/sysconfig/httpd-semguard"];
 
-/// What a line, with those that continue it, comes to.
+/// What a line, with its continuation lines, contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A variable and its value.
     Variable(String, String),
-    /// What systemd sets no variable from, as it stands there.
+    /// Text from which systemd sets no variable, as written.
     Stray(String),
 }
 
 /// A part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Where it begins, counted from 1.
+    /// The line number where it starts, counted from 1.
     pub number: usize,
-    /// What it says.
+    /// Its content.
     pub part: Part,
-    /// Some version of systemd since 219 reads it otherwise than its newest.
+    /// Some version of systemd since 219 reads it differently from the newest.
     pub is_in_doubt: bool,
 }
 
-/// Reads a file of settings. What is no file is not read: a pipe would hold up the start of httpd.
+/// Reads a settings file. Only a regular file is read: a pipe would block the start of httpd.
 ///
 /// # Errors
 /// [`Unread`].
 pub fn read(path: &Path) -> Result<Vec<Line>, Unread> {
-    // Whoever wants none says so with it.
+    // The way to ask for no file at all.
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
@@ -60,14 +60,14 @@ pub fn read(path: &Path) -> Result<Vec<Line>, Unread> {
     parse(&text)
 }
 
-/// Those of [`FILES`] that are there.
+/// The [`FILES`] that exist.
 #[must_use]
 pub fn present() -> Vec<PathBuf> {
     FILES.iter().map(PathBuf::from).filter(|f| f.exists()).collect()
 }
 
-/// Where the distributions' files have such a line; of several, the one that counts. systemd hands a
-/// unit the variables alone.
+/// Where the distributions' files set this variable to this value; if several do, the one that takes
+/// effect. systemd gives a unit only the variables.
 #[must_use]
 pub fn place(name: &str, value: &str) -> Option<(PathBuf, usize)> {
     let sets = |line: &Line| matches!(&line.part, Part::Variable(n, v) if n == name && v == value);
@@ -78,14 +78,14 @@ pub fn place(name: &str, value: &str) -> Option<(PathBuf, usize)> {
     })
 }
 
-/// Whether a program could be run from this path, which has to be absolute: a unit has no working
-/// directory of its own.
+/// Whether this path can be run as a program. It has to be absolute: a unit has no working directory of
+/// its own.
 #[must_use]
 pub fn is_program(path: &Path) -> bool {
     path.is_absolute() && path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
-/// Where the reading stands (the states of systemd's basic/env-file.c).
+/// The parser's state (the states of systemd's basic/env-file.c).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -103,13 +103,13 @@ enum State {
 const BLANKS: &[u8] = b" \t\n\r";
 const BREAKS: &[u8] = b"\n\r";
 
-/// What a part is made of while it is read.
+/// A part while it is being read.
 #[derive(Default)]
 struct Draft {
     number: usize,
     name: Vec<u8>,
     value: Vec<u8>,
-    /// Where the blanks begin that end an unquoted value.
+    /// Where the trailing blanks of an unquoted value start.
     trailing: Option<usize>,
     is_in_doubt: bool,
 }
@@ -126,7 +126,7 @@ impl Draft {
     }
 
     /// # Errors
-    /// [`Unread::NoText`]: systemd takes a file as a whole, or not at all.
+    /// [`Unread::NoText`]: systemd accepts or rejects a file as a whole.
     fn variable(self, is_bare: bool) -> Result<Line, Unread> {
         let Draft { number, name, mut value, trailing, is_in_doubt } = self;
         if let Some(length) = trailing.filter(|_| is_bare) {
@@ -144,16 +144,16 @@ impl Draft {
     }
 }
 
-/// Whether systemd sets a variable of this name (basic/env-util.c, `env_name_is_valid`).
+/// Whether systemd accepts this variable name (basic/env-util.c, `env_name_is_valid`).
 fn is_name(name: &str) -> bool {
     let mut letters = name.chars();
     letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The parts of a file of settings, as systemd reads them since 254. Until then a comment that ends
-/// in a backslash went on in the next line; up to 240 a backslash took itself away within quotes of
-/// either kind, and up to 246 it stayed there before all but a double quote.
+/// The parts of a settings file, as systemd has read them since 254. Before that, a comment that ended
+/// in a backslash continued on the next line. Up to 240 a backslash within either kind of quotes was
+/// dropped; then, up to 246, it was kept there except before a double quote.
 ///
 /// # Errors
 /// [`Unread::NoText`].
@@ -246,7 +246,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Line>, Unread> {
             number += 1;
         }
     }
-    // The last line may lack its end, and a quote the other one.
+    // The last line may lack its newline, and a quote its closing one.
     match state {
         State::Start | State::Comment | State::CommentEscaped => {}
         State::Name => lines.push(draft.stray()),
@@ -259,7 +259,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Line>, Unread> {
 mod tests {
     use super::*;
 
-    /// The variables of a text.
+    /// The variables set by a text.
     fn variables(text: &str) -> Vec<(String, String)> {
         let lines = parse(text.as_bytes()).expect("text").into_iter();
         let variable = |line: Line| match line.part {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_what_systemd_makes_of_it() {
+    fn a_value_is_parsed_as_systemd_parses_it() {
         for (text, said) in [
             ("A=b", "b"),
             ("A=b\n", "b"),
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn all_lines_are_told_with_their_numbers_and_the_later_is_the_later() {
+    fn all_lines_are_returned_in_order_with_their_numbers() {
         let text = "\nA=1\n# A=2\nB=\"3\n4\"\nexport A=5\nA 6\n7=8\n=9\nA=10";
         let lines = parse(text.as_bytes()).expect("text");
         let numbers: Vec<usize> = lines.iter().map(|line| line.number).collect();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_version_of_systemd_reads_otherwise_is_in_doubt() {
+    fn a_line_that_some_systemd_reads_differently_is_in_doubt() {
         let in_doubt = |text: &str| -> Vec<usize> {
             let lines = parse(text.as_bytes()).expect("text");
             lines.iter().filter(|line| line.is_in_doubt).map(|line| line.number).collect()
@@ -334,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_no_text_nothing_counts() {
+    fn a_file_that_is_not_text_is_ignored() {
         assert_eq!(parse(b"A=1\nB=\xff\n"), Err(Unread::NoText));
         assert_eq!(parse(b"A=1\n\0"), Err(Unread::NoText));
         assert_eq!(parse(b"# \xff\nA=1\n").map(|lines| lines.len()), Ok(1));
     }
 
     #[test]
-    fn what_is_no_file_is_not_waited_for() {
+    fn only_a_regular_file_is_read() {
         let dir = std::env::temp_dir().join(format!("semguard-settings-{}", std::process::id()));
         std::fs::create_dir(&dir).expect("made");
         let pipe = dir.join("pipe");

@@ -1,7 +1,7 @@
-//! What is kept between runs: reading it. Touches that file.
+//! Reads what is kept between runs. Touches that file.
 //!
-//! Nothing depends on it but a better need: a file that is missing, old, damaged or anybody else's is as
-//! good as none.
+//! Nothing depends on it except a better estimate of the need: a file that is missing, old, damaged or
+//! not root's own is ignored.
 
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,18 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::state::{MOST_INSTANCES, State};
 
-/// The most that is read, in bytes: as many instances with a long PidFile each.
+/// The most that is read, in bytes: enough for the maximum number of instances with long PidFile paths.
 const MOST_BYTES: u64 = 256 << 10;
 
-/// The present form.
+/// The current format version.
 const VERSION: u32 = 1;
 
-/// The file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
     version: u32,
-    /// Of the rest: a figure that is not the one that was written is no figure.
+    /// A checksum of the rest: a file with a changed figure is rejected.
     seal: u64,
     state: State,
 }
@@ -36,29 +36,29 @@ fn seal(state: &State) -> u64 {
     hasher.finish()
 }
 
-/// The text of the file for this state.
+/// The file's text for this state.
 #[must_use]
 pub fn text(state: &State) -> String {
     let sealed = Sealed { version: VERSION, seal: seal(state), state: state.clone() };
     serde_json::to_string(&sealed).unwrap_or_default() + "\n"
 }
 
-/// The state that a text of the file tells.
+/// The state in a file's text.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse(text: &str) -> Result<State, &'static str> {
     let sealed: Sealed = serde_json::from_str(text).map_err(|_| "its file is damaged")?;
     if sealed.version != VERSION || sealed.seal != seal(&sealed.state) {
-        return Err("its file was changed, or is another version's");
+        return Err("its file was modified, or is from another version");
     }
     if sealed.state.instances.len() > MOST_INSTANCES {
-        return Err("its file is too long");
+        return Err("its file is too large");
     }
     Ok(sealed.state)
 }
 
-/// What is kept in the file; nothing where there is none.
+/// The state in the file; empty if there is no file.
 ///
 /// # Errors
 /// Why it is not used.
@@ -71,10 +71,10 @@ pub fn read(file: &Path) -> Result<State, &'static str> {
     };
     let meta = file.metadata().map_err(|_| "its file cannot be read")?;
     if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
-        return Err("its file is not root's alone");
+        return Err("its file is not owned by root, or others may write to it");
     }
     if meta.len() > MOST_BYTES {
-        return Err("its file is too long");
+        return Err("its file is too large");
     }
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text).map_err(|_| "its file is damaged")?;
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_state_is_read_back() {
         assert_eq!(parse(&text(&state())), Ok(state()));
         assert_eq!(parse(&text(&State::default())), Ok(State::default()));
     }
 
     #[test]
-    fn a_file_with_another_figure_is_none() {
+    fn a_file_with_a_changed_figure_is_rejected() {
         let text = text(&state());
         for (from, to) in [
             ("\"sets\":6", "\"sets\":60"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instances_are_bounded_and_the_last_one_stays() {
+    fn instances_are_bounded_and_the_latest_one_stays() {
         let mut state = state();
         for n in 0..2 * MOST_INSTANCES {
             let pid_file = format!("/run/{n}.pid");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_of_roots_alone_is_read() {
+    fn only_a_file_that_is_roots_alone_is_read() {
         let dir = std::env::temp_dir().join(format!("semguard-state-{}", std::process::id()));
         fs::create_dir(&dir).expect("made");
         let file = dir.join("starts.json");

@@ -1,4 +1,4 @@
-//! Whose sets are looked at: from `--user`, else the account that distributions give to httpd.
+//! Whose sets are looked at: from `--user`, or else the account that distributions run httpd as.
 //! Touches the user database (getpwnam(3)).
 
 use nix::errno::Errno;
@@ -8,22 +8,22 @@ use crate::facts::error::Error;
 use crate::facts::printable::printable;
 use crate::facts::users::{Guarded, Names, Source};
 
-/// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat,
-/// Debian, SUSE, Arch, and hand-made installations.
+/// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat, Debian,
+/// SUSE, Arch, and manual installations.
 pub const ACCOUNTS: [&str; 6] = ["apache", "www-data", "wwwrun", "http", "httpd", "www"];
 
-/// Further accounts that an httpd may run as, where its packager or builder chose so.
+/// Further accounts that an httpd may run as, if its packager or builder chose so.
 const OTHERS: [&str; 2] = ["daemon", "nobody"];
 
-/// The name of a user that an httpd is likely to run as.
+/// The name of a user, if an httpd is likely to run as that user.
 #[must_use]
 pub fn likely(uid: Uid) -> Option<&'static str> {
     let name = User::from_uid(uid).ok().flatten()?.name;
     ACCOUNTS.into_iter().chain(OTHERS).find(|likely| *likely == name)
 }
 
-/// The users to guard, each once, and where they came from: those given; else those that httpd
-/// named (its own, by number; further ones by name or "#" and number); else the first known account.
+/// The users to guard, without duplicates, and where they came from: those given; else those that httpd
+/// named (its own, by uid; further ones by name or "#" and uid); else the first known account.
 ///
 /// # Errors
 /// [`Error::NoSuchUser`], [`Error::GuardedRoot`], [`Error::NoKnownAccount`], [`Error::UserDatabase`].
@@ -53,7 +53,7 @@ pub fn guarded(
             match by_name(name) {
                 Ok(Some(user)) => return Ok((vec![user], Source::Account)),
                 Ok(None) => {}
-                // Another one may be known all the same.
+                // Another one may still be known.
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
@@ -72,7 +72,7 @@ pub fn guarded(
     Ok((users, Source::Given))
 }
 
-/// Those of the given users that can be guarded, and why not the others.
+/// Which of the given users can be guarded, and why the others cannot.
 #[must_use]
 pub fn sort_out(given: &[String]) -> (Vec<String>, Vec<Error>) {
     let mut errors = Vec::new();
@@ -87,8 +87,9 @@ pub fn sort_out(given: &[String]) -> (Vec<String>, Vec<Error>) {
     (fit, errors)
 }
 
-/// [`ACCOUNTS`], those first that a distribution's package made here. To ask for one that is not
-/// there takes the libraries and sources of all that nsswitch.conf names: half a millisecond and more.
+/// [`ACCOUNTS`], starting with those that are in /etc/passwd. Looking up one that is not there loads
+/// the libraries and queries the sources of everything that nsswitch.conf names: half a millisecond or
+/// more.
 fn local_first(passwd: &[u8]) -> Vec<&'static str> {
     let is_local = |name: &&str| {
         let mut lines = passwd.split(|b| *b == b'\n');
@@ -99,13 +100,13 @@ fn local_first(passwd: &[u8]) -> Vec<&'static str> {
     local
 }
 
-/// A user by name, else by number; the number need not have an account (containers have none).
+/// A user by name, else by uid; the uid need not have an account (in containers it often has none).
 fn find(text: &str) -> Result<Guarded, Error> {
     if let Some(user) = by_name(text)? {
         return Ok(user);
     }
     match text.parse::<u32>() {
-        // The last number means "no change" to the kernel (chown(2), setresuid(2)).
+        // The highest number means "no change" to the kernel (chown(2), setresuid(2)).
         Ok(uid) if uid != u32::MAX => Ok(by_uid(Uid::from_raw(uid))),
         _ => Err(Error::NoSuchUser(printable(text))),
     }
@@ -114,7 +115,8 @@ fn find(text: &str) -> Result<Guarded, Error> {
 fn by_name(name: &str) -> Result<Option<Guarded>, Error> {
     match User::from_name(name) {
         Ok(user) => Ok(user.map(of)),
-        // All of these say that there is none (getpwnam(3)): a container may have no /etc/passwd.
+        // All of these mean that there is no such user (getpwnam(3)): a container may have no
+        // /etc/passwd.
         Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
         Err(e) => Err(Error::UserDatabase(printable(name), e)),
     }
@@ -131,7 +133,7 @@ fn by_uid(uid: Uid) -> Guarded {
     )
 }
 
-/// Looks up the names of these users, as far as they are not known.
+/// Looks up the names of these users, unless already known.
 pub fn look_up(names: &mut Names, uids: impl IntoIterator<Item = Uid>) {
     for uid in uids {
         if !names.knows(uid) {
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_refused_by_name_and_by_number() {
+    fn root_is_refused_by_name_and_by_uid() {
         for root in ["root", "0"] {
             assert!(
                 matches!(guarded(&[root.to_owned()], None, &[]), Err(Error::GuardedRoot)),
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_an_account_is_a_user() {
+    fn a_uid_without_an_account_is_a_user() {
         let (users, source) =
             guarded(&["4123456789".into(), "4123456789".into()], None, &[]).expect("found");
         assert_eq!(source, Source::Given);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_given_user_httpds_own_are_guarded_and_root_never() {
+    fn without_a_given_user_httpds_own_are_guarded_but_never_root() {
         let further = ["#4123456788".to_owned(), "root".into(), "no such user".into()];
         let (users, source) = guarded(&[], Some(4_123_456_789), &further).expect("found");
         let uids: Vec<u32> = users.iter().map(|u| u.uid.as_raw()).collect();
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_name_nor_number_is_an_error() {
+    fn anything_but_a_name_or_a_uid_is_an_error() {
         for bad in ["no such user", "-1", "4294967295", "99999999999", ""] {
             assert!(
                 matches!(guarded(&[bad.to_owned()], None, &[]), Err(Error::NoSuchUser(_))),

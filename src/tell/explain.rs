@@ -37,16 +37,22 @@ pub fn write(
     let word = row.verdict.word();
     writeln!(out, "{}{}", screen.paint(HEADING, &title), screen.paint(style, word))?;
     for (number, sentence) in evidence(row, report, table).iter().enumerate() {
-        writeln!(out, "  {}. {}", number + 1, screen.wrap(sentence, 5))?;
+        writeln!(out, "  {}. {}", number + 1, screen.wrap(sentence, 5, 5))?;
     }
-    writeln!(out, "{} {}", screen.paint(HEADING, "so:"), screen.wrap(&conclusion(row), 4))?;
+    writeln!(
+        out,
+        "{} {}",
+        screen.paint(HEADING, "so:"),
+        screen.wrap(&conclusion(row, report), 4, 4)
+    )?;
     writeln!(out, "{} {}", screen.paint(HEADING, "by hand:"), by_hand(id))?;
     writeln!(
         out,
         "  {}",
         screen.wrap(
-            "Nothing brings it back. A process that still uses it fails at its next semop(2); \
+            "This cannot be undone. A process that still uses it fails at its next semop(2): \
              httpd then logs AH00144, and its workers die.",
+            2,
             2
         )
     )
@@ -60,12 +66,12 @@ pub fn by_hand(id: SemId) -> String {
 
 /// What follows from the evidence.
 #[must_use]
-pub fn conclusion(row: &Row) -> String {
+pub fn conclusion(row: &Row, report: &Report) -> String {
     let why = why(&row.verdict);
     if row.is_orphan() {
-        format!("{why}. httpd-semguard guard removes it.")
+        format!("{why}. \"{}\" removes it.", report.guard)
     } else {
-        format!("it stays. Why: {why}.")
+        format!("it stays: {why}.")
     }
 }
 
@@ -93,21 +99,21 @@ fn form(row: &Row, report: &Report) -> String {
     let creator = report.user(row.set.cuid);
     match mismatch(&row.set) {
         None => format!(
-            "It looks like a mutex of httpd's: no key, one semaphore, mode 0600, made by {creator}."
+            "It looks like one of httpd's mutexes: no key, one semaphore, mode 0600, made by {creator}."
         ),
         Some(Mismatch::Creator(_)) => format!(
-            "It is no mutex of httpd's: {creator} made it, who is neither root nor its owner."
+            "It is not one of httpd's mutexes: it was made by {creator}, who is neither root nor its owner."
         ),
-        Some(m) => format!("It is no mutex of httpd's: {m}. It was made by {creator}."),
+        Some(m) => format!("It is not one of httpd's mutexes: {m}. It was made by {creator}."),
     }
 }
 
 fn times(row: &Row, now: WallTime) -> String {
     let used = match row.set.otime {
-        None => "It was never used: no semop(2) and no undo.".to_owned(),
+        None => "It was never used.".to_owned(),
         Some(otime) => format!("It was last used {}.", ago(otime, now)),
     };
-    format!("It was made, or last set up, {}. {used}", ago(row.set.ctime, now))
+    format!("It was created or last set up {}. {used}", ago(row.set.ctime, now))
 }
 
 fn ago(time: WallTime, now: WallTime) -> String {
@@ -118,8 +124,8 @@ fn ago(time: WallTime, now: WallTime) -> String {
 /// Was enough seen?
 fn sight(row: &Row) -> String {
     match &row.verdict {
-        Verdict::Keep(Reason::Blind(blind)) => format!("Not enough can be seen: {blind}."),
-        _ => "The kernel told its value, and /proc showed all processes that matter.".into(),
+        Verdict::Keep(Reason::Blind(blind)) => format!("Not enough could be seen: {blind}."),
+        _ => "The kernel gave access to it, and /proc showed all processes that matter.".into(),
     }
 }
 
@@ -128,9 +134,9 @@ fn use_now(row: &Row) -> Option<String> {
     let lock = row.evidence.lock()?;
     let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
     let waiting = match (lock.waiters, &row.evidence.inside) {
-        (0, None) => "nobody waits for it".to_owned(),
-        (n, None) => format!("{n} wait for it"),
-        (n, Some(p)) => format!("{} wait for it, {p} among them", n.max(1)),
+        (0, None) => "no process is waiting for it".to_owned(),
+        (n, None) => format!("{n} are waiting for it"),
+        (n, Some(p)) => format!("{} are waiting for it, {p} among them", n.max(1)),
     };
     Some(format!("{locked}, and {waiting}."))
 }
@@ -140,16 +146,14 @@ fn out_of_sight(row: &Row) -> Option<String> {
     let last = row.evidence.last()?;
     if last.number == 0 {
         return Some(
-            "Nobody is known to have touched it last: it was a process of another PID namespace, \
-             or none."
-                .into(),
+            "The process that used it last is in another PID namespace, or there was none.".into(),
         );
     }
     let unseen = row.verdict == Verdict::Keep(Reason::Unseen);
     unseen.then(|| {
         format!(
-            "Its last pid, {}, is the number of a process of whatever PID namespace: this kernel \
-             does not translate it, and this is not the first namespace.",
+            "Its last pid, {}, may belong to another PID namespace: this kernel does not translate it, \
+             and this is not the initial namespace.",
             last.number
         )
     })
@@ -161,22 +165,22 @@ fn last_user(row: &Row, world: &World) -> Option<String> {
     let pid = Pid::from_raw(last.number);
     Some(match &last.who {
         Who::Nobody => format!(
-            "Process {pid} touched it last, and lives no more. (That alone proves nothing: a \
-             healthy httpd has sets whose maker is dead.)"
+            "Process {pid} used it last and has exited. (That alone proves nothing: a \
+             healthy httpd has sets whose creator has exited.)"
         ),
         Who::Living(p) => {
-            let since = format!("{}, which lives since {}", p.named, since(p, world));
+            let since = format!("{}, which started {}", p.named, since(p, world));
             match &row.verdict {
                 Verdict::Keep(Reason::LastPidLives(_)) => {
-                    format!("It was touched last by {since}.")
+                    format!("It was used last by {since}.")
                 }
                 _ => format!(
-                    "Its last pid now is {since}: a later process with the same number, for it may \
-                     not touch the set."
+                    "Its last pid now belongs to {since}: another process with the same number, since it may \
+                     not use the set."
                 ),
             }
         }
-        Who::Hidden | Who::NotLookedUp => format!("Process {pid} touched it last."),
+        Who::Hidden | Who::NotLookedUp => format!("Process {pid} used it last."),
     })
 }
 
@@ -192,41 +196,47 @@ fn who_may_know(row: &Row, world: &World) -> Vec<String> {
         return said;
     }
     let whom = if row.set.cuid.is_root() { "httpd" } else { "process of its owner" };
-    vec![format!("No {whom} lives that could know it.")]
+    vec![format!("No {whom} is running that could use it.")]
 }
 
 fn knows(p: &Process, row: &Row, world: &World) -> String {
     let kind = match p.kind {
-        Kind::Httpd if p.is_leader() => "leads an httpd",
-        Kind::Httpd => "is a process of httpd",
+        Kind::Httpd if p.is_leader() => "is the parent process of an httpd",
+        Kind::Httpd => "is one of httpd's processes",
         Kind::Other if p.uids.contains(&row.set.uid) => "runs as its owner",
         Kind::Other if p.uids.iter().any(|u| u.is_root()) => {
-            "is root's, and could become its owner"
+            "runs as root and could become its owner"
         }
-        Kind::Other => "bears its last pid",
-        Kind::Unreadable => "runs what cannot be read, perhaps httpd",
+        Kind::Other => "has its last pid",
+        Kind::Unreadable => "runs a program that cannot be read, perhaps httpd",
     };
-    let who = format!("{} {kind}, since {}.", p.named, since(p, world));
+    let who = format!("{} {kind} and started {}.", p.named, since(p, world));
     let reading = match &world.memory {
         Memory::NotRead => None,
-        Memory::Off => return format!("{who} It may know the set: {}.", Unread::Off),
+        Memory::Off => return format!("{who} It may use the set: {}.", Unread::Off),
         Memory::Read(read) => read.get(&p.identity()),
     };
     let Some(reading) = reading else {
-        return format!("{who} It may know the set: its memory was not read.");
+        return format!("{who} It may use the set: its memory was not read.");
     };
     if reading.holds.binary_search(&row.set.id).is_ok() {
-        return format!("{who} It knows the set: the number {} stands in its memory.", row.set.id);
+        return format!("{who} It can use the set: the number {} is in its memory.", row.set.id);
     }
     match reading.extent {
-        Extent::Full => format!("{who} The number does not stand in its memory."),
-        Extent::Gone => format!("{who} It has ended meanwhile."),
+        Extent::Full => format!("{who} The number is not in its memory."),
+        Extent::Gone => format!("{who} It has exited since."),
         Extent::Enough => {
-            format!("{who} Its memory was read only as far as it took: another knows the set.")
+            format!(
+                "{who} Its memory was not read to the end: another process is known to have the number."
+            )
         }
         Extent::Part(gap) => {
             let named = matches!(&row.verdict, Verdict::Keep(Reason::MayBeKnownTo(q, _)) if **q == *p.named);
-            let doubt = if named { "It may know the set: " } else { "It was not found there: " };
+            let doubt = if named {
+                "It may use the set: "
+            } else {
+                "The number was not found in what could be read: "
+            };
             format!("{who} {doubt}{gap}.")
         }
     }

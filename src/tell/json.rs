@@ -16,7 +16,7 @@ use answer::{Httpd, Need, Room, Shortage, TrialResult, Words};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 use serde::Serialize;
-use sets::{Counts, HolderRow, One, Running, Sets, one_by_one};
+use sets::{Counts, HolderRow, One, Running, Sets, StrangerRow, looks_like, one_by_one, strangers};
 use std::io::{self, Write};
 
 /// The version of the document's form; additions leave it as it is.
@@ -144,6 +144,8 @@ struct Document<'r> {
     counts: Counts,
     #[serde(serialize_with = "one_by_one")]
     sets: Sets<'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_sets: Option<Vec<StrangerRow<'r>>>,
 }
 
 impl<'r> Document<'r> {
@@ -152,6 +154,7 @@ impl<'r> Document<'r> {
         let account = |uid| Account::of(uid, report);
         let holder = |h: &'r Holder| HolderRow {
             owner: account(h.uid),
+            looks_like: looks_like(h.maker),
             sets: h.sets,
             semaphores: h.semaphores,
             living: h.living.as_ref().map(One::of),
@@ -194,6 +197,7 @@ impl<'r> Document<'r> {
             holders: table.map_or_else(Vec::new, |t| t.holders.iter().map(holder).collect()),
             counts: Counts::of(table),
             sets: Sets { report, table },
+            other_sets: report.view.all.then(|| strangers(table, report)),
         }
     }
 }

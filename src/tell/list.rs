@@ -4,14 +4,16 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
+use crate::decide::maker;
+use crate::facts::capacity::count;
 use crate::facts::evidence::{Lock, Who};
 use crate::facts::need::sets;
 use crate::facts::request::SortKey;
 use crate::facts::row::Row;
+use crate::facts::set::SemId;
 use crate::facts::table::Table;
 use crate::facts::time::age;
 use crate::facts::verdict::State;
-use crate::tell::log::count;
 use crate::tell::report::Report;
 use crate::tell::screen::{BAD, DOUBTFUL, GOOD, HEADING, QUIET, Screen, width};
 use crate::tell::words::why;
@@ -19,12 +21,42 @@ use crate::tell::words::why;
 const COLUMNS: usize = 9;
 const HEADER: [&str; COLUMNS] =
     ["SEMID", "OWNER", "CREATOR", "AGE", "LASTPID", "VALUE", "WAITERS", "VERDICT", "WHY"];
-/// Columns of numbers, which stand to the right.
+/// Columns of numbers, which are aligned to the right.
 const NUMBERS: [usize; 3] = [0, 5, 6];
 const VERDICT: usize = 7;
 const WHY: usize = 8;
+/// Columns that a narrow screen does without: `--explain` and JSON have them.
+const SPARE: [usize; 3] = [2, 5, 6];
+/// The fewest columns of a screen that WHY is worth starting in.
+const LEAST_WHY: usize = 24;
+/// Where WHY begins on a line of its own, on a screen that is narrower still.
+const OWN_LINE: usize = 4;
 
 type Cells = [String; COLUMNS];
+
+/// Which columns are shown, and how wide they are.
+struct Layout {
+    widths: [usize; COLUMNS],
+    shown: Vec<usize>,
+    /// Where WHY begins; none: on a line of its own.
+    why: Option<usize>,
+}
+
+impl Layout {
+    /// All columns, or as many as the screen has room for.
+    fn new(widths: [usize; COLUMNS], screen: &Screen) -> Layout {
+        let before_why = |columns: &[usize]| columns.iter().map(|c| widths[*c] + 2).sum::<usize>();
+        let fits = |columns: &[usize]| {
+            screen.width.is_none_or(|width| before_why(columns) + LEAST_WHY <= width)
+        };
+        let mut shown: Vec<usize> = (0..WHY).collect();
+        if !fits(&shown) {
+            shown.retain(|column| !SPARE.contains(column));
+        }
+        let why = fits(&shown).then(|| before_why(&shown));
+        Layout { widths, shown, why }
+    }
+}
 
 /// Writes the table.
 ///
@@ -37,37 +69,44 @@ pub fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let shown = shown(report, table);
+    // In the same order, among them.
+    let (key, strangers) = (report.view.sort, &table.strangers);
+    let mut all: Vec<(&Row, bool)> = shown.iter().map(|row| (*row, true)).collect();
+    all.extend(strangers.iter().map(|row| (row, false)));
+    all.sort_by_key(|(row, is_judged)| (!is_judged && key == SortKey::Verdict, place(row, key)));
     // Made twice, once for the widths: 32,768 rows at one time would be many megabytes.
     let mut widths = HEADER.map(width);
-    for row in &shown {
-        for (widest, cell) in widths.iter_mut().zip(cells(row, report, table)) {
+    for (row, is_judged) in &all {
+        for (widest, cell) in widths.iter_mut().zip(cells(row, *is_judged, report, table)) {
             *widest = (*widest).max(width(&cell));
         }
     }
-    if !shown.is_empty() {
-        line(&HEADER.map(str::to_owned), &widths, |_| HEADING, screen, out)?;
+    let layout = Layout::new(widths, screen);
+    if !all.is_empty() {
+        line(&HEADER.map(str::to_owned), &layout, |_| HEADING, screen, out)?;
     }
-    for row in &shown {
+    for (row, is_judged) in &all {
         let style = match row.verdict.state() {
+            _ if !is_judged => QUIET,
             State::Orphan => DOUBTFUL,
             State::InUse => GOOD,
             State::Unknown => BAD,
             State::Undecided | State::NotHttpd => QUIET,
         };
         let style = |column| if column == VERDICT { style } else { Style::new() };
-        line(&cells(row, report, table), &widths, style, screen, out)?;
+        line(&cells(row, *is_judged, report, table), &layout, style, screen, out)?;
     }
     let u = &table.found.usage;
-    writeln!(
-        out,
-        "{} of the guarded users, {} orphaned; in all {} of {} sets and {} of {} semaphores in use",
+    let totals = format!(
+        "{} of the guarded users, {} orphaned; in use in all: {} of {} sets, {} of {} semaphores",
         sets(count(table.rows.len())),
         table.orphans().count(),
         u.sets,
         table.found.limits.semmni,
         u.semaphores,
         table.found.limits.semmns,
-    )
+    );
+    writeln!(out, "{}", screen.wrap(&totals, 0, 2))
 }
 
 /// The sets that were asked for, in the order that was asked for.
@@ -80,20 +119,23 @@ pub fn shown<'t>(report: &Report, table: &'t Table) -> Vec<&'t Row> {
         .filter(|row| row.is_orphan() || !view.orphans)
         .filter(|row| view.explain.is_none_or(|id| row.set.id == id))
         .collect();
-    shown.sort_unstable_by_key(|row| {
-        let first = match view.sort {
-            SortKey::Semid => 0,
-            SortKey::Owner => i64::from(row.set.uid.as_raw()),
-            SortKey::Age => row.set.ctime.0,
-            SortKey::Pid => i64::from(row.evidence.last().map_or(-1, |last| last.number)),
-            SortKey::Verdict => row.verdict.state() as i64,
-        };
-        (first, row.set.id)
-    });
+    shown.sort_unstable_by_key(|row| place(row, view.sort));
     shown
 }
 
-fn cells(row: &Row, report: &Report, table: &Table) -> Cells {
+/// Where a set stands in this order.
+fn place(row: &Row, sort: SortKey) -> (i64, SemId) {
+    let first = match sort {
+        SortKey::Semid => 0,
+        SortKey::Owner => i64::from(row.set.uid.as_raw()),
+        SortKey::Age => row.set.ctime.0,
+        SortKey::Pid => i64::from(row.evidence.last().map_or(-1, |last| last.number)),
+        SortKey::Verdict => row.verdict.state() as i64,
+    };
+    (first, row.set.id)
+}
+
+fn cells(row: &Row, is_judged: bool, report: &Report, table: &Table) -> Cells {
     let figure = |f: fn(Lock) -> i32| row.evidence.lock().map_or("?".into(), |l| f(l).to_string());
     [
         row.set.id.to_string(),
@@ -112,32 +154,53 @@ fn cells(row: &Row, report: &Report, table: &Table) -> Cells {
         },
         figure(|l| l.value),
         figure(|l| l.waiters),
-        row.verdict.word().into(),
-        why(&row.verdict),
+        if is_judged { row.verdict.word().into() } else { "-".into() },
+        if is_judged { why_and_whose(row) } else { not_guarded(row) },
     ]
 }
 
-/// One row as aligned columns, the last one as long as it is, or as the screen is wide.
+/// The reason of a verdict; of a set that is not httpd's, also whose it seems to be.
+fn why_and_whose(row: &Row) -> String {
+    let why = why(&row.verdict);
+    let is_foreign = row.verdict.state() == State::NotHttpd;
+    match maker::seems(maker::maker(&row.set)).filter(|_| is_foreign) {
+        Some(seems) => format!("{why}; {seems}"),
+        None => why,
+    }
+}
+
+/// Why a set has no verdict.
+fn not_guarded(row: &Row) -> String {
+    let user = if row.set.uid.is_root() { "root's sets are never removed" } else { "not guarded" };
+    match maker::seems(maker::maker(&row.set)) {
+        Some(seems) => format!("{user}: {seems}"),
+        None => user.to_owned(),
+    }
+}
+
+/// One row as aligned columns, WHY as long as it is, or as the screen is wide.
 fn line(
     row: &Cells,
-    widths: &[usize; COLUMNS],
+    layout: &Layout,
     style: impl Fn(usize) -> Style,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    for (column, cell) in row.iter().enumerate() {
-        if column == WHY {
-            let indent = widths[..WHY].iter().map(|w| w + 2).sum();
-            let wrapped = screen.wrap(cell, indent);
-            return writeln!(out, "{}", screen.paint(style(column), &wrapped));
-        }
-        let blank = " ".repeat(widths[column] - width(cell));
-        let cell = screen.paint(style(column), cell);
-        if NUMBERS.contains(&column) {
-            write!(out, "{blank}{cell}  ")?;
-        } else {
-            write!(out, "{cell}{blank}  ")?;
+    let last = layout.shown.last().copied();
+    for column in &layout.shown {
+        let cell = &row[*column];
+        let blank = " ".repeat(layout.widths[*column] - width(cell));
+        let cell = screen.paint(style(*column), cell);
+        match NUMBERS.contains(column) {
+            true => write!(out, "{blank}{cell}  ")?,
+            false if layout.why.is_none() && last == Some(*column) => write!(out, "{cell}")?,
+            false => write!(out, "{cell}{blank}  ")?,
         }
     }
-    Ok(())
+    let (start, before) = match layout.why {
+        Some(start) => (start, String::new()),
+        None => (OWN_LINE, format!("\n{}", " ".repeat(OWN_LINE))),
+    };
+    let why = screen.paint(style(WHY), &screen.wrap(&row[WHY], start, start));
+    writeln!(out, "{before}{why}")
 }

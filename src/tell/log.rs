@@ -4,15 +4,16 @@
 use log::Level;
 
 use crate::decide::forecast::{Failure, Forecast};
-use crate::decide::message::{self, Situation};
-use crate::facts::capacity::Limit;
+use crate::decide::situation::Situation;
+use crate::decide::{maker, message};
+use crate::facts::capacity::{Limit, count};
 use crate::facts::error::strerror;
 use crate::facts::event::{Event, LOCK_FILE};
 use crate::facts::message::Message;
 use crate::facts::mutex::{self, Mechanism};
 use crate::facts::need::sets;
 use crate::facts::request::Command;
-use crate::facts::row::{Holder, Outcome, Row};
+use crate::facts::row::{Holder, Outcome, Row, Undecided};
 use crate::facts::table::Table;
 use crate::facts::time::age;
 use crate::facts::trial::Trial;
@@ -23,6 +24,9 @@ use crate::tell::words::why;
 
 /// How many owners are named of those who hold the table.
 const MOST_HOLDERS: usize = 6;
+
+/// How many of those are named whose sets are not httpd's.
+const MOST_STRANGERS: usize = 4;
 
 /// Removed sets that the log names one by one: a journal that got 32,000 lines at once would drop
 /// most of them.
@@ -48,15 +52,45 @@ impl Entry {
     }
 }
 
-/// The parts of a message behind its headline: each with its label, and whether it may be typed.
+/// A line of a message below its headline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What begins here: "why:", "do:"; else empty.
+    pub label: &'static str,
+    /// The line.
+    pub text: String,
+    /// It can be typed as it stands, so it is never broken; it stands further to the right.
+    pub is_command: bool,
+}
+
+impl Part {
+    /// What stands before the text: the label, or as many blanks.
+    #[must_use]
+    pub fn margin(&self) -> String {
+        format!("  {:<5} {}", self.label, if self.is_command { "    " } else { "" })
+    }
+}
+
+/// The lines of a message below its headline.
 #[must_use]
-pub fn parts(message: &Message) -> Vec<(&'static str, bool, String)> {
+pub fn parts(message: &Message) -> Vec<Part> {
     let mut parts = Vec::new();
     for (i, why) in message.why.iter().enumerate() {
-        parts.push((if i == 0 { "why:" } else { "" }, false, why.clone()));
+        let label = if i == 0 { "why:" } else { "" };
+        parts.push(Part { label, text: why.clone(), is_command: false });
     }
     for (i, remedy) in message.remedies.iter().enumerate() {
-        parts.push((if i == 0 { "do:" } else { "" }, true, remedy.to_string()));
+        let mut label = if i == 0 { "do:" } else { "" };
+        if !remedy.remark.is_empty() {
+            let colon = if remedy.command.is_some() { ":" } else { "" };
+            let text = format!("{}{colon}", remedy.remark);
+            parts.push(Part { label, text, is_command: false });
+            label = "";
+        }
+        parts.extend(remedy.command.iter().map(|command| {
+            let text = command.clone();
+            Part { label, text, is_command: true }
+        }));
     }
     parts
 }
@@ -64,9 +98,8 @@ pub fn parts(message: &Message) -> Vec<(&'static str, bool, String)> {
 /// The lines of a message.
 #[must_use]
 pub fn lines(message: &Message) -> Vec<String> {
-    let parts = parts(message).into_iter();
-    let behind = parts.map(|(label, _, text)| format!("  {label:<5} {text}"));
-    std::iter::once(message.headline.clone()).chain(behind).collect()
+    let below = parts(message).into_iter().map(|part| format!("{}{}", part.margin(), part.text));
+    std::iter::once(message.headline.clone()).chain(below).collect()
 }
 
 /// The entries for the log, each with its level.
@@ -86,17 +119,15 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
     if let Some(reason) = unheard(report) {
         let assumed = match report.command {
             Command::List => String::new(),
-            _ => format!("; taking it to need {}", report.input.need),
+            _ => format!("; assuming it needs {}", report.input.need.figures()),
         };
         let users: Vec<String> = report.users.iter().map(ToString::to_string).collect();
         let whose = match report.source {
-            Source::Account => {
-                format!(
-                    "; looking after {}, {} (--user names another)",
-                    users.join(", "),
-                    report.source
-                )
-            }
+            Source::Account => format!(
+                "; guarding {} ({}; --user names another one)",
+                users.join(", "),
+                report.source
+            ),
             Source::Given | Source::Httpd => String::new(),
         };
         say(Level::Warn, format!("{reason}{assumed}{whose}"));
@@ -126,16 +157,23 @@ pub fn of_events(events: &[Event]) -> Vec<(Level, Entry)> {
 #[must_use]
 pub fn message(report: &Report) -> Option<Message> {
     let table = report.table.as_ref();
-    let holders = table.map_or_else(String::new, |t| holders(&t.holders, report));
+    let holders_in_words = table.map_or_else(String::new, |t| holders(&t.holders, report));
+    let strangers = table.map_or_else(Vec::new, |t| strangers(&t.holders, report));
+    let undecided = table.and_then(Table::undecided);
     let situation = Situation {
         input: &report.input,
         demand: report.heard.demand(),
-        holders: &holders,
+        holders: &holders_in_words,
+        strangers: &strangers,
         removable: match table {
             Some(t) if report.is_for_the_table_as_it_is() => t.orphans().count(),
             _ => 0,
         },
-        undecided: table.and_then(Table::undecided),
+        guard: &report.guard,
+        undecided: undecided.as_ref(),
+        site: report.site.as_ref(),
+        reserve: report.reserve.as_ref(),
+        started_as: report.started_as.as_deref(),
     };
     match report.forecast.as_ref()? {
         Forecast::Fails(failure) => Some(message::words(failure, &situation)),
@@ -149,7 +187,7 @@ pub fn message(report: &Report) -> Option<Message> {
 pub fn unheard(report: &Report) -> Option<String> {
     let said = matches!(report.forecast, Some(Forecast::Fails(Failure::MutexDirectory(_))));
     let reason = report.heard.no_answer().filter(|_| !said)?;
-    Some(format!("httpd was not heard: {reason}"))
+    Some(format!("could not ask httpd what it needs: {reason}"))
 }
 
 /// What deserves attention beside the forecast.
@@ -172,14 +210,13 @@ pub fn warnings(report: &Report) -> Vec<String> {
     let refused = table.refused();
     if refused > 0 {
         warnings.push(format!(
-            "{} of the guarded users could not be looked at, and stay: run as root or as their \
-             owner",
+            "{} of the guarded users could not be examined: run as root or as the owner",
             sets(count(refused))
         ));
     }
     if table.unreadable > 0 {
         warnings.push(format!(
-            "{} could not be read, and whose they are is not known: run as root",
+            "{} could not be read, not even whose: run as root",
             sets(count(table.unreadable))
         ));
     }
@@ -191,51 +228,58 @@ fn happened(event: &Event) -> String {
     let because = |e| format!("{e:?} ({})", strerror(e));
     match *event {
         Event::WithoutLock(e) => format!(
-            "going on without the lock {LOCK_FILE}: {}; another guard may run at this time",
+            "continuing without the lock {LOCK_FILE}: {}; another guard may be running",
             because(e)
         ),
         Event::TableUnreadable(call, e) => format!(
-            "{call}: {}; httpd makes no semaphore set, so its start does not depend on it",
+            "{call}: {}; httpd needs no semaphore set, so its start does not depend on it",
             because(e)
         ),
         Event::LeftoverRemoved(id) => {
             format!("removed set {id}, the trial set of a guard that was killed")
         }
         Event::LeftoverStays(id, e) => {
-            format!("the trial set {id} of a killed guard stays: IPC_RMID says {}", because(e))
+            format!(
+                "could not remove {id}, the trial set of a guard that was killed: {}",
+                because(e)
+            )
         }
         Event::Unguarded(name, n) => format!(
-            "{} of httpd's form are {name}'s, whose sets are not looked at: if httpd runs as {name}, \
-             give --user {name}",
+            "{} of {name} look like httpd's, and {name} is not guarded: if httpd runs as {name}, use \
+             --user {name}",
             sets(count(n))
         ),
         Event::NumberingMovedOn(from, to) => format!(
-            "moved the kernel's numbering of sets on, from {from} to {to}: larger numbers tell more"
+            "advanced the kernel's numbering of semaphore sets from {from} to {to}, since small numbers occur in \
+             every process's memory"
         ),
         Event::StayedAs(uid, e) => {
-            format!("going on as uid {uid}: setresuid says {} to the way back", because(e))
+            format!("continuing as uid {uid}: setresuid failed: {}", because(e))
         }
         Event::SettingInDoubt(ref complaint) => complaint.to_string(),
-        Event::SettingTaken(ref setting) => format!("goes by {setting}"),
+        Event::SettingTaken(ref setting) => format!("using {setting}"),
         Event::TableOf(ref who) => {
-            format!("{who} has an IPC namespace of its own: this is about the table there")
+            format!("{who} has its own IPC namespace: this is about the semaphore table there")
         }
         Event::TableOfUnit(ref unit) => format!(
-            "{unit} starts httpd in an IPC namespace of its own (PrivateIPC=): this is about a new one"
+            "{unit} starts httpd in its own IPC namespace (PrivateIPC=): this is about the semaphore table \
+             of a new one"
         ),
         Event::TableOfNobody(ref who, e) => format!(
-            "{who} has an IPC namespace of its own, which cannot be looked into from here ({}): this \
-             table is not its, and what it would meet at a start is not known; a check of root's, \
-             outside of a sandbox, can look",
+            "{who} has its own IPC namespace, which cannot be entered from here ({}): the semaphore table \
+             seen here is another one, and whether httpd would start is unknown; run the check as root, \
+             outside any sandbox",
             because(e)
         ),
-        Event::NobodyGuarded(ref e) => format!("{e}: {}; no set was looked at", e.hint()),
+        Event::NobodyGuarded(ref e) => format!("{e}: {}; no set was examined", e.hint()),
         Event::TableUnknown(ref e) => {
-            format!("{e}: {}; whether there is room is not known", e.hint())
+            format!("{e}: {}; whether there is room is unknown", e.hint())
         }
-        Event::StateUnused(why) => format!("what was learnt of earlier starts is not used: {why}"),
+        Event::StateUnused(why) => {
+            format!("what earlier starts showed of httpd's need is not used: {why}")
+        }
         Event::StateNotKept(e) => {
-            format!("what this run showed of httpd's starts is not kept: {}", because(e))
+            format!("what this run showed of httpd's need could not be saved: {}", because(e))
         }
     }
 }
@@ -272,7 +316,7 @@ fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String
                 }
             }
             Outcome::Changed => {
-                lines.push((Level::Info, format!("keeps {what}: it changed after it was judged")));
+                lines.push((Level::Info, format!("kept {what}: it has changed meanwhile")));
             }
             Outcome::Gone => lines.push((Level::Debug, format!("already gone: {what}"))),
             Outcome::Refused(e) => {
@@ -300,7 +344,7 @@ fn found(report: &Report) -> Vec<String> {
     if let Some(answer) = report.heard.answer() {
         lines.push(format!("asked: {}", answer.control.display()));
         if !answer.has_config {
-            lines.push("it could not load mod_info, so its directives are not known".into());
+            lines.push("it could not load mod_info, so its directives are unknown".into());
         }
     }
     if let Some(table) = &report.table {
@@ -321,7 +365,7 @@ fn details(report: &Report, table: &Table) -> Vec<String> {
     let mut lines = Vec::new();
     for row in table.rows.iter().filter(|row| !row.is_orphan()) {
         let owner = report.user(row.set.uid);
-        lines.push(format!("keeps set {} of {owner}: {}", row.set.id, why(&row.verdict)));
+        lines.push(format!("kept set {} of {owner}: {}", row.set.id, why(&row.verdict)));
     }
     lines.push(format!("need: {}", report.input.need));
     for row in report.heard.demand().iter().flat_map(|d| &d.rows) {
@@ -329,10 +373,8 @@ fn details(report: &Report, table: &Table) -> Vec<String> {
     }
     lines.push(match report.input.trial {
         Trial::Passed => "trial: a set could be made and removed".into(),
-        Trial::Refused(call, e) => format!("trial: {call} says {e:?}"),
-        Trial::Disturbed => {
-            "trial: another program holds or took its key; nothing was learnt".into()
-        }
+        Trial::Refused(call, e) => format!("trial: {call} failed: {e:?}"),
+        Trial::Disturbed => "trial: inconclusive, another program holds or took its key".into(),
         Trial::Skipped(reason) => format!("trial: none, {reason}"),
     });
     lines
@@ -357,8 +399,8 @@ fn filling(f: Filling) -> String {
     };
     let percent = f.used.saturating_mul(100) / f.most.max(1);
     format!(
-        "the table is filling: {} of {} {what} are in use ({percent} %, {}): ipcs -s shows whose, \
-         sysctl kernel.sem the limits",
+        "the semaphore table is filling up: {} of {} {what} are in use ({percent}%, {}): \
+         \"httpd-semguard list --all\" shows whose, sysctl kernel.sem the limits",
         f.used, f.most, f.limit
     )
 }
@@ -371,24 +413,30 @@ fn doubt(table: &Table) -> Option<String> {
     };
     let mut blind = table.rows.iter().filter(blind);
     let first = blind.next()?;
-    Some(format!("keeps {}: {}", sets(count(1 + blind.count())), why(&first.verdict)))
+    Some(format!("kept {}: {}", sets(count(1 + blind.count())), why(&first.verdict)))
 }
 
 /// What is to be said before undecided sets fill the table: this start is fine, and if its httpd is
 /// killed the next one is not.
 fn last_places(report: &Report, table: &Table) -> Option<String> {
-    let (count, who) = table.undecided()?;
+    let Undecided { sets: undecided, process, .. } = table.undecided()?;
     let need = &report.input.need;
     let left = table.left.room().sets - need.at_most;
     let starts = report.command == Command::Guard && table.running.is_none();
     (starts && left < need.at_least).then(|| {
         format!(
-            "the next start is at risk: after this one {} can be made, and {count} stay undecided \
-             while {who} lives, whose memory could not be read in full: raise kernel.sem, or see \
+            "the next start is at risk: after this one {} can be made, and {undecided} stay undecided while \
+             {process} runs, whose memory could not be read in full: raise kernel.sem, or see \
              \"httpd-semguard list\"",
             sets(left.max(0))
         )
     })
+}
+
+/// Whose sets are not httpd's, as far as their form tells, and how they go.
+fn strangers(holders: &[Holder], report: &Report) -> Vec<String> {
+    let words = |h: &Holder| maker::words(h.maker, count(h.sets), &report.user(h.uid), h.first);
+    holders.iter().filter_map(words).take(MOST_STRANGERS).collect()
 }
 
 /// "14 of postgres (26), used by postgres 811; 1 of root (0)".
@@ -397,7 +445,7 @@ fn holders(holders: &[Holder], report: &Report) -> String {
         let owner = report.user(h.uid);
         match &h.living {
             Some(p) => format!("{} of {owner}, used by {p}", h.sets),
-            None if h.unknown => format!("{} of {owner}, who cannot be looked at", h.sets),
+            None if h.unknown => format!("{} of {owner}, not accessible", h.sets),
             None => format!("{} of {owner}", h.sets),
         }
     });
@@ -406,10 +454,4 @@ fn holders(holders: &[Holder], report: &Report) -> String {
         words.push(format!("and {} more owners", holders.len() - MOST_HOLDERS));
     }
     words.join("; ")
-}
-
-/// A number of things as a signed figure, like all others.
-#[must_use]
-pub fn count(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -175,31 +175,40 @@ impl Sink {
 
 /// An entry as a person's screen shows it: what it says in the colour of its level, the labels of its
 /// parts set off, long lines broken, but for those that are to be typed.
-fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
+#[must_use]
+pub fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
     let style = match level {
         Level::Error => screen::BAD,
         Level::Warn => screen::DOUBTFUL,
         Level::Info => Style::new(),
         Level::Debug | Level::Trace => screen::QUIET,
     };
-    let name = screen.paint(screen::HEADING, &format!("{NAME}: "));
+    let prefix = format!("{NAME}: ");
+    let name = screen.paint(screen::HEADING, &prefix);
+    let paragraph = |text: &str| {
+        format!("{name}{}\n", screen.paint(style, &screen.wrap(text, prefix.len(), CONTINUED)))
+    };
     let message = match entry {
-        Entry::Line(line) => {
-            return format!("{name}{}\n", screen.paint(style, &screen.wrap(line, 2)));
-        }
+        Entry::Line(line) => return paragraph(line),
         Entry::Message(message) => message,
     };
-    let mut out = format!("{name}{}\n", screen.paint(style, &message.headline));
-    for (label, to_be_typed, text) in entries::parts(message) {
-        let label_style = if label.is_empty() { Style::new() } else { screen::HEADING };
-        let label = format!("  {label:<5} ");
-        let text = if to_be_typed { text } else { screen.wrap(&text, label.len()) };
-        out.push_str(&screen.paint(label_style, &label));
-        out.push_str(&text);
+    let mut out = paragraph(&message.headline);
+    for part in entries::parts(message) {
+        let label_style = if part.label.is_empty() { Style::new() } else { screen::HEADING };
+        let margin = part.margin();
+        out.push_str(&screen.paint(label_style, &margin));
+        if part.is_command {
+            out.push_str(&part.text);
+        } else {
+            out.push_str(&screen.wrap(&part.text, margin.len(), margin.len()));
+        }
         out.push('\n');
     }
     out
 }
+
+/// The blanks before a line that goes on with the one above.
+const CONTINUED: usize = 2;
 
 /// The priority of syslog(3).
 fn priority(level: Level) -> u8 {
@@ -230,7 +239,10 @@ mod tests {
         let message = |headline: &str, why: &str, remedies| {
             Entry::Message(Message { headline: headline.into(), why: vec![why.into()], remedies })
         };
-        let sysctl = Remedy::command("sysctl -w kernel.sem=\"250 32000 32 512\"", "");
+        let sysctl = Remedy::command(
+            "sysctl -w kernel.sem=\"250 32000 32 512\"",
+            "raise the limits until the next boot",
+        );
         let entry = message(
             "it would not start: for this long reason here",
             "the table of semaphore sets is full",
@@ -238,8 +250,9 @@ mod tests {
         );
         assert_eq!(
             for_people(Level::Error, &entry, &screen),
-            "httpd-semguard: it would not start: for this long reason here\n  why:  the table of \
-             semaphore sets is\n        full\n  do:   sysctl -w kernel.sem=\"250 32000 32 512\"\n"
+            "httpd-semguard: it would not start: for\n  this long reason here\n  why:  the table of \
+             semaphore sets is\n        full\n  do:   raise the limits until the next\n        boot:\n            \
+             sysctl -w kernel.sem=\"250 32000 32 512\"\n"
         );
         let screen = Screen { is_terminal: true, color: true, width: None };
         assert_eq!(

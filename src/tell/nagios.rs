@@ -4,14 +4,13 @@
 use std::io::{self, Write};
 
 use crate::decide::forecast::Forecast;
-use crate::facts::capacity::Capacity;
+use crate::facts::capacity::{Capacity, count};
 use crate::facts::error::{Error, Exit};
-use crate::facts::message::Remedy;
 use crate::facts::need::NeedSource;
 use crate::facts::request::Command;
 use crate::facts::table::Table;
 use crate::facts::verdict::State;
-use crate::tell::log::{count, message, unheard, warnings};
+use crate::tell::log::{message, unheard, warnings};
 use crate::tell::report::{FILLING, Report};
 use crate::tell::text;
 
@@ -75,7 +74,8 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         Some(message) => {
             parts.push(message.headline);
             parts.extend(message.why.into_iter().next());
-            parts.extend(message.remedies.first().map(|remedy| format!("do: {}", in_line(remedy))));
+            parts
+                .extend(message.remedies.first().map(|remedy| format!("do: {}", remedy.in_line())));
         }
         None if report.forecast.is_none() => {}
         None => {
@@ -87,7 +87,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     parts.extend(unheard(report));
     let orphans = report.table.as_ref().map_or(0, |t| t.orphans().count());
     if report.command == Command::Check && orphans > 0 && starts && report.forecast.is_some() {
-        parts.push(format!("{orphans} orphaned, which httpd-semguard guard removes"));
+        parts.push(format!("{orphans} orphaned: \"{}\" removes them", report.guard));
     }
     let line = line(status(report), &parts.join("; "));
     match &report.table {
@@ -102,14 +102,6 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// Those of the writer.
 pub fn write_error(error: &Error, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", line(Status::Unknown, &format!("{error}; do: {}", error.hint())))
-}
-
-/// In one line, what is to be typed is set off from what it does.
-fn in_line(remedy: &Remedy) -> String {
-    match &remedy.command {
-        Some(command) if !remedy.remark.is_empty() => format!("{command} ({})", remedy.remark),
-        _ => remedy.to_string(),
-    }
 }
 
 /// The line without figures. The first bar would begin the figures, a line break the long text.

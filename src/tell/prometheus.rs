@@ -4,13 +4,13 @@
 use std::io::{self, Write};
 
 use crate::decide::forecast::Forecast;
-use crate::facts::capacity::Capacity;
+use crate::facts::capacity::{Capacity, count};
 use crate::facts::request::Command;
 use crate::facts::row::{Outcome, Row};
 use crate::facts::table::Table;
 use crate::facts::time::WallTime;
 use crate::facts::verdict::State;
-use crate::tell::log::{count, warnings};
+use crate::tell::log::warnings;
 use crate::tell::report::Report;
 
 /// Writes the metrics.

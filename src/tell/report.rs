@@ -14,6 +14,8 @@ use crate::facts::event::Event;
 use crate::facts::heard::Heard;
 use crate::facts::request::{Command, Format, SortKey};
 use crate::facts::set::SemId;
+use crate::facts::settings::Setting;
+use crate::facts::site::{GuardCommand, Site};
 use crate::facts::table::Table;
 use crate::facts::time::WallTime;
 use crate::facts::users::{Guarded, Names, Source};
@@ -52,6 +54,14 @@ pub struct Report {
     pub forecast: Option<Forecast>,
     /// What happened beside that.
     pub events: Vec<Event>,
+    /// What this machine offers to make room; none: nothing was in doubt.
+    pub site: Option<Site>,
+    /// The user that httpd is started as, where a start is in doubt and that is not root: the run's own.
+    pub started_as: Option<String>,
+    /// The command that removes the orphans which this report counts.
+    pub guard: GuardCommand,
+    /// The setting that asks for a reserve; none: it was typed, or nobody did.
+    pub reserve: Option<Setting>,
     /// What `list` is to show.
     pub view: View,
 }
@@ -61,6 +71,8 @@ pub struct Report {
 pub struct View {
     /// Orphans alone.
     pub orphans: bool,
+    /// The sets of all users.
+    pub all: bool,
     /// In this order.
     pub sort: SortKey,
     /// This one set alone, with its whole evidence.

@@ -51,33 +51,37 @@ impl Screen {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// The text broken between words where the screen ends, each line after the first behind
-    /// `indent` blanks. A screen too narrow for that is left to break it by itself.
+    /// The text broken between words where the screen ends: it begins in column `start`, and each further
+    /// line has `indent` blanks before it. A screen too narrow for that is left to break it by itself.
     #[must_use]
-    pub fn wrap(&self, text: &str, indent: usize) -> String {
-        const LEAST: usize = 24;
-        let room = match self.width {
-            Some(width) if width >= indent + LEAST => width - indent,
+    pub fn wrap(&self, text: &str, start: usize, indent: usize) -> String {
+        let edge = match self.width {
+            Some(edge) if edge >= indent + LEAST => edge,
             _ => return text.to_owned(),
         };
         let mut out = String::with_capacity(text.len());
-        let mut column = 0;
+        let mut column = start;
+        let mut is_first = true;
         for word in text.split(' ') {
             let width = width(word);
-            if column > 0 && column + 1 + width > room {
+            if !is_first && column + 1 + width > edge {
                 out.push('\n');
                 out.extend(std::iter::repeat_n(' ', indent));
-                column = 0;
-            } else if column > 0 {
+                column = indent;
+            } else if !is_first {
                 out.push(' ');
                 column += 1;
             }
             out.push_str(word);
             column += width;
+            is_first = false;
         }
         out
     }
 }
+
+/// The fewest columns that a paragraph is broken to.
+const LEAST: usize = 24;
 
 /// The columns that a text takes on a terminal: Chinese, Japanese and Korean signs take two.
 #[must_use]
@@ -97,18 +101,27 @@ mod tests {
     fn long_lines_break_between_words_and_stay_behind_their_indent() {
         let text = "SEMMNS, the system-wide number of semaphores, is 32";
         assert_eq!(
-            wide(38).wrap(text, 8),
+            wide(38).wrap(text, 8, 8),
             "SEMMNS, the system-wide number\n        of semaphores, is 32"
         );
-        assert_eq!(wide(200).wrap(text, 8), text);
-        assert_eq!(Screen::default().wrap(text, 8), text);
-        assert_eq!(wide(20).wrap(text, 8), text, "too narrow to help");
+        assert_eq!(wide(200).wrap(text, 8, 8), text);
+        assert_eq!(Screen::default().wrap(text, 8, 8), text);
+        assert_eq!(wide(20).wrap(text, 8, 8), text, "too narrow to help");
+    }
+
+    #[test]
+    fn what_stands_before_the_first_line_counts() {
+        let text = "SEMMNS, the system-wide number of semaphores, is 32";
+        assert_eq!(
+            wide(38).wrap(text, 16, 2),
+            "SEMMNS, the\n  system-wide number of semaphores, is\n  32"
+        );
     }
 
     #[test]
     fn a_word_longer_than_the_line_stays_whole() {
         let text = "a /a/very/long/path/that/nobody/may/break b";
-        assert_eq!(wide(30).wrap(text, 0), "a\n/a/very/long/path/that/nobody/may/break\nb");
+        assert_eq!(wide(30).wrap(text, 0, 0), "a\n/a/very/long/path/that/nobody/may/break\nb");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use crate::decide::forecast::Forecast;
-use crate::facts::capacity::Capacity;
+use crate::facts::capacity::{Capacity, count};
 use crate::facts::need::{NeedSource, sets};
 use crate::facts::request::Command;
-use crate::facts::row::Outcome;
+use crate::facts::row::{Outcome, Undecided};
 use crate::facts::table::Table;
-use crate::tell::log::count;
+use crate::facts::verdict::State;
 use crate::tell::report::Report;
 use crate::tell::screen::{GOOD, Screen};
 use crate::tell::{explain, list};
@@ -35,17 +35,24 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     };
     if report.forecast == Some(Forecast::Starts) {
         let (can, rest) = fine(report, table);
-        writeln!(out, "{}{rest}", screen.paint(GOOD, can))?;
+        let line = screen.wrap(&format!("{can}{rest}"), 0, 2);
+        // No line breaks within what can be done: it is shorter than any screen that is broken to.
+        let line = match line.strip_prefix(can) {
+            Some(rest) => format!("{}{rest}", screen.paint(GOOD, can)),
+            None => line,
+        };
+        writeln!(out, "{line}")?;
     }
     let orphans = table.map_or(0, |t| t.orphans().count());
     if let (true, Some(table), 1..) = (report.is_for_the_table_as_it_is(), table, orphans) {
         let then = table.found.without(orphans).room().sets;
-        writeln!(
-            out,
-            "httpd-semguard guard would remove {} that a dead httpd left: {} could be made then",
+        let line = format!(
+            "\"{}\" would remove {} that a dead httpd left; {} could be made then",
+            report.guard,
             sets(count(orphans)),
             sets(then)
-        )?;
+        );
+        writeln!(out, "{}", screen.wrap(&line, 0, 2))?;
     }
     Ok(())
 }
@@ -55,23 +62,24 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
 pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     let need = &report.input.need;
     let (can, mut line) = if need.source == NeedSource::Unheard {
-        ("httpd's accept lock can be made; what more it needs is not known", String::new())
+        ("httpd's accept lock can be made; what else it needs is unknown", String::new())
     } else if need.at_most == 0 {
-        ("httpd's locks can be made", ": it makes no System V semaphore set".to_owned())
+        ("httpd's locks can be made", ": it needs no semaphore set".to_owned())
     } else {
         ("httpd's locks can be made", format!(": it needs {need}"))
     };
     let Some(table) = table else {
         line.push_str(if report.table_unreadable() {
-            "; the table of sets could not be read"
+            "; the semaphore table could not be read"
         } else {
-            "; this kernel has none"
+            "; this kernel has no System V semaphores"
         });
         return (can, line);
     };
     let _ = write!(line, "; {} of {} free", table.left.room().sets, size(&table.left));
     if let Some(r) = table.running.as_ref().filter(|r| r.surely + r.perhaps > 0) {
-        let _ = write!(line, ", {} held by itself ({})", r.surely + r.perhaps, r.leader);
+        let _ =
+            write!(line, ", {} in use by the running httpd ({})", r.surely + r.perhaps, r.leader);
     }
     let removed = table.count(Outcome::Removed);
     let would = table.count(Outcome::WouldRemove);
@@ -84,8 +92,16 @@ pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     let kept = table.tally().kept();
     if kept > 0 {
         let _ = write!(line, "; {kept} kept");
-        if let Some((undecided, who)) = table.undecided() {
-            let _ = write!(line, " ({undecided} undecided while {who} lives)");
+        let foreign = table.tally().of(State::NotHttpd);
+        let mut notes = Vec::new();
+        if foreign > 0 {
+            notes.push(format!("{foreign} not httpd's"));
+        }
+        if let Some(Undecided { sets, process, .. }) = table.undecided() {
+            notes.push(format!("{sets} undecided while {process} runs"));
+        }
+        if !notes.is_empty() {
+            let _ = write!(line, " ({})", notes.join(", "));
         }
     }
     (can, line)

@@ -9,8 +9,8 @@ use crate::facts::verdict::{Blind, Mismatch, Reason, Unread, Verdict};
 #[must_use]
 pub fn why(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Orphan => "nobody who lives can know it".into(),
-        Verdict::Ask => "not decided: new processes came faster than their memory was read".into(),
+        Verdict::Orphan => "no running process can use it".into(),
+        Verdict::Ask => "undecided: processes start faster than their memory can be read".into(),
         Verdict::Keep(reason) => reason.to_string(),
     }
 }
@@ -21,7 +21,7 @@ impl fmt::Display for Mismatch {
             Mismatch::Key(key) => write!(f, "it has the key 0x{key:08x}"),
             Mismatch::Nsems(n) => write!(f, "it has {n} semaphores"),
             Mismatch::Mode(m) => write!(f, "its mode is {m:04o}"),
-            Mismatch::Creator(uid) => write!(f, "uid {uid} made it"),
+            Mismatch::Creator(uid) => write!(f, "it was made by uid {uid}"),
         }
     }
 }
@@ -30,9 +30,9 @@ impl fmt::Display for Blind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blind::Refused(e) => {
-                write!(f, "semctl(GETPID) says {e:?}: run as root or as the owner")
+                write!(f, "semctl(GETPID) failed with {e:?}: run as root or as the owner")
             }
-            Blind::Processes(Incomplete::NotRead) => f.write_str("no process was looked at"),
+            Blind::Processes(Incomplete::NotRead) => f.write_str("no process was examined"),
             Blind::Processes(Incomplete::NoProc) => {
                 f.write_str("/proc does not show this PID namespace")
             }
@@ -54,7 +54,7 @@ impl fmt::Display for Unread {
     /// What comes after the name of a process that may know a set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unread::Off => f.write_str("its memory is not to be read (--no-memory)"),
+            Unread::Off => f.write_str("reading memory is switched off (--no-memory)"),
             Unread::Part(gap) => gap.fmt(f),
         }
     }

@@ -45,7 +45,7 @@ impl Said {
             Some(69) if says("httpd would not start") && !says("httpd may not start") => {
                 Said::Fails
             }
-            Some(0) if says("httpd was not heard") => Said::Refused,
+            Some(0) if says("could not ask httpd") => Said::Refused,
             Some(0) if says("httpd may not start") => Said::AtRisk,
             Some(0) if !says("httpd would not start") => Said::Starts,
             _ => Said::Nonsense,

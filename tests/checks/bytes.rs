@@ -1,7 +1,7 @@
-//! Reads structures out of any bytes, so that an input of a fuzzer becomes a case. Never fails:
-//! behind the end there are zeroes.
+//! Reads structures from arbitrary bytes, so that a fuzzer's input becomes a test case. Never fails:
+//! past the end there are zeroes.
 
-/// The bytes that are left.
+/// The remaining bytes.
 pub struct Bytes<'a>(pub &'a [u8]);
 
 impl Bytes<'_> {
@@ -21,7 +21,7 @@ impl Bytes<'_> {
         self.u8() & 1 == 1
     }
 
-    /// True in one of `n` cases, and never behind the end.
+    /// True in one of `n` cases, and never past the end.
     pub fn rarely(&mut self, n: u8) -> bool {
         self.u8() % n == n - 1
     }

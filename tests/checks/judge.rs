@@ -1,5 +1,5 @@
-//! Any evidence on any set: `judge` is total, and an orphan has nobody alive who could use it. The
-//! rules are told here a second time, from the side of the living.
+//! Arbitrary evidence on arbitrary sets: `judge` is total, and no running process can use an orphan.
+//! The rules are stated here a second time, from the point of view of the running processes.
 
 use std::rc::Rc;
 
@@ -29,7 +29,7 @@ const NEWCOMER: i32 = 4_000_000;
 pub struct Case {
     pub set: SemSet,
     pub evidence: Evidence,
-    /// The living, and what was read of each; none: nothing.
+    /// The running processes, and what was read of each; `None` if nothing was.
     pub processes: Vec<(Process, Option<Reading>)>,
     pub incomplete: Option<Incomplete>,
     pub foreign_numbers: bool,
@@ -39,7 +39,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case out of any bytes; most have the fingerprint of APR's mutexes.
+    /// Makes a case from arbitrary bytes; most have the form of APR's mutexes.
     pub fn new(data: &[u8]) -> Case {
         let mut bytes = Bytes(data);
         let set = set(&mut bytes);
@@ -92,7 +92,7 @@ impl Case {
         self.verdict() != Verdict::Orphan
     }
 
-    /// Whether a living process could use the set, if it held its number.
+    /// Whether a running process could use the set, if it held its semid.
     fn could_use(&self, p: &Process) -> bool {
         let acts_as = |uid| p.uids.is_empty() || p.uids.contains(&uid);
         let owner_made = self.set.cuid != Uid::from_raw(0);
@@ -108,18 +108,18 @@ pub fn judge(data: &[u8]) {
     let case = Case::new(data);
     let verdict = case.verdict();
     if verdict == Verdict::Orphan {
-        nobody_can_use_it(&case);
+        no_process_can_use_it(&case);
     }
     doubts_keep_it(&case);
-    with_nobody_alive_it_goes(&case);
-    is_told_in_one_line(&verdict);
+    without_processes_it_goes(&case);
+    is_reported_in_one_line(&verdict);
     let trace = verdict::trace(&case.set, &case.evidence, &case.world());
     assert_eq!(trace.first(), Some(&verdict::Step::Form));
     assert_eq!(trace.len() == 1, matches!(verdict, Verdict::Keep(Reason::NotHttpds(_))));
 }
 
-/// What must be so of an orphan.
-fn nobody_can_use_it(case: &Case) {
+/// What must be true of an orphan.
+fn no_process_can_use_it(case: &Case) {
     assert_eq!(mismatch(&case.set), None);
     assert_eq!(case.incomplete, None);
     assert_eq!(case.evidence.inside, None);
@@ -144,7 +144,7 @@ fn nobody_can_use_it(case: &Case) {
     }
 }
 
-/// One fact more that speaks for a living user, and no orphan is one any more.
+/// With one more fact that suggests a running user, no orphan remains an orphan.
 fn doubts_keep_it(case: &Case) {
     let with = |change: &dyn Fn(&mut Case)| {
         let mut other = case.clone();
@@ -189,13 +189,13 @@ fn doubts_keep_it(case: &Case) {
             assert!(with(&newcomer(Kind::Other, vec![case.set.uid], reading)));
         }
     }
-    // Who could not use it says nothing, whatever stands in his memory.
+    // A process that could not use it proves nothing, whatever its memory contains.
     let stranger = newcomer(Kind::Other, vec![Uid::from_raw(77)], Some((Extent::Full, true)));
     assert_eq!(with(&stranger), case.is_kept());
 }
 
-/// The other side of the promise: what is free, of httpd's form, and known to nobody goes.
-fn with_nobody_alive_it_goes(case: &Case) {
+/// The other side of the promise: a set that is free, in httpd's form and known to no process goes.
+fn without_processes_it_goes(case: &Case) {
     let Probe::Told { lock, .. } = &case.evidence.probe else { return };
     let mut alone = case.clone();
     alone.processes.clear();
@@ -210,7 +210,7 @@ fn with_nobody_alive_it_goes(case: &Case) {
     }
 }
 
-fn is_told_in_one_line(verdict: &Verdict) {
+fn is_reported_in_one_line(verdict: &Verdict) {
     let told = why(verdict);
     assert!(super::is_plain(&told) && !told.is_empty(), "{told:?}");
     if let Verdict::Keep(Reason::Blind(Blind::Refused(e))) = verdict {
@@ -246,7 +246,7 @@ fn set(bytes: &mut Bytes) -> SemSet {
 fn process(bytes: &mut Bytes, pid: i32) -> Process {
     let name: String = (0..bytes.u8() % 3).map(|_| char::from(bytes.u8())).collect();
     Process {
-        // As the process table hands them on.
+        // As the process table passes them on.
         named: Named { pid: Pid::from_raw(pid), name: printable(&name) }.into(),
         uids: (0..bytes.u8() % 3).map(|_| uid(bytes)).collect(),
         kind: bytes.one_of(&[Kind::Httpd, Kind::Httpd, Kind::Other, Kind::Other, Kind::Unreadable]),

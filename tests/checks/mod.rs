@@ -1,5 +1,5 @@
-//! What the parsers and the pure rooms promise for any input, one function for each. Two callers
-//! share them: the fuzz targets in fuzz/ and the short runs in tests/fuzz.rs. Reads no file.
+//! What the parsers and the pure rooms promise for any input, one function each. Shared by two callers:
+//! the fuzz targets in fuzz/ and the short runs in tests/fuzz.rs. Reads no files.
 
 #![allow(missing_docs, unreachable_pub)]
 
@@ -24,10 +24,10 @@ use httpd_semguard::facts::time::BootTicks;
 use httpd_semguard::look::httpd::dump;
 use httpd_semguard::look::processes;
 
-/// A check: it panics where the promise is broken.
+/// A check; it panics if the promise is broken.
 pub type Check = fn(&[u8]);
 
-/// Every check, by the name that its fuzz target and its corpus have.
+/// Every check, by the name of its fuzz target and corpus.
 pub const ALL: [(&str, Check); 10] = [
     ("capabilities", capabilities),
     ("capacity", capacity),
@@ -41,7 +41,7 @@ pub const ALL: [(&str, Check); 10] = [
     ("words", words),
 ];
 
-/// /proc/PID/stat and status: a process chooses its own name, and moves no field by it.
+/// /proc/PID/stat and status: a process chooses its own name, but cannot shift a field by it.
 pub fn stat(data: &[u8]) {
     let _ = processes::parse_stat(data);
     let mut bytes = Bytes(data);
@@ -78,7 +78,7 @@ pub fn stat(data: &[u8]) {
     assert_eq!(status.uids.map(|u| u.as_raw()), [uid, euid, uid, uid]);
 }
 
-/// /proc/self/mountinfo: only the last mount on /proc counts, wherever users mount things.
+/// /proc/self/mountinfo: only the last mount on /proc counts, wherever else users mount things.
 pub fn mountinfo(data: &[u8]) {
     let text = text(data);
     let hidden = processes::hides_processes(&text);
@@ -90,8 +90,8 @@ pub fn mountinfo(data: &[u8]) {
     }
 }
 
-/// /proc/self/status and uid_map, with a NUL between: the right takes the bit and the map, and a
-/// process cannot give it to itself by its name.
+/// /proc/self/status and uid_map, separated by a NUL: the right requires both the bit and the map, and
+/// a process cannot give it to itself by its name.
 pub fn capabilities(data: &[u8]) {
     let (status, map) = halves(data);
     let (status, map) = (text(status), text(map));
@@ -105,8 +105,8 @@ pub fn capabilities(data: &[u8]) {
     assert!(!processes::may_look_into_all(&format!("CapEff:\t0\n{status}"), &map));
 }
 
-/// The path of an executable: a package upgrade makes no stranger of an httpd, and no httpd of a
-/// stranger.
+/// The path of an executable: a package upgrade neither turns an httpd into something else nor the
+/// other way round.
 pub fn executable(data: &[u8]) {
     let of = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
     let path = of(data);
@@ -116,7 +116,7 @@ pub fn executable(data: &[u8]) {
         assert_eq!(processes::is_httpd(&replaced, None), known);
         assert!(processes::is_httpd(&replaced, Some(&path)));
     }
-    // Paths are equal that are written differently: leave out all that could be that one.
+    // Different spellings of a path can be equal: leaves out everything that could equal this one.
     if known || !data.windows(4).any(|w| w == b"such") {
         assert_eq!(processes::is_httpd(&path, Some(Path::new("/none/such"))), known);
     }
@@ -126,7 +126,7 @@ pub fn executable(data: &[u8]) {
     }
 }
 
-/// What httpd complains of goes into a log: one line that steers no terminal.
+/// httpd's complaint goes into a log: one line that cannot control a terminal.
 pub fn complaint(data: &[u8]) {
     let text = text(data);
     let shown = printable(&text);
@@ -146,7 +146,7 @@ pub fn complaint(data: &[u8]) {
     }
 }
 
-/// The words of a directive's arguments: those that were quoted come back as they were.
+/// The words of a directive's arguments: quoted words come back unchanged.
 pub fn words(data: &[u8]) {
     let text = text(data);
     for word in words_of(&text) {
@@ -170,7 +170,7 @@ pub fn words(data: &[u8]) {
     }
 }
 
-/// The answer to `-V`.
+/// The output of `-V`.
 pub fn settings(data: &[u8]) {
     let text = text(data);
     let build = dump::build(&text);
@@ -181,8 +181,8 @@ pub fn settings(data: &[u8]) {
     assert!(build.default != Some(Mechanism::None));
 }
 
-/// The dumps, and the need that is read from them. What follows a NUL makes the machine and the
-/// build, so that a recorded dump is an input as it is.
+/// The dumps, and the need derived from them. What follows a NUL determines the machine and the build,
+/// so a recorded dump is a valid input as it is.
 pub fn dump(data: &[u8]) {
     let (front, back) = halves(data);
     let text = text(front);
@@ -270,8 +270,8 @@ fn host(dump: &Dump, bytes: &mut Bytes) -> Host {
     Host { cores, addresses }
 }
 
-/// Limits and usage as a kernel can have them: integers of 32 bits, of which only SEMMNI is
-/// checked (ipc/ipc_sysctl.c).
+/// Limits and usage that a kernel can have: 32-bit integers, of which only SEMMNI is checked
+/// (ipc/ipc_sysctl.c).
 pub fn capacity(data: &[u8]) {
     let mut bytes = Bytes(data);
     let limits = Limits {
@@ -284,7 +284,7 @@ pub fn capacity(data: &[u8]) {
     let semaphores = sets.saturating_add(limit(&mut bytes).max(0)).min(i64::from(i32::MAX));
     let capacity = Capacity { limits, usage: Usage { sets, semaphores } };
 
-    // As ksys_semget and newary count, up to the first refusal.
+    // Counts as ksys_semget and newary do, up to the first refusal.
     let refusal = |made: i64| {
         if limits.semmsl < 1 {
             Some(Limit::Semmsl)
@@ -312,7 +312,7 @@ pub fn capacity(data: &[u8]) {
     let more = i64::from(bytes.u8());
     let lost = matches!(odd, Some(Oddity::LostSpace { .. }));
     if semaphores + more > 1 << 30 || sets + more > IPCMNI.max(limits.semmni) {
-        // More than any kernel.sem gives.
+        // More than any kernel.sem allows.
         return;
     }
     let better = kernel_sem::better(&capacity, more);
@@ -330,7 +330,7 @@ pub fn capacity(data: &[u8]) {
     }
 }
 
-/// A number as `kernel.sem` has them, now and then any other.
+/// A number that is usual in `kernel.sem`, or sometimes any other.
 fn limit(bytes: &mut Bytes) -> i64 {
     let usual = [0, 1, 8, 32, 128, 250, 500, 512, 1_024, 32_000, 32_768, 25_032_000, 250_256];
     let number = match bytes.u8() % 4 {
@@ -341,20 +341,20 @@ fn limit(bytes: &mut Bytes) -> i64 {
     number.into()
 }
 
-/// One line, without a character that controls or reorders it.
+/// Whether it is one line, without characters that control or reorder it.
 fn is_plain(text: &str) -> bool {
-    // The Bidi_Control characters of Unicode, its line and paragraph separators.
+    // Unicode's Bidi_Control characters, and its line and paragraph separators.
     const REORDER: [char; 5] = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}'];
     let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !text.contains(|c: char| c.is_control() || turns(c) || REORDER.contains(&c))
 }
 
-/// As the guard reads text from outside.
+/// Decodes text from outside as the guard does.
 fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
 }
 
-/// What stands before and after the last NUL.
+/// What comes before and after the last NUL.
 fn halves(data: &[u8]) -> (&[u8], &[u8]) {
     match data.iter().rposition(|b| *b == 0) {
         Some(end) => (&data[..end], &data[end + 1..]),

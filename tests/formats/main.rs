@@ -7,3 +7,4 @@ mod golden;
 mod real;
 mod samples;
 mod schema;
+mod width;

@@ -82,10 +82,13 @@ fn a_plugin_answers_in_one_line_and_with_its_own_codes() {
     ns.orphans(6, STRANGER);
     let filling = ns.guard("check --user 33 --format nagios").exits(1);
     assert!(filling.out.starts_with("SEMGUARD WARNING - "), "{filling}");
-    assert!(filling.out.contains("9 of 10 semaphore sets are in use (90 %, SEMMNI)"), "{filling}");
+    assert!(filling.out.contains("9 of 10 semaphore sets are in use (90%, SEMMNI)"), "{filling}");
     ns.orphans(1, STRANGER);
     let full = ns.guard("check --user 33 --format nagios").exits(2);
-    assert!(full.out.starts_with("SEMGUARD CRITICAL - httpd would not start: (28)"), "{full}");
+    assert!(
+        full.out.starts_with("SEMGUARD CRITICAL - semaphore table full: httpd would not start"),
+        "{full}"
+    );
     assert!(full.out.contains("'sets'=10;8;9;0;10"), "{full}");
     assert_eq!((full.err.as_str(), full.out.lines().count()), ("", 1));
     for wrong in
@@ -107,7 +110,10 @@ fn a_setting_for_monitors_stops_no_httpd() {
         ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios {guard} {command} --user 33 --no-ask"))
     };
     run("check").exits(1).prints("SEMGUARD WARNING");
-    run("guard").exits(0).prints("httpd's locks can be made").logs("the table is filling");
+    run("guard")
+        .exits(0)
+        .prints("httpd's locks can be made")
+        .logs("the semaphore table is filling up");
     run("list").exits(0);
     let wrong = ns.sh(&format!("HTTPD_SEMGUARD_FORMAT=nagios HTTPD_SEMGUARD_NEED=x {guard} guard"));
     wrong.exits(0).logs("HTTPD_SEMGUARD_NEED=\"x\" (environment) has no effect");
@@ -135,7 +141,9 @@ fn words_in_a_file_come_with_what_the_log_got() {
         fs::read_to_string(ns.path("/run/t/said")).expect("read")
     };
     assert!(said("33", 0).starts_with("httpd's locks can be made"));
-    assert!(said("33 --need 500", 69).starts_with("httpd would not start: (28)"));
+    assert!(
+        said("33 --need 500", 69).starts_with("too few semaphores free: httpd would not start")
+    );
     assert!(said("no_such_user", 78).starts_with("no such user"));
 }
 
@@ -151,7 +159,7 @@ fn a_plugin_without_rights_says_what_it_could_not_see() {
     let run = run.exits(0);
     assert!(run.out.starts_with("SEMGUARD OK - httpd's locks can be made"), "{run}");
     assert!(
-        run.out.contains("2 semaphore sets of the guarded users could not be looked at"),
+        run.out.contains("2 semaphore sets of the guarded users could not be examined"),
         "{run}"
     );
     assert!(run.out.contains("'sets'=2;"), "{run}");
@@ -229,8 +237,8 @@ fn one_set_is_explained_with_the_command_that_removes_it() {
     let id = ns.orphans(1, 33)[0];
     let run = ns.guard(&format!("list --user 33 --explain {id}")).exits(0);
     run.prints(&format!("semaphore set {id} of www-data (33): orphan"))
-        .prints("It looks like a mutex of httpd's")
-        .prints("No httpd lives that could know it.")
+        .prints("It looks like one of httpd's")
+        .prints("No httpd is running that could use it.")
         .prints(&format!("by hand: ipcrm -s {id}\n"));
     let other = ns.orphans(1, STRANGER)[0];
     let run = ns.guard(&format!("list --user 33 --explain {other}")).exits(64);

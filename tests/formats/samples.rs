@@ -16,8 +16,10 @@ use httpd_semguard::facts::need::{Need, NeedSource};
 use httpd_semguard::facts::process::{Incomplete, Kind, Named, Process};
 use httpd_semguard::facts::request::{Command, SortKey};
 use httpd_semguard::facts::row::{Holder, Outcome, Row, Running};
-use httpd_semguard::facts::set::{SemId, SemSet};
+use httpd_semguard::facts::set::{Maker, SemId, SemSet};
+use httpd_semguard::facts::settings::{Origin, Setting};
 use httpd_semguard::facts::shortage::Shortage;
+use httpd_semguard::facts::site::{GuardCommand, Lasting, Site, Sysctl};
 use httpd_semguard::facts::table::Table;
 use httpd_semguard::facts::time::{BootTicks, Clock, WallTime};
 use httpd_semguard::facts::trial::Trial;
@@ -118,6 +120,7 @@ pub(crate) fn table(rows: Vec<Row>) -> Table {
         unreadable: 0,
         leftover: None,
         rows,
+        strangers: Vec::new(),
         others: Vec::new(),
         of_root: Vec::new(),
         highest: None,
@@ -196,8 +199,20 @@ pub(crate) fn report() -> Report {
         input: input(need(2, 2)),
         forecast: Some(Forecast::Starts),
         events: Vec::new(),
-        view: View { orphans: false, sort: SortKey::Semid, explain: None },
+        site: Some(site()),
+        started_as: None,
+        guard: GuardCommand::default(),
+        reserve: None,
+        view: View { orphans: false, all: false, sort: SortKey::Semid, explain: None },
     }
+}
+
+/// A machine like most: sysctl is there, and nothing sets kernel.sem at boot.
+fn site() -> Site {
+    let new = Some(PathBuf::from("/etc/sysctl.d/99-httpd-semguard.conf"));
+    let lasting = Lasting { edit: Vec::new(), new };
+    let sysctl = Sysctl::Here { has_program: true, lasting };
+    Site { sysctl, inside: None, unit: None, unit_in_doubt: None }
 }
 
 /// The report with a forecast's input that is of its own table.
@@ -222,6 +237,13 @@ fn orphans(count: i32) -> Vec<Row> {
 fn holders() -> Vec<Holder> {
     let holder = |number, sets: usize, living, unknown| Holder {
         uid: uid(number),
+        maker: match number {
+            0 => Maker::HttpdOrRoot,
+            POSTGRES => Maker::Postgres,
+            WWW => Maker::Httpd,
+            _ => Maker::Other,
+        },
+        first: SemId(7),
         sets,
         semaphores: sets as u64,
         living,
@@ -439,6 +461,11 @@ pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
             "fails-for-the-reserve",
             Report {
                 input: Input { min_free: 100, ..input(need(2, 2)) },
+                reserve: Some(Setting {
+                    name: "HTTPD_SEMGUARD_MIN_FREE".into(),
+                    value: "100".into(),
+                    origin: Origin::File(PathBuf::from("/etc/default/httpd-semguard"), 12),
+                }),
                 ..fails(Failure::Reserve, full(128, Vec::new()))
             },
         ),

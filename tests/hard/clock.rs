@@ -1,4 +1,4 @@
-//! A wall clock that was stepped while httpd runs: times are shown, and judge nothing.
+//! A wall clock that is stepped while httpd runs: times are shown, but decide nothing.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use crate::common::Namespace;
 use crate::server::{Apache, tempting};
 use crate::{ROOMY, case};
 
-/// The command line before a program that sees its wall clock stepped, by libfaketime, which Debian's
+/// A command prefix that makes a program see a stepped wall clock, through libfaketime, which Debian's
 /// `faketime` loads.
 fn stepped(step: &str) -> String {
     let library = || -> Option<PathBuf> {
         let dirs = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
         dirs.map(|d| d.path().join("faketime/libfaketime.so.1")).find(|p| p.exists())
     };
-    let library = library().expect("faketime is installed");
+    let library = library().expect("libfaketime is installed");
     let still = "FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1";
     format!("env LD_PRELOAD={} FAKETIME={step} {still}", library.display())
 }
@@ -25,8 +25,8 @@ fn a_stepped_clock_changes_no_verdict() {
     let seconds = |wrapper: &str| -> i64 {
         ns.sh(&format!("{wrapper} date +%s")).exits(0).out.trim().parse().expect("seconds")
     };
-    // What is left of one, and one that lives: of prefork, whose workers use a set, and with one that
-    // its dead launcher made and nobody ever used.
+    // The remains of a dead httpd, and a running one with prefork: its workers use one set, and another
+    // was made by its dead launcher and never used.
     let dead = Apache::another(&ns, "dead", 8180);
     let left = dead.start();
     dead.serves_plainly();
@@ -42,7 +42,7 @@ fn a_stepped_clock_changes_no_verdict() {
     let as_it_is = verdicts("");
     assert_eq!(as_it_is[..alive.len()], vec!["keep"; alive.len()]);
     assert_eq!(as_it_is[alive.len()..], vec!["orphan"; left.len()]);
-    // Far and near: further than the uptime, past what any window could be, inside some.
+    // Large and small steps: beyond the uptime, beyond any plausible window, within one.
     let steps = ["+10h", "-10h", "+20m", "-20m", "+3m", "-3m", "+40", "-40", "+10", "-10"];
     for step in steps {
         let off = seconds(&stepped(step)) - seconds("");
@@ -57,15 +57,17 @@ fn a_stepped_clock_changes_no_verdict() {
     case.guard(&ns, &[], &left, || ns.guard_under(&stepped("+10h"), "guard --user 33")).exits(0);
 }
 
-/// What rules on time took from the living, after the minute that they took to do so. What holds all of it
-/// is that the numbers stand in the memory of a living httpd (the verdict's last row).
+/// Rules based on time removed these sets of running httpds once their minute of waiting was over. What
+/// protects all of them is that their semids are in the memory of a running httpd (the verdict's last
+/// row).
 ///
-/// Two sets of one launcher, 8 seconds apart, and a clock that was set back after the start: the older,
-/// which a worker uses, "proved" the clock, by which nobody who lives had made the younger.
+/// Two sets of one launcher, 8 seconds apart, and a clock that was set back after the start: the older
+/// set, which a worker uses, "proved" the clock right, and by that clock no running process had made
+/// the younger set.
 ///
 /// A worker of an httpd that its user started (mod_perl) makes a set for itself half a minute after the
-/// start, and a child of its own is the last that touched it: the leader, who was asked for all workers,
-/// could not have made it.
+/// start, and one of its own children touches it last: the leader, which was consulted on behalf of all
+/// workers, could not have made it.
 #[test]
 fn no_time_between_a_set_and_a_start_takes_the_set() {
     let mut back = case!("clock set back between two sets of a launcher", "faketime");
@@ -77,7 +79,7 @@ fn no_time_between_a_set_and_a_start_takes_the_set() {
     let other = Namespace::new(ROOMY);
     let worker = "as 33 detach make 1 33 touch 0 \
                   fork { sleep 35000 get fork { set 1 } sleep 300 stay worker } stay leader";
-    // Longer than the clock is set back: no set bears a time of tomorrow.
+    // Takes about as long as the clock is then set back, so hardly any set has a time in the future.
     let late_httpd = other.actor("httpd", worker);
     assert_eq!(late_httpd.sets.len(), 2);
     assert!(!other.lives(other.semaphore(late_httpd.sets[1]).pid), "its last pid is dead");

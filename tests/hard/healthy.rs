@@ -1,4 +1,4 @@
-//! An httpd that lives, in whatever way, loses nothing; once it is dead, all of it goes.
+//! A running httpd, in whatever condition, loses no set; once it is dead, all its sets go.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::server::{AS_WWW, Apache, tempting};
 use crate::table::Case;
 use crate::{ROOMY, case};
 
-/// A guard beside the living httpd, then one after its sudden end.
+/// Runs a guard while the httpd is running, then one after its sudden end.
 #[track_caller]
 fn keeps_then_removes(case: &mut Case, apache: &Apache, ns: &Namespace) {
     let alive = ns.ids();
@@ -50,7 +50,7 @@ fn a_rewrite_map_last_used_by_an_expired_child_keeps_its_lock() {
     let leader = apache.leader();
     let map = format!("{}/map/x", apache.url("http", 0));
     assert!(apache.gets(&map), "{}", apache.log());
-    // Later children take the accept mutex, but nobody the map's lock.
+    // Later children take the accept mutex, but none takes the map's lock.
     assert!(apache.gets(&format!("{}/index.html", apache.url("http", 1))));
     let expired = |id: &i32| {
         let pid = ns.semaphore(*id).pid;
@@ -91,9 +91,9 @@ fn workers_that_wait_without_a_parent_keep_their_sets() {
 }
 
 #[test]
-fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
+fn busy_workers_without_a_parent_keep_sets_without_waiters() {
     let mut case = case!(
-        "parent killed, workers serve: all busy, nobody waits",
+        "parent killed, workers serve: all busy, none waiting",
         "apache2",
         "curl",
         "openssl",
@@ -110,7 +110,7 @@ fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
     wait_until("three workers", || apache.workers(leader).len() == 3);
     let workers = apache.workers(leader);
     ns.kill(leader);
-    // Each takes one worker, which then reads for as long as Timeout allows.
+    // Each occupies one worker, which keeps reading until Timeout.
     let mut clients: Vec<_> = (0..3)
         .map(|_| {
             let mut client = ns.command("bash");
@@ -125,9 +125,9 @@ fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
         let s = ns.semaphore(*id);
         s.value == 1 && s.growing == 0
     };
-    wait_until("nobody holds a lock or waits for one", || sets.iter().all(idle));
+    wait_until("no lock is held or waited for", || sets.iter().all(idle));
     case.guard(&ns, &sets, &[], || ns.guard("guard --user 33")).exits(0);
-    // And the last to use the lock is dead.
+    // And the last process to use the lock is dead.
     let used = ns.sets().iter().find(|s| s.otime != 0).map(|s| s.id).expect("the accept mutex");
     let last = ns.semaphore(used).pid;
     assert!(workers.contains(&last));
@@ -143,8 +143,8 @@ fn busy_workers_without_a_parent_keep_sets_that_nobody_waits_for() {
     case.guard(&ns, &[], &sets, || ns.guard("guard --user 33")).exits(0);
 }
 
-/// Of two instances under one user the one is killed: all that it left goes, used or not, and nothing of
-/// the one that lives, before and after a graceful restart of it.
+/// One of two instances under the same user is killed: everything that it left goes, used or not, and
+/// nothing of the running one, before and after a graceful restart of the latter.
 fn one_of_two_crashes(
     mut case: Case,
     ns: &Namespace,
@@ -176,7 +176,7 @@ fn one_of_two_crashes(
 }
 
 #[test]
-fn of_two_instances_the_living_one_keeps_all_and_the_younger_dead_ones_sets_go() {
+fn of_two_instances_the_running_one_keeps_all_and_the_dead_younger_ones_sets_go() {
     let case =
         case!("two instances, one crashed: the younger", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
@@ -189,7 +189,7 @@ fn of_two_instances_the_living_one_keeps_all_and_the_younger_dead_ones_sets_go()
 }
 
 #[test]
-fn of_two_instances_the_living_one_keeps_all_and_the_older_dead_ones_sets_go() {
+fn of_two_instances_the_running_one_keeps_all_and_the_dead_older_ones_sets_go() {
     let case =
         case!("two instances, one crashed: the older", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
@@ -202,7 +202,7 @@ fn of_two_instances_the_living_one_keeps_all_and_the_older_dead_ones_sets_go() {
 }
 
 #[test]
-fn graceful_restarts_under_load_lose_no_lock_to_guards_in_a_loop() {
+fn graceful_restarts_under_load_lose_no_set_to_guards_in_a_loop() {
     let mut case =
         case!("graceful restarts under load, guards in a loop", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
@@ -258,7 +258,7 @@ fn graceful_restarts_under_load_lose_no_lock_to_guards_in_a_loop() {
 }
 
 #[test]
-fn a_httpd_whose_binary_was_deleted_loses_nothing() {
+fn an_httpd_whose_binary_was_deleted_loses_nothing() {
     let mut case =
         case!("httpd binary deleted while it runs", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
@@ -273,7 +273,7 @@ fn a_httpd_whose_binary_was_deleted_loses_nothing() {
 }
 
 #[test]
-fn a_httpd_whose_binary_was_replaced_loses_nothing() {
+fn an_httpd_whose_binary_was_replaced_loses_nothing() {
     let mut case =
         case!("httpd binary replaced while it runs", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
@@ -281,7 +281,7 @@ fn a_httpd_whose_binary_was_replaced_loses_nothing() {
     ns.sh("mkdir /run/t/sbin && cp /usr/sbin/apache2 /run/t/sbin/apache2").exits(0);
     "/run/t/sbin/apache2".clone_into(&mut apache.program);
     apache.start();
-    // As dpkg does it: a new file under another name, renamed over the old one.
+    // As dpkg does: a new file under another name, renamed over the old one.
     ns.sh("cd /run/t/sbin && cp /usr/sbin/apache2 new && mv new apache2").exits(0);
     let exe = ns.sh(&format!("readlink /proc/{}/exe", apache.leader())).exits(0).out;
     assert_eq!(exe.trim_end(), "/run/t/sbin/apache2 (deleted)");
@@ -293,7 +293,7 @@ fn a_httpd_whose_binary_was_replaced_loses_nothing() {
 }
 
 #[test]
-fn a_httpd_under_another_name_is_known_by_its_library() {
+fn an_httpd_under_another_name_is_recognised_by_its_library() {
     let mut case = case!("httpd under another name", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let mut apache = Apache::with_tls(&ns, "event", "");
@@ -305,7 +305,7 @@ fn a_httpd_under_another_name_is_known_by_its_library() {
 }
 
 #[test]
-fn a_httpd_that_root_did_not_start_is_guarded_by_root() {
+fn an_httpd_not_started_by_root_is_guarded_by_root() {
     let mut case =
         case!("httpd not started by root, root's guard", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
@@ -316,7 +316,7 @@ fn a_httpd_that_root_did_not_start_is_guarded_by_root() {
 }
 
 #[test]
-fn a_httpd_that_root_did_not_start_is_guarded_by_its_user() {
+fn an_httpd_not_started_by_root_is_guarded_by_its_user() {
     let mut case =
         case!("httpd not started by root, its user's guard", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);

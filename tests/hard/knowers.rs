@@ -1,6 +1,6 @@
-//! Who may know a set's number, and by whom nobody would look: each of these lost a set to rules on
-//! last pids, families or clocks. What holds most of them is the verdict's last row: the number stands in
-//! the memory of a living process in question (DESIGN of the verdict: docs/architecture.md).
+//! Processes that may know a set's semid where one would not look for them. Each of these cases lost a
+//! set to rules based on last pids, process families or clocks. Most are now protected by the verdict's
+//! last row: the semid is in the memory of a running process in question (docs/architecture.md).
 
 use std::process::{Child, Stdio};
 
@@ -11,17 +11,17 @@ use crate::{ROOMY, case};
 
 const GUARD: &str = "guard --user 33";
 
-/// A guard beside a program that knows its sets, whose last pid is dead; then one after its end.
+/// Runs a guard beside a program that knows its sets, whose last pid is dead; then one after its end.
 #[track_caller]
-fn keeps_while_it_lives(mut case: Case, exe: &str, script: &str) {
+fn keeps_while_it_runs(mut case: Case, exe: &str, script: &str) {
     let ns = Namespace::new(ROOMY);
     let program = ns.actor(exe, script);
     for id in &program.sets {
-        assert!(!ns.lives(ns.semaphore(*id).pid), "no last pid keeps it");
+        assert!(!ns.lives(ns.semaphore(*id).pid), "its last pid is dead");
     }
     case.guard(&ns, &program.sets, &[], || ns.guard(GUARD)).exits(0);
     program.kill_all();
-    // Of one whose first thread has ended, there is more to end.
+    // A program whose first thread has ended consists of more than that pid.
     for pid in program.pids.values().flatten() {
         let living = format!("cat /proc/{pid}/task/*/stat 2>/dev/null | grep -v ') Z '");
         wait_until("all of it is dead", || ns.sh(&living).out.is_empty());
@@ -29,12 +29,12 @@ fn keeps_while_it_lives(mut case: Case, exe: &str, script: &str) {
     case.guard(&ns, &[], &program.sets, || ns.guard(GUARD)).exits(0);
 }
 
-// The family: a parent is not an ancestor.
+// Process families: a parent is not an ancestor.
 
 /// A PID namespace whose first process is a real httpd.
 struct Container<'n> {
     started: Child,
-    /// The command line before a program that is to run in it.
+    /// The command prefix that runs a program inside it.
     inside: String,
     apache: Apache<'n>,
 }
@@ -49,8 +49,8 @@ impl<'n> Container<'n> {
         command.args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null());
         let started = command.spawn().expect("unshare runs");
         apache.comes_up();
-        assert_eq!(apache.leader(), 1, "its PidFile has the number of its own namespace");
-        // The oldest of that name, as this namespace numbers it.
+        assert_eq!(apache.leader(), 1, "its PidFile has the pid in its own namespace");
+        // The oldest process of that name; its pid in this namespace.
         let first = ns.sh("pgrep -o -x apache2").exits(0).out;
         let inside = format!("nsenter -t {} --pid --mount", first.trim());
         apache.wrapper.clone_from(&inside);
@@ -65,8 +65,9 @@ impl Drop for Container<'_> {
     }
 }
 
-/// Workers of a dead leader are adopted by process 1 of their container, which is another httpd, and were
-/// taken for that one's, who knows nothing of their sets. Now each httpd is in question for itself.
+/// Workers of a dead leader are adopted by process 1 of their container. That is another httpd, which
+/// knows nothing of their sets, but they were taken for its workers. Now each httpd is in question on
+/// its own.
 #[test]
 fn workers_that_another_httpd_adopted_keep_their_sets() {
     let mut case = case!(
@@ -94,21 +95,22 @@ fn workers_that_another_httpd_adopted_keep_their_sets() {
     second.serves();
     first.apache.serves();
 
-    // Nor are they room for a restart of the one that adopted them: none of them is given back.
+    // Nor do they count as room for a restart of the httpd that adopted them: it will not free any of
+    // them.
     let conf = "/run/t/first/httpd.conf";
     let check = ns.guard_copy();
     let run = ns.sh(&format!("{} {check} check --httpd {APACHE} -- -f {conf}", first.inside));
-    run.exits(0).prints("0 of 4 free, 2 held by itself (apache2 1)");
+    run.exits(0).prints("0 of 4 free, 2 in use by the running httpd (apache2 1)");
     first.apache.graceful();
     first.apache.serves();
 }
 
-// The users: a process can act as more than its effective one.
+// Users: a process can act as more than its effective user.
 
-/// The owner among the saved users alone was not looked for; a process that has it can be the owner at any
-/// time. In question is each process one of whose users is the owner's.
+/// A process that has the owner only as its saved user was overlooked, though it can become the owner
+/// at any time. Every process that has the owner as one of its users is in question.
 #[test]
-fn whichever_user_of_a_process_is_the_owner_it_may_know_his_sets() {
+fn a_process_with_the_owner_as_any_of_its_users_may_know_the_owners_sets() {
     let mut case = case!("the owner is a process's real, effective, saved, or a thread's user");
     let ns = Namespace::new(ROOMY);
     for script in [
@@ -125,22 +127,22 @@ fn whichever_user_of_a_process_is_the_owner_it_may_know_his_sets() {
     }
 }
 
-/// Root that acts as the owner for a moment makes an owner's set; to a guard that is root, root's processes
-/// are in question for those.
+/// A root process that temporarily acts as the owner makes an owner's set. If the guard is root, root's
+/// processes are in question for such sets.
 #[test]
-fn root_that_was_the_owner_for_a_moment_keeps_what_it_made_then() {
-    let case = case!("root that acted as the owner for a moment");
+fn root_that_temporarily_acted_as_the_owner_keeps_what_it_made_then() {
+    let case = case!("root that temporarily acted as the owner");
     let script = "be 33 { make 1 33 } fork { as 33 touch 0 } sleep 300 stay root";
-    keeps_while_it_lives(case, "program", script);
+    keeps_while_it_runs(case, "program", script);
 }
 
-// What it is, and where.
+// What a program is, and where it is.
 
-/// An upgrade on NFS leaves a running httpd with names like .nfs0000000000c2f1a600000001 for its program
-/// and its libraries; neither was recognised, and the set of its dead launcher went. What is in such a file
-/// tells that it is APR.
+/// An upgrade over NFS leaves a running httpd with names such as .nfs0000000000c2f1a600000001 for its
+/// program and libraries. Neither was recognised, and the set of its dead launcher was removed. The
+/// content of such a file shows that it is APR.
 #[test]
-fn a_httpd_whose_files_nfs_renamed_keeps_its_sets() {
+fn an_httpd_whose_files_nfs_renamed_keeps_its_sets() {
     let mut case = case!("httpd and libapr renamed by NFS", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let mut apache = Apache::with_tls(&ns, "event", "");
@@ -163,24 +165,24 @@ fn a_httpd_whose_files_nfs_renamed_keeps_its_sets() {
     case.guard(&ns, &[], &alive, || ns.guard(GUARD)).exits(0);
 }
 
-/// A process lives as long as one of its threads does; /proc shows one whose first thread has ended like a
-/// zombie, without a program and without memory.
+/// A process is alive as long as any of its threads is. /proc shows a process whose first thread has
+/// ended like a zombie, without a program and without memory.
 #[test]
-fn a_httpd_whose_first_thread_has_ended_keeps_its_sets() {
+fn an_httpd_whose_first_thread_has_ended_keeps_its_sets() {
     let case = case!("httpd whose first thread has ended");
-    keeps_while_it_lives(case, "httpd", "make 1 33 detach shed leader");
+    keeps_while_it_runs(case, "httpd", "make 1 33 detach shed leader");
 }
 
-/// An IPC namespace is a thread's.
+/// IPC namespaces belong to threads.
 #[test]
-fn a_httpd_whose_first_thread_left_for_another_ipc_namespace_keeps_its_sets() {
+fn an_httpd_whose_first_thread_left_for_another_ipc_namespace_keeps_its_sets() {
     let case = case!("httpd whose first thread left the IPC namespace");
-    keeps_while_it_lives(case, "httpd", "make 1 33 detach part leader");
+    keeps_while_it_runs(case, "httpd", "make 1 33 detach part leader");
 }
 
-/// Before Linux 4.17 GETPID is the number in whatever PID namespace the toucher lived in. Played here by
-/// the release that uname(2) tells and by answers that strace(1) puts in the kernel's place: the httpd is
-/// out of sight, and the number is nobody's here.
+/// Before Linux 4.17, GETPID returns the pid in whatever PID namespace the toucher was in. This is
+/// simulated by the release that uname(2) reports and by answers that strace(1) substitutes for the
+/// kernel's: the httpd is out of sight, and no process here has the pid.
 #[test]
 fn on_a_kernel_before_4_17_a_dead_last_pid_of_an_inner_namespace_proves_nothing() {
     let mut case = case!("kernel before 4.17, guard in an inner PID namespace", "strace");
@@ -194,8 +196,8 @@ fn on_a_kernel_before_4_17_a_dead_last_pid_of_an_inner_namespace_proves_nothing(
         );
         ns.guard_under(&wrapper, args)
     };
-    // The calls that ask for the last pids: of two sets one behind the other, of a listing with three
-    // others after each.
+    // The calls that ask for the last pids: for two sets in a row; in a listing, with three other calls
+    // after each.
     let asked = |args: &str| -> Vec<usize> {
         run(true, "", args).exits(0);
         let calls = std::fs::read_to_string(ns.path("/run/t/calls")).expect("a trace");
@@ -203,7 +205,7 @@ fn on_a_kernel_before_4_17_a_dead_last_pid_of_an_inner_namespace_proves_nothing(
         calls.enumerate().filter(|(_, c)| c.contains("GETPID")).map(|(n, _)| n + 1).collect()
     };
     let answers = |args: &str| {
-        let [first, second] = asked(args)[..] else { panic!("two sets are asked") };
+        let [first, second] = asked(args)[..] else { panic!("two sets are asked about") };
         format!("-e inject=semctl:retval=4242:when={first}..{second}+{}", second - first)
     };
     let list = answers("list --user 33");
@@ -212,12 +214,12 @@ fn on_a_kernel_before_4_17_a_dead_last_pid_of_an_inner_namespace_proves_nothing(
         let verdict = |id: &i32| run.verdict(*id);
         httpd.sets.iter().map(verdict).collect::<Vec<String>>()
     };
-    // On a newer kernel such a number is that of somebody who is dead.
+    // On a newer kernel such a pid belongs to a dead process.
     let newer = verdicts(false, "list --user 33");
     assert!(newer.iter().all(|v| v.starts_with("orphan")), "{newer:?}");
     let old = verdicts(true, "list --user 33");
     assert!(old.iter().all(|v| v.starts_with("keep") && v.contains("--private-ipc")), "{old:?}");
-    // Who declares that nobody is out of sight, has said what this kernel cannot tell.
+    // Declaring that nothing is out of sight tells the guard what this kernel cannot.
     let declared = verdicts(true, "list --user 33 --private-ipc");
     assert!(declared.iter().all(|v| v.starts_with("orphan")), "{declared:?}");
     let guard = answers(GUARD);

@@ -1,6 +1,6 @@
-//! The hard cases of the first promise, on a real kernel and mostly with a real httpd: each is a
-//! test of its own that knows which sets the living may use. `make hard` runs them and prints one
-//! table: sets of the living and orphaned sets before, removed, kept, and wrong.
+//! The hard cases of the first promise, on a real kernel and mostly with a real httpd. Each is a test
+//! of its own that knows which sets running processes may use. `make hard` runs them and prints one
+//! table: sets in use and orphaned sets before, removed, kept, and wrong.
 
 #[path = "../common/mod.rs"]
 mod common;

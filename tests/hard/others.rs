@@ -1,4 +1,4 @@
-//! Sets and processes of others: recycled numbers, zombies, further users, PHP, ids in motion.
+//! Other processes and their sets: recycled pids, zombies, further users, PHP, semids in flux.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::server::{APACHE, Apache};
 
 use crate::{ROOMY, case};
 
-/// A program that got this number: a copy of the actor under this name, with this script.
+/// Starts a program with this pid: a copy of the actor under this name, with this script.
 fn take_number(ns: &Namespace, pid: i32, name: &str, script: &str) {
     let program = ns.actor_copy(name);
     wait_until("the number is taken", || {
@@ -36,31 +36,31 @@ fn killed_apache(ns: &Namespace) -> (Vec<i32>, Vec<i32>) {
     pids.sort_unstable();
     pids.dedup();
     assert!(pids.len() >= 2, "the launcher's and a worker's: {pids:?}");
-    // Times are whole seconds, with two of slack.
+    // Times are whole seconds, with two seconds of slack.
     sleep(Duration::from_secs(4));
     (ids, pids)
 }
 
 #[test]
-fn orphans_whose_last_pids_strangers_got_are_removed() {
+fn orphans_whose_last_pids_were_reused_by_strangers_are_removed() {
     let mut case = case!("last pid recycled by strangers", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let (orphans, pids) = killed_apache(&ns);
-    // Of users who may not touch the sets.
+    // Users that may not access the sets.
     take_number(&ns, pids[0], "program", "as 1234 stay x");
     take_number(&ns, pids[1], "postgres", "as 1235 stay x");
     case.guard(&ns, &[], &orphans, || ns.guard("guard --user 33")).exits(0);
 }
 
 #[test]
-fn a_set_whose_last_pid_another_httpd_got_is_kept() {
+fn a_set_whose_last_pid_was_reused_by_another_httpd_is_kept() {
     let mut case = case!("last pid recycled by another httpd", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let (orphans, pids) = killed_apache(&ns);
     let (touched, others): (Vec<i32>, Vec<i32>) =
         orphans.iter().copied().partition(|id| ns.semaphore(*id).pid == pids[1]);
     assert!(!touched.is_empty() && !others.is_empty(), "{orphans:?}");
-    // Of the others, it knows nothing.
+    // It knows nothing of the others.
     take_number(&ns, pids[1], "httpd", "stay x");
     case.guard(&ns, &[], &others, || ns.guard("guard --user 33")).exits(0);
     ns.kill(pids[1]);
@@ -69,7 +69,7 @@ fn a_set_whose_last_pid_another_httpd_got_is_kept() {
 
 #[test]
 fn a_zombie_httpd_keeps_nothing() {
-    let mut case = case!("zombie httpd that nobody reaps", "apache2", "curl", "openssl", "pgrep");
+    let mut case = case!("unreaped zombie httpd", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let apache = Apache::with_tls(&ns, "prefork", "");
     let line = apache.words();
@@ -88,10 +88,10 @@ fn a_zombie_httpd_keeps_nothing() {
 }
 
 #[test]
-fn a_mutex_of_a_daemon_user_is_kept_while_its_httpd_lives() {
+fn a_mutex_of_a_daemon_user_is_kept_while_its_httpd_runs() {
     let mut case = case!("mutex of a daemon user (as mod_wsgi's)");
     let ns = Namespace::new(ROOMY);
-    // As mod_wsgi: the leader gives the lock of a daemon group to the daemon's user.
+    // As with mod_wsgi: the leader gives the lock of a daemon group to the daemon's user.
     let httpd = ns.actor(
         "httpd",
         "detach make 1 33 make 2 1234 fork { as 1234 touch 1 stay daemon } \
@@ -111,12 +111,12 @@ fn a_mutex_of_a_daemon_user_is_kept_while_its_httpd_lives() {
 
 #[test]
 fn a_daemon_group_of_mod_wsgi_loses_nothing() {
-    // A user that every Debian has.
+    // A user that exists on every Debian.
     const DAEMON: u32 = 34;
     const MODULE: &str = "/usr/lib/apache2/modules/mod_wsgi.so";
     let mut case = case!("real mod_wsgi with a daemon user", "apache2", "curl");
     if !Path::new(MODULE).exists() {
-        // Its package switches it on in the system's own httpd, so no test asks for it.
+        // Its package enables it in the system's own httpd, so no test requires it.
         case.note("left out: mod_wsgi is not installed");
         return;
     }
@@ -164,10 +164,10 @@ fn semaphores_of_php_and_of_a_cgi_are_kept_beside_httpds() {
     case.guard(&ns, &alive, &[], || ns.guard("guard --user 33")).exits(0);
     apache.serves();
     apache.kill();
-    // httpd's own go, beside the living.
+    // httpd's own go, but not those of running processes.
     let others = [&php.sets[..], &cgi.sets].concat();
     case.guard(&ns, &others, &of_httpd, || ns.guard("guard --user 33")).exits(0);
-    // PHP knows nothing of the CGI's, and its own keyed one never is httpd's.
+    // PHP knows nothing of the CGI's set, and its own keyed set is never httpd's.
     cgi.kill("cgi");
     case.guard(&ns, &php.sets, &cgi.sets, || ns.guard("guard --user 33")).exits(0);
     php.kill("fpm");
@@ -175,9 +175,8 @@ fn semaphores_of_php_and_of_a_cgi_are_kept_beside_httpds() {
 }
 
 #[test]
-fn a_living_php_fpm_does_not_keep_what_a_dead_httpd_left() {
-    let mut case =
-        case!("php-fpm lives under the uid, httpd is dead", "apache2", "curl", "openssl");
+fn a_running_php_fpm_does_not_keep_a_dead_httpds_sets() {
+    let mut case = case!("php-fpm runs under the uid, httpd is dead", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let _php =
         ns.actor("php-fpm8.2", "fork { as 33 stay child } fork { as 33 stay child } stay fpm");
@@ -194,8 +193,8 @@ fn a_living_php_fpm_does_not_keep_what_a_dead_httpd_left() {
 }
 
 #[test]
-fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
-    let mut case = case!("ids that come and go under the guards");
+fn sets_that_come_and_go_during_guard_runs_cause_no_trouble() {
+    let mut case = case!("sets that come and go during guard runs");
     let ns = Namespace::new(ROOMY);
     let steady = ns.actor("steady", "make 3 33 stay steady");
     let (httpd, guard) = (ns.actor_copy("httpd"), ns.guard_copy());
@@ -205,13 +204,13 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
         command.args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("sh runs")
     };
-    // Orphans by an httpd that dies at once, again and again, and three guards for them.
+    // An httpd that dies at once leaves orphans, again and again, and three guards remove them.
     let dying = loops(&format!("{httpd} make 3 33 exit"));
     let guards: Vec<_> = (0..3)
         .map(|_| loops(&format!("{guard} guard -v --user 33 --no-ask || echo failed $?")))
         .collect();
-    // A program that makes, uses and removes sets of the web user, as fast as it can: it ends
-    // with a failure if anybody else removes one.
+    // A program that makes, uses and removes sets of the web user as fast as it can. It fails if
+    // anything else removes one of them.
     let (times, at_once) = (1500, 2);
     let mut script = String::new();
     for i in 0..times {
@@ -241,7 +240,7 @@ fn ids_that_come_and_go_under_the_guards_are_no_trouble() {
 }
 
 #[test]
-fn a_httpd_in_another_ipc_namespace_neither_keeps_nor_loses_a_set() {
+fn an_httpd_in_another_ipc_namespace_neither_keeps_nor_loses_a_set() {
     let mut case = case!("httpd in another IPC namespace", "apache2", "curl", "openssl");
     let ns = Namespace::new(ROOMY);
     let orphans = ns.orphans(2, 33);
@@ -263,20 +262,20 @@ fn a_httpd_in_another_ipc_namespace_neither_keeps_nor_loses_a_set() {
     apache.serves();
 }
 
-/// A container that shares all but its PID namespace.
+/// A container that shares everything except its PID namespace.
 struct Container<'n> {
     ns: &'n Namespace,
-    /// The number of its init here.
+    /// The pid of its init, as seen from here.
     init: i32,
     started: Child,
 }
 
 impl Container<'_> {
-    /// All processes in it die.
+    /// Kills all processes in it.
     fn end(mut self) {
         self.ns.kill(self.init);
         let _ = self.started.wait();
-        no_httpd_lives(self.ns);
+        wait_until_no_httpd_runs(self.ns);
         let _ = fs::remove_file(self.ns.path("/run/t/one/httpd.pid"));
     }
 }
@@ -288,7 +287,7 @@ impl Drop for Container<'_> {
     }
 }
 
-fn no_httpd_lives(ns: &Namespace) {
+fn wait_until_no_httpd_runs(ns: &Namespace) {
     wait_until("all of it is dead", || {
         ns.sh("ps -o stat=,comm= -A | grep -v '^Z' | grep apache2").out.is_empty()
     });
@@ -312,7 +311,7 @@ fn start_in_container<'n>(ns: &'n Namespace, apache: &Apache) -> Container<'n> {
 }
 
 #[test]
-fn a_httpd_in_an_inner_pid_namespace_loses_nothing() {
+fn an_httpd_in_an_inner_pid_namespace_loses_nothing() {
     let mut case = case!("httpd in an inner PID namespace", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let apache = Apache::with_tls(&ns, "prefork", "");
@@ -347,11 +346,16 @@ fn a_guard_in_an_inner_pid_namespace_removes_nothing_that_it_cannot_see() {
 
 #[test]
 fn a_container_that_shares_no_semaphores_may_say_so() {
-    let mut case =
-        case!("container of its own, --private-ipc", "apache2", "curl", "openssl", "pgrep");
+    let mut case = case!(
+        "container sharing no semaphores, --private-ipc",
+        "apache2",
+        "curl",
+        "openssl",
+        "pgrep"
+    );
     let ns = Namespace::new(ROOMY);
     let apache = Apache::with_tls(&ns, "prefork", "");
-    // A container before this one, whose processes had numbers that mean nothing in this one.
+    // An earlier container, whose processes had pids that mean nothing in this one.
     let container = start_in_container(&ns, &apache);
     container.end();
     let left = ns.ids();
@@ -359,13 +363,13 @@ fn a_container_that_shares_no_semaphores_may_say_so() {
     case.guard(&ns, &[], &[], || ns.guard_under(inner, "guard --user 33")).exits(0);
     let declared = "guard --user 33 --private-ipc";
     case.guard(&ns, &[], &left, || ns.guard_under(inner, declared)).exits(0);
-    // One that lives beside the guard in the container.
+    // An httpd that runs beside the guard in the container.
     let container = start_in_container(&ns, &apache);
     let alive = ns.ids();
     let beside = format!("nsenter -t {} --pid --mount", container.init);
     case.guard(&ns, &alive, &[], || ns.guard_under(&beside, declared)).exits(0);
     apache.serves();
     ns.sh(&format!("{beside} pkill -KILL -x apache2")).exits(0);
-    no_httpd_lives(&ns);
+    wait_until_no_httpd_runs(&ns);
     case.guard(&ns, &[], &alive, || ns.guard_under(&beside, declared)).exits(0);
 }

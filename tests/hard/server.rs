@@ -1,7 +1,7 @@
 //! A real httpd in a namespace, Debian's, with System V semaphores: its files, its start, whether it
 //! serves.
 
-// Each test uses a part of this.
+// Each test uses only a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::fs;
@@ -14,7 +14,7 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 /// Debian's httpd.
 pub const APACHE: &str = "/usr/sbin/apache2";
 
-/// As the web user, as one who is not root starts it.
+/// A command prefix that starts it as the web user rather than root.
 pub const AS_WWW: &str = "setpriv --reuid 33 --regid 33 --clear-groups";
 
 /// One instance. It listens on `port`, `port + 1` and, with TLS, `port + 2`.
@@ -22,19 +22,20 @@ pub struct Apache<'n> {
     ns: &'n Namespace,
     dir: String,
     port: u32,
-    /// The program, as the namespace sees it.
+    /// The program's path inside the namespace.
     pub program: String,
-    /// What goes before it on the command line.
+    /// The prefix of its command line.
     pub wrapper: String,
 }
 
 impl<'n> Apache<'n> {
-    /// With this MPM and further directives.
+    /// An instance with this MPM and further directives.
     pub fn new(ns: &'n Namespace, mpm: &str, more: &str) -> Apache<'n> {
         Apache::instance(ns, "one", 8080, mpm, more)
     }
 
-    /// With TLS: its session cache has a mutex that the launcher makes and nobody need ever use.
+    /// An instance with TLS: its session cache has a mutex that is made by the launcher and may never
+    /// be used.
     pub fn with_tls(ns: &'n Namespace, mpm: &str, more: &str) -> Apache<'n> {
         Apache::instance(ns, "one", 8080, mpm, &format!("{}{more}", tls("one", 8080)))
     }
@@ -44,7 +45,7 @@ impl<'n> Apache<'n> {
         Apache::instance(ns, name, port, "prefork", &tls(name, port))
     }
 
-    /// A further instance with TLS and this MPM, and further directives.
+    /// A further instance with TLS, this MPM and further directives.
     pub fn beside(ns: &'n Namespace, name: &str, port: u32, mpm: &str, more: &str) -> Apache<'n> {
         Apache::instance(ns, name, port, mpm, &format!("{}{more}", tls(name, port)))
     }
@@ -59,7 +60,7 @@ impl<'n> Apache<'n> {
             ))
             .exits(0);
         }
-        // Few workers, so that each of them has its turn with the accept mutex.
+        // Few workers, so that each gets its turn with the accept mutex.
         let size = match mpm {
             "prefork" => "StartServers 2\nMinSpareServers 1\nMaxSpareServers 4\n",
             _ => "StartServers 1\nMinSpareThreads 2\nThreadsPerChild 5\nMaxRequestWorkers 20\n",
@@ -91,7 +92,7 @@ impl<'n> Apache<'n> {
         self
     }
 
-    /// The command line up to the configuration file.
+    /// The command line up to and including the configuration file.
     pub fn words(&self) -> String {
         format!("{} {} -f {}/httpd.conf", self.wrapper, self.program, self.dir)
     }
@@ -100,14 +101,14 @@ impl<'n> Apache<'n> {
         self.ns.sh(&format!("{} -k {what} 2>&1", self.words()))
     }
 
-    /// Starts it under a tracer or the like, and returns at once.
+    /// Starts it under a tracer or the like, and returns immediately.
     pub fn begin_under(&self, tracer: &str) -> Child {
         let mut command = self.ns.command("sh");
         command.args(["-c", &format!("{tracer} {} -k start 2>&1", self.words())]);
         command.stdout(Stdio::null()).spawn().expect("it runs")
     }
 
-    /// Starts it, waits until it answers, and returns the sets that are new.
+    /// Starts it, waits until it answers, and returns the new sets.
     #[track_caller]
     pub fn start(&self) -> Vec<i32> {
         let before = self.ns.ids();
@@ -125,7 +126,7 @@ impl<'n> Apache<'n> {
         });
     }
 
-    /// Restarts it gracefully, and waits for that.
+    /// Restarts it gracefully, and waits until that is done.
     #[track_caller]
     pub fn graceful(&self) {
         let resumed = || self.log().matches("resuming normal operations").count();
@@ -154,7 +155,7 @@ impl<'n> Apache<'n> {
         self.ns.path(&format!("{}/key.pem", self.dir)).exists()
     }
 
-    /// Each worker that is left has a turn with each lock, and nobody complains.
+    /// Checks that each remaining worker gets its turn with each lock, and that none complains.
     #[track_caller]
     pub fn serves(&self) {
         for _ in 0..4 {
@@ -164,7 +165,7 @@ impl<'n> Apache<'n> {
         self.complains_of_no_lock();
     }
 
-    /// The same, but for TLS, whose lock stays unused.
+    /// The same without TLS, whose lock stays unused.
     #[track_caller]
     pub fn serves_plainly(&self) {
         for _ in 0..4 {
@@ -196,12 +197,12 @@ impl<'n> Apache<'n> {
         out.lines().filter_map(|l| l.parse().ok()).collect()
     }
 
-    /// Kills all of it at once, as an out-of-time stop does.
+    /// Kills all of it at once, as a stop job that times out does.
     pub fn kill(&self) {
         self.kill_group(self.leader());
     }
 
-    /// The workers are in the process group of their parent, dead or alive.
+    /// Kills a process group: that of the workers' parent, whether it is alive or dead.
     pub fn kill_group(&self, leader: i32) {
         self.ns.sh(&format!("kill -s KILL -- -{leader}")).exits(0);
         wait_until("all of it is dead", || {
@@ -231,7 +232,7 @@ pub fn tls(name: &str, port: u32) -> String {
     )
 }
 
-/// The sets that the simple rule "its last pid is dead, and nobody ever used it" would remove.
+/// The sets that the naive rule "its last pid is dead, and it was never used" would remove.
 pub fn tempting(ns: &Namespace) -> Vec<i32> {
     let sets = ns.sets().into_iter();
     sets.filter(|s| s.uid == 33 && s.otime == 0)

@@ -7,8 +7,9 @@ use crate::server::{AS_WWW, Apache};
 use crate::table::Case;
 use crate::{ROOMY, case};
 
-/// A guard under `wrapper` beside a living httpd, then after its end. If it `sees`, the orphans
-/// go; if not, it keeps them, and says `lacks`. Last comes a guard with all rights.
+/// Runs a guard under `wrapper` beside a running httpd, then after its end. If it `sees`, the orphans
+/// go; if not, it keeps them and reports that it `lacks` something. Finally runs a guard with all
+/// rights.
 #[track_caller]
 fn under(mut case: Case, wrapper: &str, sees: bool, lacks: &str) {
     let ns = Namespace::new(ROOMY);
@@ -27,12 +28,12 @@ fn under(mut case: Case, wrapper: &str, sees: bool, lacks: &str) {
     }
 }
 
-/// The wrapper that takes capabilities away.
+/// The command prefix that drops this capability.
 fn without(capability: &str) -> String {
     format!("setpriv --bounding-set=-{capability} --inh-caps=-{capability}")
 }
 
-/// The wrapper that mounts /proc with this option.
+/// The command prefix that mounts /proc with this option.
 fn proc_with(option: &str) -> String {
     format!("unshare --mount sh -c 'mount -t proc -o {option} proc /proc && exec \"$@\"' sh")
 }
@@ -51,7 +52,7 @@ fn hidepid_without_the_capability_keeps_every_set() {
 }
 
 #[test]
-fn a_proc_of_processes_alone_is_enough() {
+fn a_proc_with_only_processes_is_enough() {
     let case = case!("ProcSubset=pid", "apache2", "curl", "openssl", "pgrep");
     under(case, &proc_with("subset=pid"), true, "");
 }
@@ -80,18 +81,18 @@ fn without_cap_sys_admin_the_orphans_go() {
 }
 
 #[test]
-fn without_cap_setuid_nothing_is_removed_in_anothers_name() {
+fn without_cap_setuid_no_other_users_set_is_removed() {
     let case = case!("no CAP_SETUID", "apache2", "curl", "openssl", "pgrep");
     under(case, &without("setuid"), false, "could not remove semaphore set");
 }
 
 #[test]
-fn a_guard_in_a_user_namespace_removes_nothing_of_others() {
+fn a_guard_in_a_user_namespace_removes_no_other_users_sets() {
     let mut case = case!("guard in a user namespace", "apache2", "curl", "openssl", "pgrep");
     let ns = Namespace::new(ROOMY);
     let apache = Apache::with_tls(&ns, "prefork", "");
     apache.start();
-    // The owner of all is `nobody` in there, whoever it is outside.
+    // Inside, all of them belong to `nobody`, whoever owns them outside.
     let as_root = "unshare --user --map-root-user";
     let as_user = format!("{AS_WWW} unshare --user --map-user=33 --map-group=33");
     let guards: [&dyn Fn() -> Run; 4] = [
@@ -113,9 +114,10 @@ fn a_guard_in_a_user_namespace_removes_nothing_of_others() {
     case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
 }
 
-// One process that cannot be seen. Played by strace(1), or by a mount over its files.
+// A single process that cannot be seen. Simulated by strace(1), or by a mount over its files.
 
-/// The verdict on an orphan while `wrapper` hides something from the guard; then it goes without that.
+/// Checks the verdict on an orphan while `wrapper` hides something from the guard; without the wrapper,
+/// the orphan goes.
 #[track_caller]
 fn keeps_an_orphan(case: &mut Case, ns: &Namespace, wrapper: &str, why: &str) {
     let orphan = ns.orphans(1, 33);
@@ -126,7 +128,7 @@ fn keeps_an_orphan(case: &mut Case, ns: &Namespace, wrapper: &str, why: &str) {
 }
 
 #[test]
-fn a_last_pid_that_exists_and_is_not_listed_is_not_dead() {
+fn a_last_pid_that_exists_but_is_not_listed_is_not_dead() {
     let mut case = case!("last pid that /proc does not list", "strace");
     let ns = Namespace::new(ROOMY);
     // Only ESRCH means that it does not exist.
@@ -137,7 +139,7 @@ fn a_last_pid_that_exists_and_is_not_listed_is_not_dead() {
 }
 
 #[test]
-fn a_process_that_is_there_and_cannot_be_read_makes_the_list_incomplete() {
+fn an_existing_process_that_cannot_be_read_makes_the_list_incomplete() {
     let mut case = case!("process whose files cannot be read");
     let ns = Namespace::new(ROOMY);
     let other = ns.actor("other", "as 1234 stay other");
@@ -148,9 +150,9 @@ fn a_process_that_is_there_and_cannot_be_read_makes_the_list_incomplete() {
     keeps_an_orphan(&mut case, &ns, &over, "cannot tell");
 }
 
-/// What runs in it is not known then, and may be an httpd.
+/// It is then unknown what runs in it, so it may be an httpd.
 #[test]
-fn a_process_whose_maps_cannot_be_read_might_be_an_httpd() {
+fn a_process_whose_maps_cannot_be_read_may_be_an_httpd() {
     let mut case = case!("process whose maps cannot be read", "strace");
     let ns = Namespace::new(ROOMY);
     let other = ns.actor("webd", "stay other");
@@ -164,7 +166,7 @@ fn a_process_whose_maps_cannot_be_read_might_be_an_httpd() {
 
 // Memory that may not be read.
 
-/// The wrapper under which no file of this name of these processes can be opened.
+/// The command prefix under which this file of these processes cannot be opened.
 fn refused(file: &str, pids: &[i32], errno: &str) -> String {
     let paths: String = pids.iter().map(|pid| format!("-P /proc/{pid}/{file} ")).collect();
     Namespace::strace(&format!(
@@ -172,11 +174,12 @@ fn refused(file: &str, pids: &[i32], errno: &str) -> String {
     ))
 }
 
-/// Yama's ptrace_scope 3 refuses the memory of every process, also to root; 1 refuses it to an owner
-/// without CAP_SYS_PTRACE, but of his own children. (Of a real one, 3 could not be taken back.)
+/// Yama's ptrace_scope 3 denies access to the memory of any process, even to root; 1 denies it to an
+/// owner without CAP_SYS_PTRACE, except for the owner's own children. (A real ptrace_scope of 3 could
+/// not be undone.)
 #[test]
-fn where_yama_or_a_security_module_refuses_memory_every_set_stays() {
-    let mut case = case!("memory that may not be read", "strace");
+fn if_yama_or_a_security_module_denies_access_to_memory_every_set_stays() {
+    let mut case = case!("memory that the guard may not read", "strace");
     let ns = Namespace::new(ROOMY);
     let of_root = ns.actor("httpd", "make 1 33 detach fork { as 33 stay worker } stay leader");
     let own = ns.actor("httpd", "as 33 make 1 33 detach fork { stay worker } stay leader");
@@ -198,7 +201,7 @@ fn where_yama_or_a_security_module_refuses_memory_every_set_stays() {
         let run = case.guard(&ns, &alive, &[], guard).exits(0);
         assert!(run.err.contains("may be known to httpd ") && run.err.contains(says), "{run}");
     }
-    // The owner's guard, of his own.
+    // The owner's guard, looking at the owner's processes.
     let by_owner = format!(
         "{AS_WWW} strace -f -o /dev/null {} -e trace=openat \
          -e inject=openat:error=EACCES",
@@ -211,7 +214,7 @@ fn where_yama_or_a_security_module_refuses_memory_every_set_stays() {
 }
 
 #[test]
-fn without_cap_sys_admin_shared_memory_unseen_is_a_doubt_for_an_owners_set_alone() {
+fn without_cap_sys_admin_unseen_shared_memory_casts_doubt_only_on_an_owners_set() {
     let mut case = case!("no CAP_SYS_ADMIN, an owner's sets", "perl");
     let ns = Namespace::new(ROOMY);
     let _own = ns.actor("program", "as 33 stay other");
@@ -222,19 +225,19 @@ fn without_cap_sys_admin_shared_memory_unseen_is_a_doubt_for_an_owners_set_alone
     let left = ns.ids();
     assert!(!left.contains(&of_root[0]), "{run}");
     let named = run.err.contains("its shared memory cannot be seen (CAP_SYS_ADMIN)");
-    assert_eq!(left.contains(&of_owner[0]), named, "kept, and said why, or gone: {run}");
+    assert_eq!(left.contains(&of_owner[0]), named, "kept with a reason, or gone: {run}");
     case.guard(&ns, &[], &left, || ns.guard("guard --user 33")).exits(0);
 }
 
-/// Text is no number: a log or a listing would hold every number for ever.
+/// Text does not count as a number: otherwise a log or a listing would keep every set for ever.
 #[test]
-fn an_orphan_that_was_listed_on_a_terminal_and_into_a_log_goes_all_the_same() {
-    let mut case = case!("an orphan listed on a terminal and into a log", "script");
+fn an_orphan_that_was_listed_on_a_terminal_and_in_a_log_still_goes() {
+    let mut case = case!("an orphan listed on a terminal and in a log", "script");
     let ns = Namespace::new(ROOMY);
     let orphans = [ns.orphans(1, 33), ns.dead_actor("httpd", "as 33 make 1 33 exit")].concat();
     let guard = ns.guard_copy();
-    // The terminal's program, a shell that has all of it in a variable, and a program that follows the log
-    // live on, as the owner, who could use the set that he made.
+    // The terminal program, a shell that has the whole listing in a variable, and a program that
+    // follows the log keep running as the owner, who could use the set that the owner made.
     let shell = format!(
         "for n in 1 2 3; do {guard} list --user 33 --no-ask; done; \
          all=$({guard} list --user 33 --no-ask); {guard} check -v --user 33 --no-ask 2>&1; \
@@ -256,7 +259,7 @@ fn an_orphan_that_was_listed_on_a_terminal_and_into_a_log_goes_all_the_same() {
     script.arg("/run/t/typescript").stdin(Stdio::piped()).stdout(Stdio::null());
     let mut script = script.spawn().expect("script runs");
     let said = || std::fs::read_to_string(ns.path("/run/t/typescript")).unwrap_or_default();
-    // Its first line has the whole command.
+    // Its first line contains the whole command.
     wait_until("it has listed them", || said().matches("ready: ").count() > 1);
     let number = orphans[0].to_string();
     assert!(said().matches(&number).count() >= 4, "{}", said());

@@ -1,4 +1,4 @@
-//! An httpd that is stopped half way: in its start, in a restart, or for ever.
+//! An httpd that is stopped half way: during its start, during a restart, or for ever.
 
 use std::fs;
 use std::process::Child;
@@ -8,16 +8,16 @@ use crate::server::Apache;
 use crate::table::Case;
 use crate::{ROOMY, case};
 
-/// Stops an httpd that starts after each of its semget and semctl calls.
+/// Stops a starting httpd after each of its semget and semctl calls.
 const STOP_AT_EACH: &str = "strace -f -qq -o /run/t/trace -e trace=semget,semctl \
                             -e inject=semget,semctl:signal=STOP";
 
-/// An httpd that is led from stop to stop.
+/// An httpd that is run from stop to stop.
 struct Stepped<'n> {
     ns: &'n Namespace,
     apache: Apache<'n>,
     tracer: Child,
-    /// How many stops have passed, and after which calls.
+    /// The stops so far, each with the call it came after.
     calls: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl<'n> Stepped<'n> {
         Stepped { ns, apache, tracer, calls: Vec::new() }
     }
 
-    /// The processes that were stopped since, each with the call after which it was.
+    /// The processes stopped since, each with the call after which it stopped.
     fn stopped(&self) -> Vec<(String, String)> {
         let trace = fs::read_to_string(self.ns.path("/run/t/trace")).unwrap_or_default();
         let lines: Vec<&str> = trace.lines().collect();
@@ -42,7 +42,7 @@ impl<'n> Stepped<'n> {
         lines.iter().enumerate().filter_map(stop).skip(self.calls.len()).collect()
     }
 
-    /// Lets it go on until `done`, with `at_stop` at each stop.
+    /// Lets it continue until `done`, calling `at_stop` at each stop.
     fn step(&mut self, done: impl Fn(&Apache) -> bool, mut at_stop: impl FnMut(&str)) {
         loop {
             let mut stopped = Vec::new();
@@ -63,7 +63,7 @@ impl<'n> Stepped<'n> {
         }
     }
 
-    /// Whether it was stopped after each of these commands of semctl, and after semget.
+    /// Checks that it was stopped after each of these calls or semctl commands.
     #[track_caller]
     fn passed(&self, commands: &[&str]) {
         for word in commands {
@@ -83,7 +83,7 @@ fn is_up(apache: &Apache) -> bool {
     apache.log().contains("resuming normal operations")
 }
 
-/// A guard at each stop of a start; all sets are those of the starting one.
+/// Runs a guard at each stop of a start; all sets belong to the starting httpd.
 fn guard_at_each_step(case: &mut Case, ns: &Namespace, apache: Apache, args: &str) {
     let mut stepped = Stepped::start(ns, apache);
     stepped.step(is_up, |call| {
@@ -146,16 +146,16 @@ fn a_guard_at_each_step_of_a_start_under_another_name_takes_nothing_from_it() {
     let mut apache = Apache::with_tls(&ns, "prefork", "");
     ns.sh("cp /usr/sbin/apache2 /run/t/webd").exits(0);
     "/run/t/webd".clone_into(&mut apache.program);
-    // It has no worker yet to be known by, but APR is in it.
+    // It has no worker yet to be recognised by, but it contains APR.
     guard_at_each_step(&mut case, &ns, apache, "guard --user 33");
 }
 
 #[test]
-fn what_a_httpd_leaves_that_dies_before_it_gives_a_set_away_is_roots_and_stays() {
+fn a_set_left_by_an_httpd_that_died_before_giving_it_away_is_roots_and_stays() {
     let mut case = case!("httpd killed between semget and IPC_SET", "apache2", "openssl", "strace");
     let ns = Namespace::new(ROOMY);
     let apache = Apache::with_tls(&ns, "prefork", "");
-    // Killed on its way into SETVAL, into IPC_SET, and into the semget that follows.
+    // Killed on entry to SETVAL, to IPC_SET, and to the next semget.
     for call in
         ["semctl:signal=KILL:when=1", "semctl:signal=KILL:when=2", "semget:signal=KILL:when=2"]
     {

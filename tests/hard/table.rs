@@ -1,7 +1,6 @@
-//! The table of all cases: what each demanded and what came of it. The case that ends last prints
-//! it.
+//! The table of all cases: what each required and what came of it. The case that ends last prints it.
 
-// Each test uses a part of this.
+// Each test uses only a part of this.
 #![allow(unreachable_pub, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +16,7 @@ const CASES: [&str; 52] = [
     "healthy httpd, launcher dead",
     "rewrite-map last used by an expired child",
     "parent killed, workers serve: idle, waiting for the lock",
-    "parent killed, workers serve: all busy, nobody waits",
+    "parent killed, workers serve: all busy, none waiting",
     "two instances, one crashed: the younger",
     "two instances, one crashed: the older",
     "httpd stopped at each step of its start",
@@ -25,7 +24,7 @@ const CASES: [&str; 52] = [
     "graceful restarts under load, guards in a loop",
     "last pid recycled by strangers",
     "last pid recycled by another httpd",
-    "zombie httpd that nobody reaps",
+    "unreaped zombie httpd",
     "httpd binary deleted while it runs",
     "httpd binary replaced while it runs",
     "httpd under another name",
@@ -35,12 +34,12 @@ const CASES: [&str; 52] = [
     "mutex of a daemon user (as mod_wsgi's)",
     "real mod_wsgi with a daemon user",
     "PHP and CGI under the same uid",
-    "php-fpm lives under the uid, httpd is dead",
+    "php-fpm runs under the uid, httpd is dead",
     "httpd killed between semget and IPC_SET",
     "httpd in another IPC namespace",
     "httpd in an inner PID namespace",
     "guard in an inner PID namespace",
-    "container of its own, --private-ipc",
+    "container sharing no semaphores, --private-ipc",
     "hidepid",
     "hidepid, no CAP_SYS_PTRACE",
     "ProcSubset=pid",
@@ -51,7 +50,7 @@ const CASES: [&str; 52] = [
     "guard in a user namespace",
     "workers adopted by another httpd, which is PID 1",
     "the owner is a process's real, effective, saved, or a thread's user",
-    "root that acted as the owner for a moment",
+    "root that temporarily acted as the owner",
     "a worker's own set, last touched by its dead child",
     "httpd and libapr renamed by NFS",
     "httpd whose first thread has ended",
@@ -60,12 +59,12 @@ const CASES: [&str; 52] = [
     "last pid that /proc does not list",
     "process whose files cannot be read",
     "process whose maps cannot be read",
-    "memory that may not be read",
+    "memory that the guard may not read",
     "no CAP_SYS_ADMIN, an owner's sets",
-    "an orphan listed on a terminal and into a log",
+    "an orphan listed on a terminal and in a log",
     "stepped clock",
     "clock set back between two sets of a launcher",
-    "ids that come and go under the guards",
+    "sets that come and go during guard runs",
 ];
 
 /// The figures of one case, over all its guard runs.
@@ -82,13 +81,13 @@ struct Row {
 
 static ROWS: Mutex<BTreeMap<&'static str, Row>> = Mutex::new(BTreeMap::new());
 
-/// A case under test; it enters its row when it is dropped, however it ended.
+/// A case under test; it enters its row when dropped, however it ended.
 pub struct Case {
     name: &'static str,
     row: Row,
 }
 
-/// Begins a case, or ends the test loudly where this machine cannot run it.
+/// Begins a case, or skips the test loudly if this machine cannot run it.
 #[macro_export]
 macro_rules! case {
     ($name:expr $(, $tool:expr)* $(,)?) => {{
@@ -112,13 +111,13 @@ impl Case {
         note.clone_into(&mut self.row.note);
     }
 
-    /// As many guard runs as were counted elsewhere, in place of the one that their sum counted as.
+    /// Records this many guard runs, counted elsewhere, instead of the one that their sum counted as.
     pub fn runs(&mut self, runs: usize) {
         self.row.runs = self.row.runs + runs - 1;
     }
 
-    /// One guard run. The sets of `living` may be used by somebody who lives, or are not httpd's;
-    /// all others in the table are orphans. Those of `due` must go, and no other.
+    /// Runs a guard once. The sets of `living` may be in use by running processes, or are not httpd's;
+    /// all other sets in the table are orphans. Those of `due` must go, and no others.
     #[track_caller]
     pub fn guard(
         &mut self,
@@ -130,7 +129,7 @@ impl Case {
         let set = |ids: &[i32]| ids.iter().copied().collect::<BTreeSet<i32>>();
         let (living, due) = (set(living), set(due));
         let before = set(&ns.ids());
-        assert!(living.is_subset(&before), "the case is amiss: {living:?} of {before:?}");
+        assert!(living.is_subset(&before), "the case is wrong: {living:?} of {before:?}");
         assert!(due.is_subset(&before) && due.is_disjoint(&living), "{due:?} of {before:?}");
         let run = guard();
         let after = set(&ns.ids());
@@ -145,7 +144,7 @@ impl Case {
         run
     }
 
-    /// Enters the figures of a guard run: sets of the living, orphans, removed, wrong.
+    /// Enters the figures of a guard run: sets in use, orphans, removed, wrong.
     pub fn add(&mut self, [alive, orphaned, removed, wrong]: [usize; 4]) {
         self.row.runs += 1;
         self.row.alive += alive;
@@ -165,7 +164,7 @@ impl Drop for Case {
         let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
         rows.insert(self.name, row);
         if rows.len() == CASES.len() {
-            // Past the test harness, which holds back what tests print.
+            // Bypasses the test harness, which captures what tests print.
             let _ = io::stdout().write_all(render(&rows).as_bytes());
         }
     }

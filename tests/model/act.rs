@@ -1,5 +1,5 @@
-//! What each step does in a world. One that nobody is there for does nothing, so that any part of
-//! a history is a history.
+//! What each step does in a world. A step that needs a process that does not exist does nothing, so any
+//! part of a history is itself a history.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::step::Step;
 use crate::world::{Doing, Instance, NAMES, Origin, Outcome, Process, Role, SECOND, World};
 
-/// At most so many guards at once.
+/// The most guards at once.
 const MOST_GUARDS: usize = 4;
 
 impl World<'_> {
@@ -93,7 +93,7 @@ impl World<'_> {
                 let exe = NAMES[n as usize % NAMES.len()];
                 let path = self.nest.namespace.path(&format!("/run/t/{exe}"));
                 if path.exists() {
-                    // As a package manager does it: a new file takes the name.
+                    // As a package manager does it: a new file is renamed over the old one.
                     let new = path.with_extension("new");
                     let _ = Command::new("cp").arg(&path).arg(&new).status();
                     std::fs::rename(&new, &path).map_err(|e| e.to_string())?;
@@ -136,7 +136,7 @@ impl World<'_> {
         }
     }
 
-    /// A process that knows nothing yet.
+    /// A process that knows no set yet.
     fn blank(role: Role, uid: u32, instance: usize, exe: &'static str) -> Process {
         Process {
             pid: 0,
@@ -152,7 +152,7 @@ impl World<'_> {
         }
     }
 
-    /// Somebody starts httpd: the launcher, with the sets of the first pass.
+    /// Starts an httpd: the launcher, with the sets of the first pass.
     fn start(&mut self, r: &mut Random, number: Option<i32>) -> Outcome {
         let uid = if r.one_in(4) { SECOND } else { WWW };
         let rootless = r.one_in(4);
@@ -181,7 +181,7 @@ impl World<'_> {
         self.make(name, &format!("make {count} {}", instance.uid), origin, instance.uid)
     }
 
-    /// A launcher or leader that was started by root and is not about something else.
+    /// A launcher or leader that was started by root and is not busy.
     fn root(&self, r: &mut Random) -> Option<String> {
         self.some(r, |p| p.idle() && matches!(p.role, Role::Launcher | Role::Leader) && p.uid == 0)
     }
@@ -203,7 +203,7 @@ impl World<'_> {
         let Some(name) = self.some(r, either) else { return Ok(()) };
         let process = &self.processes[&name];
         if process.uid == 0 && r.one_in(4) {
-            // mod_wsgi: for the daemons, not for httpd's user.
+            // As mod_wsgi does: for its daemons, not for httpd's user.
             let owner = if self.instances[process.instance].uid == WWW { SECOND } else { WWW };
             return self.make(&name, &format!("make 1 {owner}"), Origin::Daemon, owner);
         }
@@ -213,16 +213,16 @@ impl World<'_> {
 
     fn make_far(&mut self, r: &mut Random) -> Outcome {
         let n = TELLING + r.below((i32::MAX - TELLING) as usize) as i32;
-        // Of all indices, the first that is free.
+        // At the first free index, whatever it is.
         self.nest.does(&format!("apart {{ nextset {} }}", n & !0x7fff))?;
         self.make_more(r)
     }
 
-    /// The number of a set comes to stand at one place in a process of its own; or from then on
-    /// nowhere else.
+    /// The semid of a set is put in one place in a separate process, sometimes leaving it as the only
+    /// process that knows it.
     fn keep(&mut self, r: &mut Random) -> Outcome {
-        // One that learns a number from somebody who dies meanwhile may be read before and that one
-        // after: nothing that is told by word of mouth is safe against that.
+        // A process that learns a semid from another that dies meanwhile may be read before learning
+        // it, and the other after its death: no guard can be safe against passing on by word of mouth.
         self.join()?;
         let known: Vec<i32> = self
             .sets
@@ -233,9 +233,9 @@ impl World<'_> {
         let Some(id) = r.of(&known) else { return Ok(()) };
         let set = self.sets[&id];
         let by_owner = set.origin.by_owner();
-        let mut place = r.of(&Place::all(by_owner)).expect("some place is had");
+        let mut place = r.of(&Place::all(by_owner)).expect("some place is available");
         if place.blinds() && !r.one_in(3) {
-            // While one of these lives, no guard can be sure of much.
+            // While one of these is running, no guard can be sure of much.
             place = Place::Heap;
         }
         let exe = if by_owner && r.one_in(2) {
@@ -243,7 +243,7 @@ impl World<'_> {
         } else {
             NAMES[r.below(NAMES.len())]
         };
-        // Root's processes are in question for what an owner made only where the guard is root.
+        // Root's processes are in question for an owner's sets only if the guard is root.
         let as_root = !by_owner && r.one_in(3);
         let uid = if as_root { 0 } else { set.owner };
         let like = Process {
@@ -288,11 +288,11 @@ impl World<'_> {
             p.knows.clear();
             p.seen.clear();
         }
-        self.note(format!("{} executes itself anew", self.title(&name)));
+        self.note(format!("{} executes itself again", self.title(&name)));
         Ok(())
     }
 
-    /// The first half of making a set: it still is root's.
+    /// The first half of making a set: it still belongs to root.
     fn half_make(&mut self, r: &mut Random) -> Outcome {
         match self.root(r) {
             Some(name) => self.make(&name, "key 0 1 600", Origin::Half, 0),
@@ -339,7 +339,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A set that the process knows, may use, and that is still there.
+    /// An existing set that the process knows and may use.
     fn usable(&self, r: &mut Random, name: &str) -> Option<i32> {
         let p = &self.processes[name];
         let sets: Vec<i32> = p
@@ -386,11 +386,11 @@ impl World<'_> {
         let Some(p) = self.processes.get_mut(&name) else { return Ok(()) };
         let Some(id) = p.holds.pop_first() else { return Ok(()) };
         self.note(format!("{name} unlocks {id}"));
-        // Its set may be gone by a graceful restart.
+        // Its set may have been removed by a graceful restart.
         self.does(&name, &format!("unlock #{id}")).map(drop)
     }
 
-    /// A process touches its sets in turn, or becomes its own child again and again, for a while.
+    /// A process touches its sets in turn, or keeps replacing itself with its own child, for a while.
     fn move_about(&mut self, r: &mut Random, how: Doing) -> Outcome {
         let free = |p: &Process| p.idle() && p.holds.is_empty() && !p.knows.is_empty();
         let one = match how {
@@ -398,7 +398,7 @@ impl World<'_> {
             _ => self.some(r, |p| free(p) && (p.is_httpd() || p.role == Role::Cgi)),
         };
         let Some(name) = one else { return Ok(()) };
-        // Nobody else holds what it would wait for.
+        // No other process holds what it would wait for.
         let held = |id: &i32| self.processes.values().any(|p| p.holds.contains(id));
         if how == Doing::Churns && self.processes[&name].knows.iter().any(held) {
             return Ok(());
@@ -413,7 +413,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The leader removes its sets and makes new ones; old workers go on with the old ones or end.
+    /// The leader removes its sets and makes new ones; old workers continue with the old ones or end.
     fn graceful(&mut self, r: &mut Random) -> Outcome {
         let Some(leader) = self.idle(r, Role::Leader) else { return Ok(()) };
         self.note(format!("{} restarts gracefully", self.title(&leader)));
@@ -449,7 +449,7 @@ impl World<'_> {
         self.end(&leader)
     }
 
-    /// A number that was a set's last pid is given to somebody new.
+    /// A pid that was a set's last pid is given to a new process.
     fn reborn(&mut self, r: &mut Random) -> Outcome {
         let dead: Vec<i32> = self
             .look()?
@@ -465,7 +465,7 @@ impl World<'_> {
         }
     }
 
-    /// A worker runs a program: no httpd, and it knows none of its sets.
+    /// A worker runs a program: not an httpd, and it knows none of the worker's sets.
     fn cgi(&mut self, r: &mut Random) -> Outcome {
         let Some(worker) = self.idle(r, Role::Worker) else { return Ok(()) };
         let path = self.nest.namespace.actor_copy("php-cgi");
@@ -475,7 +475,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A program of a guarded user makes a set of its own: private, or as PHP does.
+    /// A guarded user's program makes a set of its own: a private one, or one like PHP's.
     fn own_set(&mut self, r: &mut Random) -> Outcome {
         let one = self.some(r, |p| p.idle() && matches!(p.role, Role::Cgi | Role::Fpm));
         let Some(name) = one else { return Ok(()) };
@@ -488,7 +488,7 @@ impl World<'_> {
         self.make(&name, &format!("key {key} 3 666"), Origin::Php, uid)
     }
 
-    /// Some program that is no httpd.
+    /// Some program that is not an httpd.
     fn other(&mut self, r: &mut Random, number: Option<i32>) -> Outcome {
         let (exe, uid, role) = match r.below(5) {
             0 => ("php-fpm", WWW, Role::Fpm),
@@ -507,7 +507,7 @@ impl World<'_> {
         let Some(name) = self.idle(r, Role::Other) else { return Ok(()) };
         let uid = self.processes[&name].uid;
         if uid == 0 && r.one_in(2) {
-            // Root's, while it acts as another.
+            // A root process, while acting as another user.
             let verbs = format!("euid {WWW} make 1 {WWW} euid 0");
             return self.make(&name, &verbs, Origin::Acting, WWW);
         }

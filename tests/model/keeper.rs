@@ -1,5 +1,5 @@
-//! Processes that hold the number of one set at one place of their memory and nowhere else
-//! (tests/memory/holder.c). They were told it masked, and are told nothing more.
+//! Processes that hold the semid of one set in one place in memory and nowhere else
+//! (tests/memory/holder.c). They are told it in masked form, and nothing afterwards.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use crate::common::Namespace;
 use crate::holder::{Holder, compile, masked, program};
 
-/// Where, or as what, the number stands.
+/// Where, or in what form, the semid is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Heap,
@@ -32,7 +32,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Where C code keeps numbers.
+    /// Where C code stores numbers.
     const PLAIN: [Place; 11] = [
         Place::Heap,
         Place::Data,
@@ -47,18 +47,18 @@ impl Place {
         Place::Narrow,
     ];
 
-    /// Where only a process of the user that made the set may keep its number (architecture, "Its
-    /// number in the memory").
+    /// Where only a process of the user that made the set may store its semid (docs/architecture.md,
+    /// the verdict).
     const OWNERS: [Place; 5] =
         [Place::SharedUntouched, Place::Ruby, Place::Lisp, Place::CPython, Place::Lua];
 
-    /// Those that this machine has.
+    /// Those available on this machine.
     pub(crate) fn all(by_owner: bool) -> Vec<Place> {
         let owners = Place::OWNERS.iter().filter(|_| by_owner);
-        Place::PLAIN.iter().chain(owners).copied().filter(|p| p.is_had()).collect()
+        Place::PLAIN.iter().chain(owners).copied().filter(|p| p.is_available()).collect()
     }
 
-    fn is_had(self) -> bool {
+    fn is_available(self) -> bool {
         static SECRET: OnceLock<bool> = OnceLock::new();
         match self {
             // memfd_secret(2).
@@ -68,7 +68,7 @@ impl Place {
         }
     }
 
-    /// Whether nobody can be sure of having read all of the process.
+    /// Whether no guard can be sure of having read all of the process.
     pub(crate) fn blinds(self) -> bool {
         matches!(self, Place::Moving | Place::Secret)
     }
@@ -94,19 +94,19 @@ impl Place {
         }
     }
 
-    /// Makes ready in the namespace what a keeper under the name `exe` needs; returns the words that
-    /// start it.
+    /// Prepares in the namespace what a keeper called `exe` needs; returns the command line that starts
+    /// it.
     pub(crate) fn command(self, namespace: &Namespace, exe: &str, nth: usize, id: i32) -> String {
         let number = u64::from(id.unsigned_abs());
         let (name, holder) = match self {
-            Place::Narrow => ("n", narrow().expect("it is had")),
+            Place::Narrow => ("n", narrow().expect("it is available")),
             _ => ("k", program()),
         };
         let dir = format!("/run/t/{name}");
         fs::create_dir_all(namespace.path(&dir)).expect("a directory");
         let path = format!("{dir}/{exe}");
         if !namespace.path(&path).exists() {
-            // By another process, as `Namespace::install` does.
+            // Copied by another process, as in `Namespace::install`.
             let copied = Command::new("cp").arg(holder).arg(namespace.path(&path)).status();
             assert!(copied.is_ok_and(|c| c.success()), "cp {path}");
         }
@@ -146,7 +146,7 @@ impl Place {
     }
 }
 
-/// The 32-bit keeper; none where it cannot be built or does not run.
+/// The 32-bit keeper; `None` if it cannot be built or does not run.
 fn narrow() -> Option<&'static Path> {
     const FLAGS: [&str; 8] = [
         "-m32",

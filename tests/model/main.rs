@@ -1,13 +1,13 @@
-//! A model test of the first promise: random worlds of processes that behave like httpd, or do not,
-//! with guards that run at random moments, several at once, while all others go on. Whoever knows a
-//! set holds its number in memory: httpd and its workers as they come by it, keepers at one place and
-//! nowhere else. The test knows who knows which set, and after every run demands: no set with a living
-//! knower was removed, none that is not httpd's or another user's; where no process is in question, no
-//! orphan is left; and of all sets whose number tells and which nobody knows, at least 98 of 100 are
-//! gone after a guard that could read everything.
+//! A model test of the first promise: random worlds of processes that do or do not behave like httpd.
+//! Guards run at random moments, several at once, while everything else goes on. Any process that knows
+//! a set holds its semid in memory: httpd and its workers in the course of their work, keepers in one
+//! place and nowhere else. The test knows which processes know which set, and checks after every run:
+//! no set with a running knower was removed, nor any that is not httpd's or belongs to another user; if
+//! no process is in question, no orphan is left; and of all sets with a telling semid that no process
+//! knows, at least 98 of 100 are gone after a guard that could read everything.
 //!
-//! `make torture RUNS=20000 SEED=7` runs it at any length. A failure prints the seed and the
-//! shortest history it found.
+//! `make torture RUNS=20000 SEED=7` runs it for any length. A failure prints the seed and the shortest
+//! history found.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -43,13 +43,13 @@ const RUNS: usize = 2_000;
 /// Guard runs in one world.
 const RUNS_PER_WORLD: usize = 60;
 
-/// How long a shorter history is looked for.
+/// How long to look for a shorter history.
 const SHRINKING: Duration = Duration::from_secs(150);
 
-/// More than it takes to show what is wrong with a careless guard.
+/// More than enough steps to show what is wrong with a careless guard.
 const MOST_STEPS: usize = 12;
 
-/// A world's limits and all that is to happen in it.
+/// A world's limits and everything that is to happen in it.
 #[derive(Clone, Debug)]
 struct History {
     semmni: usize,
@@ -57,7 +57,7 @@ struct History {
 }
 
 impl History {
-    /// The history of a seed.
+    /// The history generated from a seed.
     fn of(seed: u64) -> History {
         let mut r = Random::new(seed);
         let semmni = [10, 24, 64][r.below(3)];
@@ -73,11 +73,11 @@ fn count(steps: &[Step]) -> usize {
     steps.iter().filter(|s| s.runs_a_guard()).count()
 }
 
-/// What went wrong, where, and what had happened.
+/// What went wrong, where, and what had happened before.
 #[derive(Clone, Debug)]
 struct Failure {
     wrong: Wrong,
-    /// How many steps it took.
+    /// After how many steps.
     after: usize,
     log: Vec<String>,
 }
@@ -99,13 +99,13 @@ fn play(history: &History, judge: Judge) -> (Tally, Option<Failure>) {
     (world.tally, failure)
 }
 
-/// Whether a history fails; one in which guards run beside the rest need not do so each time.
+/// Whether a history fails; one in which guards run concurrently need not fail each time.
 fn fails(history: &History, judge: Judge) -> Option<Failure> {
     let races = history.steps.iter().any(|s| matches!(s, Step::GuardBeside(_)));
     (0..if races { 3 } else { 1 }).find_map(|_| play(history, judge).1)
 }
 
-/// Looks for a shorter history that fails: leaves out ever smaller parts of it.
+/// Looks for a shorter history that fails, by leaving out ever smaller parts.
 fn shrink(mut history: History, mut failure: Failure, judge: Judge) -> (History, Failure) {
     let until = Instant::now() + SHRINKING;
     history.steps.truncate(failure.after);
@@ -134,7 +134,7 @@ fn shrink(mut history: History, mut failure: Failure, judge: Judge) -> (History,
     (history, failure)
 }
 
-/// Worlds until so many guard runs are done, or one fails.
+/// Plays worlds until this many guard runs are done, or one fails.
 fn run(seed: u64, runs: usize, judge: Judge) -> (Tally, Option<Found>) {
     let total = Mutex::new(Tally::default());
     let failed: Mutex<Option<(u64, History, Failure)>> = Mutex::new(None);
@@ -158,7 +158,7 @@ fn run(seed: u64, runs: usize, judge: Judge) -> (Tally, Option<Found>) {
         }
     };
     thread::scope(|scope| {
-        // They wait more than they compute.
+        // They spend more time waiting than computing.
         let workers = 3 * thread::available_parallelism().map_or(2, usize::from);
         for _ in 0..workers {
             scope.spawn(work);
@@ -171,7 +171,7 @@ fn run(seed: u64, runs: usize, judge: Judge) -> (Tally, Option<Found>) {
     (total.into_inner().expect("not poisoned"), failed)
 }
 
-/// The shortest history found that goes wrong.
+/// The shortest failing history found.
 #[derive(Clone, Debug)]
 struct Found {
     seed: u64,
@@ -220,13 +220,13 @@ fn no_history_makes_the_guard_remove_a_known_set_or_leave_an_orphan() {
         panic!("MODEL_SEED={seed} MODEL_RUNS={runs}{}", tell(&found));
     }
     let (due, gone) = (tally.due, tally.gone);
-    assert!(gone * 100 >= due * 98, "of {due} sets that nobody knew, {gone} are gone");
+    assert!(gone * 100 >= due * 98, "of {due} sets that no process knew, {gone} are gone");
     assert!(runs < 1_000 || due * 20 >= runs, "{due} sets in {runs} runs are too few to tell");
 }
 
-/// A judge that is wrong is found out in 600 runs, whatever the seed, and for that reason; and with
-/// one of three seeds its history becomes short enough to be read. (Where guards run beside the rest,
-/// a shorter history need not fail each time.)
+/// Checks that a faulty judge is caught within 600 runs, whatever the seed, and for the expected
+/// reason. For at least one of three seeds its history has to become short enough to read. (If guards
+/// run concurrently, a shorter history need not fail each time.)
 #[track_caller]
 fn is_caught(judge: Judge, because: &str) {
     require!();

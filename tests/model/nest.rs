@@ -1,5 +1,5 @@
-//! The way to the actors of a world: one process in its namespace, the nest, forks all others; each
-//! takes orders through a fifo of its own, and all answer through one pipe.
+//! How to reach the actors of a world: one process in its namespace, the nest, forks all the others.
+//! Each takes orders through a fifo of its own, and all answer through one pipe.
 
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions, Permissions};
@@ -14,13 +14,13 @@ use nix::unistd::mkfifo;
 
 use crate::common::Namespace;
 
-/// Nothing an actor or a guard does takes so long, however slow the machine.
+/// Longer than anything an actor or a guard does takes, however slow the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// One line of an actor's.
+/// One line from an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It serves.
+    /// It is ready.
     Lives(String, i32),
     /// It has done what it was told, as this process.
     Done(String, i32),
@@ -35,7 +35,7 @@ pub(crate) enum Heard {
     Table(Vec<Row>),
 }
 
-/// A set as the kernel tells of it.
+/// A set as reported by the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) id: i32,
@@ -62,7 +62,7 @@ impl Row {
     }
 }
 
-/// The nest of one namespace, and all that is said in it.
+/// The nest of one namespace, and everything reported in it.
 pub(crate) struct Nest<'n> {
     pub(crate) namespace: &'n Namespace,
     child: Child,
@@ -105,7 +105,7 @@ impl<'n> Nest<'n> {
             .write(true)
             .open(path)
             .and_then(|mut f| f.write_all(format!("{verbs}\n").as_bytes()));
-        written.unwrap_or_else(|e| panic!("{name} cannot be told {verbs}: {e}"));
+        written.unwrap_or_else(|e| panic!("{name} cannot be told to {verbs}: {e}"));
     }
 
     fn take_in(&mut self, line: &str) {
@@ -126,7 +126,7 @@ impl<'n> Nest<'n> {
         });
     }
 
-    /// The process that waited for the guard of this name, and so lived while it looked.
+    /// The process that waited for the guard of this name, and so was running while it looked.
     pub(crate) fn caller_of(&self, name: &str) -> Option<i32> {
         self.heard.iter().find_map(|heard| match heard {
             Heard::Mid(of, pid) if of == name => Some(*pid),
@@ -134,7 +134,7 @@ impl<'n> Nest<'n> {
         })
     }
 
-    /// Waits for one thing, and leaves all others for later.
+    /// Waits for one message, and keeps all others for later.
     pub(crate) fn expect(
         &mut self,
         what: &str,
@@ -157,7 +157,7 @@ impl<'n> Nest<'n> {
         }
     }
 
-    /// All that was said and not asked for.
+    /// All messages that were not waited for.
     pub(crate) fn rest(&mut self) -> Vec<Heard> {
         while let Ok(line) = self.lines.try_recv() {
             self.take_in(&line);
@@ -165,7 +165,7 @@ impl<'n> Nest<'n> {
         self.heard.drain(..).collect()
     }
 
-    /// The sets that were made, as far as was heard.
+    /// The newly made sets, as far as reported.
     pub(crate) fn new_sets(&mut self) -> Vec<i32> {
         let mut sets = Vec::new();
         self.heard.retain(|h| match h {
@@ -189,7 +189,7 @@ impl<'n> Nest<'n> {
     }
 
     pub(crate) fn table(&mut self) -> Result<Vec<Row>, String> {
-        // The nest is root's, and must not hold numbers itself.
+        // The nest is root's, and must not hold semids itself.
         self.does("apart { table }")?;
         match self.expect("the table", |h| matches!(h, Heard::Table(_)))? {
             Heard::Table(rows) => Ok(rows),
@@ -197,19 +197,19 @@ impl<'n> Nest<'n> {
         }
     }
 
-    /// What a guard run wrote.
+    /// The output of a guard run.
     pub(crate) fn output(&self, name: &str) -> String {
         let path = self.namespace.path(&format!("/run/t/c/{name}.out"));
         fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 }
 
-/// The fifo of an actor to come; returns its path inside.
+/// The fifo of a future actor; returns its path inside the namespace.
 pub(crate) fn fifo(namespace: &Namespace, name: &str) -> String {
     let inside = format!("/run/t/c/{name}");
     let outside = namespace.path(&inside);
     mkfifo(&outside, Mode::empty()).expect("a fifo");
-    // Whoever the actor has become opens it.
+    // It may be opened by any user that the actor becomes.
     fs::set_permissions(&outside, Permissions::from_mode(0o666)).expect("chmod");
     inside
 }

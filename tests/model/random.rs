@@ -1,4 +1,4 @@
-//! Chance that a seed repeats.
+//! Randomness that a seed reproduces.
 
 use proptest::prelude::{Rng, RngCore};
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -17,12 +17,12 @@ impl Random {
         self.0.next_u64()
     }
 
-    /// Less than `n`.
+    /// A number below `n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0.random_range(0..n.max(1))
     }
 
-    /// Once in `n` times.
+    /// True once in `n` times.
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

@@ -1,22 +1,22 @@
-//! The steps that a history is made of.
+//! The steps that make up a history.
 
 use crate::random::Random;
 
-/// One step of a history. What exactly it does follows from the number and from the world.
+/// One step of a history. What exactly it does depends on the number and the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Start(u64),
     Detach(u64),
     Make(u64),
-    /// A set whose number lies anywhere among those that tell.
+    /// A set with any telling semid.
     Far(u64),
     HalfMake(u64),
     Give(u64),
-    /// Somebody holds a number at one place and nowhere else.
+    /// A process holds a semid in one place and nowhere else.
     Keep(u64),
     KeeperEnds(u64),
     Forget(u64),
-    /// A process executes its program anew, and knows nothing any more.
+    /// A process executes its program again, and no longer knows anything.
     Renew(u64),
     ForkWorker(u64),
     Touch(u64),

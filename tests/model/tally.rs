@@ -5,14 +5,14 @@ use std::fmt;
 
 use crate::world::Origin;
 
-/// What kind of set it was, at which moment.
+/// What kind of set it was, and in which situation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
     pub(crate) origin: Origin,
     pub(crate) state: &'static str,
-    /// Its last pid is the number of a living process that does not know it.
+    /// Its last pid now belongs to a process that does not know it.
     pub(crate) reborn: bool,
-    /// Whoever knew it died while the guard ran.
+    /// The processes that knew it died while the guard ran.
     pub(crate) dying: bool,
 }
 
@@ -63,10 +63,10 @@ pub(crate) struct Tally {
     pub(crate) eyes: BTreeMap<String, usize>,
     /// Runs whose reader was stopped.
     pub(crate) held_up: usize,
-    /// Sets that nobody knew and whose numbers tell, when a guard ran that could read all; each
-    /// counts in each such run.
+    /// Sets with a telling semid that no process knew when a guard ran that could read everything; each
+    /// counts once per such run.
     pub(crate) due: usize,
-    /// Those of them that were gone after it.
+    /// How many of those were gone afterwards.
     pub(crate) gone: usize,
 }
 

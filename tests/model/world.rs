@@ -1,9 +1,10 @@
-//! A world: processes that behave like httpd or do not, the sets they made, and who knows which.
-//! A process knows the sets it made and those its parent knew when it was forked, until it forgets
-//! them or executes a program; a keeper knows the one that it was told. So whoever knows a set now,
-//! somebody knew it at every moment before: a set that is gone although a knower lives was removed
-//! while it was known. Copies may stay behind where a number was overwritten: nobody knows a set only
-//! once all are dead, or another program, who ever saw its number.
+//! A world: processes that do or do not behave like httpd, the sets they made, and which process knows
+//! which. A process knows the sets it made and those its parent knew when it was forked, until it
+//! forgets them or executes a program; a keeper knows the one that it was told. So if a process knows a
+//! set now, at every earlier moment some process knew it: a set that is gone although a knower is
+//! running was removed while it was known. Copies may stay behind where a semid was overwritten: a set
+//! is certain to be unknown only once every process that ever saw its semid is dead or runs another
+//! program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -28,17 +29,17 @@ pub(crate) const NAMES: [&str; 4] = ["httpd", "apache2", "httpd.worker", "httpd-
 /// CAP_SYS_PTRACE and CAP_SYS_ADMIN (capabilities(7)).
 const CAPABILITIES: (u8, u8) = (19, 21);
 
-/// No world grows beyond this.
+/// No world gets more processes than this.
 const MOST_PROCESSES: usize = 24;
 
 /// The guard's trial sets come and go.
 const TRIAL_KEY: i32 = httpd_semguard::facts::trial::KEY;
 
-/// What is run as guard.
+/// What is run as the guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judge {
     Guard,
-    /// Takes a set whose last pid is dead for an orphan.
+    /// Treats a set whose last pid is dead as an orphan.
     TrustsLastPid,
     /// Removes every set of the user.
     RemovesEvery,
@@ -46,7 +47,7 @@ pub(crate) enum Judge {
     Sleeps,
 }
 
-/// What a process is to its instance or user.
+/// A process's role in its instance or for its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Launcher,
@@ -54,11 +55,11 @@ pub(crate) enum Role {
     Worker,
     /// Executed by a worker.
     Cgi,
-    /// Of a guarded user, and no httpd: php-fpm.
+    /// A program of a guarded user that is not an httpd: php-fpm.
     Fpm,
-    /// Holds one number at one place, and does nothing.
+    /// Holds one semid in one place, and does nothing.
     Keeper,
-    /// Nothing to do with any of it.
+    /// Unrelated to all of this.
     Other,
 }
 
@@ -80,11 +81,11 @@ pub(crate) struct Process {
     pub(crate) instance: usize,
     pub(crate) exe: &'static str,
     pub(crate) knows: BTreeSet<i32>,
-    /// What it knew since it executed its program, or got with its parent's memory.
+    /// What it has known since it executed its program, including what came with its parent's memory.
     pub(crate) seen: BTreeSet<i32>,
     pub(crate) holds: BTreeSet<i32>,
     pub(crate) doing: Doing,
-    /// A keeper's.
+    /// For a keeper.
     pub(crate) place: Option<Place>,
 }
 
@@ -177,9 +178,9 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Eyes {
     All,
-    /// No frame numbers, and no files of shared memory.
+    /// No page frame numbers, and no files of shared memory.
     NoAdmin,
-    /// No memory but its equals'.
+    /// Only the memory of processes with its own rights.
     NoPtrace,
     /// Its reader is blocked.
     HeldUp,
@@ -196,13 +197,13 @@ pub(crate) struct Run {
     pub(crate) pid: i32,
     pub(crate) stopped_for: Option<u32>,
     pub(crate) code: Option<i32>,
-    /// The table when it began.
+    /// The table when it started.
     pub(crate) rows: Vec<Row>,
-    /// Sets of each case when it began: the set, the case, and whether it was known.
+    /// The sets by case when it started: the set, the case, and whether it was known.
     pub(crate) before: Vec<(i32, Case, bool)>,
-    /// The fullest the table was seen while it ran.
+    /// The fullest that the table was seen while it ran.
     pub(crate) most: usize,
-    /// At most so many others ran meanwhile, each with a trial set.
+    /// The most other guards that ran meanwhile, each with a trial set.
     pub(crate) beside: usize,
 }
 
@@ -226,7 +227,7 @@ pub(crate) struct World<'n> {
     pub(crate) instances: Vec<Instance>,
     pub(crate) sets: BTreeMap<i32, Set>,
     pub(crate) runs: Vec<Run>,
-    /// Removed by guards, since the beginning.
+    /// Removed by guards since the start.
     pub(crate) removed: BTreeSet<i32>,
     pub(crate) births: usize,
     pub(crate) tally: Tally,
@@ -255,7 +256,7 @@ impl<'n> World<'n> {
         self.log.push(what.into());
     }
 
-    // Who there is.
+    // Who is there.
 
     pub(crate) fn some(&self, r: &mut Random, is_it: impl Fn(&Process) -> bool) -> Option<String> {
         let names: Vec<&String> =
@@ -280,8 +281,8 @@ impl<'n> World<'n> {
 
     // What they do.
 
-    /// Has a process do something that does not block; returns the sets it made, and whether it
-    /// could.
+    /// Has a process do something that does not block; returns the sets it made, and whether it could
+    /// do it.
     pub(crate) fn does(&mut self, name: &str, verbs: &str) -> Result<(Vec<i32>, bool), Wrong> {
         self.nest.tell(name, verbs);
         self.done(name, verbs)
@@ -296,7 +297,7 @@ impl<'n> World<'n> {
         Ok((self.nest.new_sets(), matches!(heard, Heard::Done(..))))
     }
 
-    /// Takes in what was said unasked: the end of a wait for a lock, of a guard.
+    /// Takes in unsolicited messages: the end of a wait for a lock, or of a guard.
     pub(crate) fn listen(&mut self) {
         for heard in self.nest.rest() {
             match heard {
@@ -328,7 +329,7 @@ impl<'n> World<'n> {
         }
     }
 
-    /// A new process, forked by `parent` (or the nest) with these verbs before it serves.
+    /// A new process, forked by `parent` (or the nest), which performs these verbs before it serves.
     pub(crate) fn born(
         &mut self,
         parent: Option<&str>,
@@ -371,7 +372,7 @@ impl<'n> World<'n> {
         Ok(Some(name))
     }
 
-    /// A new process that holds a number at one place; false: there are too many.
+    /// A new process that holds a semid in one place; false if there are too many processes.
     pub(crate) fn keeper(&mut self, like: Process, id: i32, place: Place) -> Result<bool, Wrong> {
         if self.processes.len() >= MOST_PROCESSES {
             return Ok(false);
@@ -405,11 +406,11 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Makes a process that churns or hops listen again, and learns its number.
+    /// Makes a process that churns or hops listen again, and learns its pid.
     pub(crate) fn still(&mut self, name: &str) -> Outcome {
         if matches!(self.processes[name].doing, Doing::Churns | Doing::Hops) {
             self.nest.tell(name, "");
-            // What it did ends, then the empty line.
+            // First the answer to what it was doing, then the one to the empty line.
             self.done(name, "be still")?;
             self.done(name, "be still")?;
             if let Some(p) = self.processes.get_mut(name) {
@@ -434,7 +435,7 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Lets an idle process end by itself.
+    /// Lets an idle process exit by itself.
     pub(crate) fn end(&mut self, name: &str) -> Outcome {
         self.look()?;
         let title = self.title(name);
@@ -445,7 +446,7 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// A process removes a set of its own, as httpd does at a restart and at its end.
+    /// A process removes a set of its own, as httpd does when it restarts or ends.
     pub(crate) fn drop_set(&mut self, name: &str, id: i32) -> Outcome {
         self.look()?;
         if self.sets.contains_key(&id) {
@@ -465,7 +466,7 @@ impl<'n> World<'n> {
 
     // What must hold.
 
-    /// Compares the table with what is known of it. Whatever vanished was removed by a guard.
+    /// Compares the table with what is known about it. Anything that vanished was removed by a guard.
     pub(crate) fn look(&mut self) -> Result<Vec<Row>, Wrong> {
         let mut rows = self.nest.table()?;
         rows.retain(|r| r.key != TRIAL_KEY);
@@ -485,9 +486,9 @@ impl<'n> World<'n> {
             let why = if !knowers.is_empty() {
                 format!("it was removed while known to {}", knowers.join(", "))
             } else if !set.is_httpds() {
-                "it was removed and is none of httpd's".to_owned()
+                "it was removed and is not httpd's".to_owned()
             } else if !allowed {
-                "it was removed, and no guard was to remove it".to_owned()
+                "it was removed, and no guard was supposed to remove it".to_owned()
             } else {
                 String::new()
             };
@@ -499,7 +500,7 @@ impl<'n> World<'n> {
             self.sets.remove(&id);
             self.removed.insert(id);
             self.tally.removed += 1;
-            self.note(format!("set {id} is gone, by a guard"));
+            self.note(format!("set {id} was removed by a guard"));
         }
         for row in &rows {
             if !self.sets.contains_key(&row.id) {
@@ -509,14 +510,14 @@ impl<'n> World<'n> {
         if wrong.is_empty() {
             return Ok(rows);
         }
-        // Whoever is said to have known them is asked whether it lives.
+        // Checks that those said to have known the sets are in fact running.
         for name in self.people(|p| p.doing != Doing::Waits) {
             self.still(&name)?;
         }
         for (name, p) in &self.processes {
             let headless = p.place == Some(Place::Thread);
             if !headless && !self.nest.namespace.lives(p.pid) {
-                wrong.push(format!("the test takes {name} for living"));
+                wrong.push(format!("the test believes that {name} is running"));
             }
         }
         Err(Wrong(wrong.join("; ")))
@@ -562,7 +563,7 @@ impl<'n> World<'n> {
             .collect()
     }
 
-    /// Starts a run of the guard, and does not wait for it.
+    /// Starts a run of the guard without waiting for it.
     pub(crate) fn begin(&mut self, r: &mut Random, alone: bool) -> Outcome {
         let rows = self.look()?;
         self.births += 1;
@@ -646,12 +647,12 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Stops the process that reads memory for the guard that was begun last, if it comes to that.
+    /// Stops the process that reads memory for the guard that was started last, if it starts one.
     fn hold_up(&mut self) -> Outcome {
         let guard = self.runs.last().expect("begun").pid;
         let path = |file: &str| self.nest.namespace.path(&format!("/proc/{file}"));
         let children = path(&format!("{guard}/task/{guard}/children"));
-        // Before it is a program of its own, its parent waits for it (vfork(2)).
+        // Until it executes its own program, its parent waits for it (vfork(2)).
         let is_reader = |pid: &&str| {
             let line = fs::read(path(&format!("{pid}/cmdline")));
             line.is_ok_and(|line| line.starts_with(THIS_PROGRAM.as_bytes()))
@@ -668,7 +669,7 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Runs a guard with nobody else at it, and demands all of it.
+    /// Runs a guard with nothing else going on, and expects everything of it.
     pub(crate) fn guard_alone(&mut self, r: &mut Random) -> Outcome {
         self.join()?;
         self.begin(r, true)?;
@@ -711,7 +712,9 @@ impl<'n> World<'n> {
                 self.tally.due += due.len();
                 self.tally.gone += gone.len();
                 if gone.len() < due.len() {
-                    self.note(format!("of {due:?}, which nobody knows, only {gone:?} are gone"));
+                    self.note(format!(
+                        "of {due:?}, which no process knows, only {gone:?} are gone"
+                    ));
                 }
             }
             if matches!(eyes, Eyes::All | Eyes::NoAdmin) {
@@ -721,8 +724,8 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Whether the process of a set's last pid may have been the one that touched it, as far as a
-    /// guard can know.
+    /// Whether the process with a set's last pid may be the one that touched it, as far as a guard can
+    /// know.
     fn is_touched(&self, row: &Row, guard: i32, name: &str) -> bool {
         match self.processes.values().find(|p| p.pid == row.last_pid) {
             Some(p) => [0, row.uid].contains(&p.uid) || p.is_httpd(),
@@ -733,8 +736,8 @@ impl<'n> World<'n> {
         }
     }
 
-    /// Whether a guard that can read all, and that nobody disturbs, is to find that nobody knows the
-    /// set: but for numbers that stand somewhere by chance.
+    /// Whether an undisturbed guard that can read everything should find that no process knows the set,
+    /// apart from semids that occur somewhere by chance.
     fn is_due(&self, row: &Row, guard: i32, name: &str) -> bool {
         let is_httpds = match self.sets.get(&row.id) {
             Some(set) => set.is_httpds(),
@@ -748,7 +751,7 @@ impl<'n> World<'n> {
             && !self.is_touched(row, guard, name)
     }
 
-    /// Whether a run that nobody disturbed has removed all that root made and that no httpd can know.
+    /// Checks that an undisturbed run has removed everything that root made and that no httpd can know.
     fn nothing_is_left(&mut self, rows: &[Row], users: &[u32], guard: i32, name: &str) -> Outcome {
         if self.processes.values().any(|p| p.is_httpd() || p.doing == Doing::Hops) {
             return Ok(());
@@ -756,7 +759,7 @@ impl<'n> World<'n> {
         let mut wrong = Vec::new();
         for row in rows.iter().filter(|r| users.contains(&r.uid) && r.cuid == 0) {
             let Some(set) = self.sets.get(&row.id).copied() else { continue };
-            // Whoever bears the number of its last pid is asked, too, and may hold a small number.
+            // The process that now has its last pid is searched too, and may hold a small number.
             let reborn = self.processes.values().any(|p| p.pid == row.last_pid);
             if set.is_httpds() && !reborn && !self.is_touched(row, guard, name) {
                 let case = self.case(row.id, set, rows);
@@ -768,13 +771,13 @@ impl<'n> World<'n> {
             return Ok(());
         }
         Err(Wrong(format!(
-            "after {name} no one lives who could know it, but {}\n{}",
+            "after {name} no running process could know it, but {}\n{}",
             wrong.join("; "),
             self.nest.output(name)
         )))
     }
 
-    /// Whoever has ended: what it did, and whether that was right.
+    /// For each run that has ended: what it did, and whether that was right.
     pub(crate) fn finish(&mut self) -> Result<Vec<Row>, Wrong> {
         let rows = self.look()?;
         let ended: Vec<Run>;
@@ -788,7 +791,7 @@ impl<'n> World<'n> {
                 self.note(format!("    {line}"));
             }
             let full = run.most + run.beside >= self.semmni;
-            // Not root: nobody may look at another user's sets.
+            // Not root: it may not look at other users' sets.
             let refused = run.by != 0 && code == 77;
             if code != 0 && !(code == 69 && full) && !refused {
                 return Err(Wrong(format!(
@@ -833,7 +836,7 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// Stops a guard in the middle.
+    /// Stops a guard half way.
     pub(crate) fn stop_one(&mut self, r: &mut Random) -> Outcome {
         let running: Vec<usize> = (0..self.runs.len())
             .filter(|i| self.runs[*i].code.is_none() && self.runs[*i].stopped_for.is_none())
@@ -845,14 +848,14 @@ impl<'n> World<'n> {
         self.note(format!("{name} is stopped, if it still runs"));
         self.listen();
         if self.runs[i].code.is_some() {
-            // Too late: the number may be another's by now.
+            // Too late: the pid may have been reused.
             self.runs[i].stopped_for = None;
             self.nest.does(&format!("signal {pid} {SIGCONT}"))?;
         }
         Ok(())
     }
 
-    /// Lets all stopped guards go on.
+    /// Lets all stopped guards continue.
     pub(crate) fn go_on(&mut self) -> Outcome {
         for i in 0..self.runs.len() {
             if self.runs[i].stopped_for.take().is_some() {
@@ -863,7 +866,7 @@ impl<'n> World<'n> {
         Ok(())
     }
 
-    /// After each step.
+    /// Runs after each step.
     pub(crate) fn settle(&mut self) -> Outcome {
         self.listen();
         if self.runs.iter().any(|r| r.code.is_some()) {

@@ -1,4 +1,4 @@
-//! The table of mutexes: against what real starts of httpd 2.4.71 made, and row by row.
+//! The table of mutexes: checked against what real starts of httpd 2.4.71 made, and row by row.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn debian() -> Build {
     }
 }
 
-/// A build as APR 1.6 and older make it.
+/// A build with the default mechanism of APR 1.6 and older.
 fn older() -> Build {
     Build { default: Some(Mechanism::SysVSem), ..debian() }
 }
@@ -65,9 +65,9 @@ fn the_demand_of_recorded_configurations_is_what_their_starts_made() {
 }
 
 #[test]
-fn modules_from_elsewhere_that_can_do_without_count_only_in_the_most() {
+fn optional_third_party_mutexes_count_only_in_the_maximum() {
     let demand = demand(&recorded("third-party"), Some(&debian()), &host());
-    // Two of mod_fcgid, and two groups of mod_wsgi with WSGIAcceptMutex sysvsem.
+    // Two by mod_fcgid, and two by groups of mod_wsgi with WSGIAcceptMutex sysvsem.
     assert_eq!(demand.sets(), (2, 4), "{:#?}", demand.rows);
     let older = super::demand(&recorded("third-party"), Some(&older()), &host());
     // mod_security2 and mod_jk use APR's default, whatever Mutex says.
@@ -75,7 +75,7 @@ fn modules_from_elsewhere_that_can_do_without_count_only_in_the_most() {
 }
 
 #[test]
-fn the_users_of_daemon_groups_and_of_itk_are_named() {
+fn the_users_of_daemon_groups_and_of_itk_are_listed() {
     assert_eq!(further_users(&recorded("third-party")), ["daemon", "games"]);
     assert!(!further_users(&recorded("itk-users")).is_empty());
     assert!(further_users(&recorded("debian-default")).is_empty());
@@ -92,7 +92,7 @@ fn a_lock_is_taken_at_once_only_where_workers_take_turns() {
     };
     let (one, two) = ("Listen 80", "Listen 80\nListen 81");
     assert!(of(6, "mpm_prefork", two, true) && of(71, "mpm_worker", two, true));
-    assert!(!of(6, "mpm_prefork", one, true), "it makes the mutex and leaves it alone");
+    assert!(!of(6, "mpm_prefork", one, true), "it makes the mutex but does not use it");
     assert!(of(6, "mpm_prefork", one, false));
     assert!(!of(71, "mpm_event", two, true));
 }
@@ -110,7 +110,7 @@ fn the_user_of_2_2_is_the_last_one_outside_of_virtual_hosts() {
 }
 
 #[test]
-fn without_directives_what_depends_on_them_is_in_doubt() {
+fn without_directives_counts_that_depend_on_them_are_in_doubt() {
     let mut dump = recorded("all-own-modules");
     (dump.directives, dump.has_config) = (Vec::new(), false);
     let (least, most) = demand(&dump, Some(&debian()), &host()).sets();
@@ -121,14 +121,14 @@ fn without_directives_what_depends_on_them_is_in_doubt() {
 fn the_build_is_asked_only_where_it_matters() {
     assert!(!depends_on_build(&recorded("debian-default"), &host()));
     assert!(!depends_on_build(&recorded("prefork-sysvsem-2listen"), &host()));
-    // The order of many depends on the version.
+    // The order of several mutexes depends on the version.
     assert!(depends_on_build(&recorded("all-own-modules"), &host()));
     assert!(depends_on_build(&recorded("third-party"), &host()));
 }
 
-/// Versions, where the row is another one in an older httpd.
+/// Versions in which a row differs.
 #[test]
-fn a_row_is_that_of_the_version_and_in_doubt_where_nobody_knows_it() {
+fn a_row_depends_on_the_version_and_is_in_doubt_if_that_is_unknown() {
     let of = |module: &str, mutex: &str, config: &str, version: Option<Version>| {
         let build = Build { version, ..older() };
         demand(&configured(&[module], &[mutex], config), Some(&build), &host()).sets()
@@ -141,14 +141,14 @@ fn a_row_is_that_of_the_version_and_in_doubt_where_nobody_knows_it() {
     ] {
         assert_eq!(of(module, mutex, config, v(change)), (1, 1), "{mutex} up to {change}");
         assert_eq!(of(module, mutex, config, v(change + 1)), (0, 0), "{mutex} after {change}");
-        assert_eq!(of(module, mutex, config, None), (0, 1), "{mutex} of no known version");
+        assert_eq!(of(module, mutex, config, None), (0, 1), "{mutex} of an unknown version");
     }
-    // A version that nobody has seen yet is taken as the newest.
+    // A version newer than any known one is treated as the newest.
     assert_eq!(of("rewrite", "rewrite-map", "", Some(Version(2, 6, 0))), (0, 0));
 }
 
 #[test]
-fn a_balancer_of_the_same_name_counts_twice_up_to_2_4_29_and_inheritance_came_with_2_4_5() {
+fn a_balancer_of_the_same_name_counts_twice_up_to_2_4_29_and_is_inherited_since_2_4_5() {
     let of = |patch: u32, more: &str| {
         let build = Build { version: Some(Version(2, 4, patch)), ..older() };
         let member = "BalancerMember balancer://a http://x\n";
@@ -161,9 +161,9 @@ fn a_balancer_of_the_same_name_counts_twice_up_to_2_4_29_and_inheritance_came_wi
     assert_eq!((of(4, off), of(5, off)), ((3, 3), (2, 2)));
 }
 
-// Row by row, on configurations written here.
+// Row by row, with configurations written here.
 
-/// As mod_info prints it.
+/// Indented as mod_info prints it.
 fn indented(config: &str) -> String {
     let mut depth = 0_usize;
     let mut text = String::new();
@@ -247,7 +247,7 @@ fn a_name_that_resolves_to_two_addresses_is_two_listeners() {
     };
     assert_eq!(of(vec![[1, 2, 3, 4].into()]), (0, 0));
     assert_eq!(of(vec![[1, 2, 3, 4].into(), [1, 2, 3, 5].into()]), (1, 1));
-    // Not resolved here, so not known.
+    // Not resolved here, hence unknown.
     assert_eq!(demand(&dump, Some(&debian()), &host()).sets(), (0, 1));
 }
 
@@ -294,7 +294,7 @@ fn stapling_needs_a_server_that_speaks_tls_and_staples() {
         format!("{store}SSLUseStapling on\nListen 443 https\n{}{more}", host("ServerName x"))
     };
     assert_eq!(sets(&["ssl"], &types, &perhaps("SSLCertificateFile /c")), (0, 2));
-    // From 2.4.34 on, nobody speaks TLS without a certificate because of a listener alone.
+    // From 2.4.34 on, a listener alone does not enable TLS without a certificate.
     assert_eq!(sets(&["ssl"], &types, &perhaps("")), (0, 0));
     let of = |patch, config: &str| {
         let build = Build { version: Some(Version(2, 4, patch)), ..older() };
@@ -303,13 +303,13 @@ fn stapling_needs_a_server_that_speaks_tls_and_staples() {
     assert_eq!(of(33, &perhaps("")), (0, 1));
     let optional = format!("{store}SSLUseStapling on\n{}", host("SSLEngine optional"));
     assert_eq!(of(6, &optional), (1, 1));
-    // Up to 2.4.9 the listener counted more than SSLEngine.
+    // Up to 2.4.9 the listener took precedence over SSLEngine.
     let off = format!("{store}Listen 443\n{}", host("SSLEngine off\nSSLUseStapling on"));
     assert_eq!((of(9, &off), of(10, &off)), ((0, 1), (0, 0)));
-    // Up to 2.4.15 there was one around any cache.
+    // Up to 2.4.15 there was one for any cache.
     let safe = format!("SSLStaplingCache memcache:h\nSSLUseStapling on\n{on}");
     assert_eq!((of(15, &safe), of(16, &safe)), ((1, 1), (0, 0)));
-    // Taken back into an older one, the two types come together.
+    // Backported to an older httpd, the two types come together.
     let both = configured(&["ssl"], &types, &safe);
     let build = Build { version: Some(Version(2, 4, 6)), ..older() };
     assert_eq!(demand(&both, Some(&build), &Host::default()).sets(), (1, 1));
@@ -440,7 +440,7 @@ fn an_unknown_mutex_type_is_in_doubt() {
 }
 
 #[test]
-fn a_types_own_line_wins_over_the_default_and_that_over_what_was_compiled_in() {
+fn a_types_own_line_wins_over_the_default_and_that_over_the_compiled_in_one() {
     let of = |own: Setting, default: Setting, build: &Build| {
         let mut dump = configured(&["proxy"], &[], "");
         dump.mutexes = vec![
@@ -471,7 +471,7 @@ fn a_default_of_an_unknown_build_is_in_doubt() {
 }
 
 #[test]
-fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_told_apart() {
+fn a_start_fails_at_the_first_mutex_without_room_and_the_second_pass_is_distinguished() {
     let of = |mutex: &str| Mutexes {
         mutex: mutex.into(),
         mechanism: Some(Mechanism::SysVSem),
@@ -495,9 +495,9 @@ fn a_start_breaks_off_at_the_first_mutex_without_room_and_the_second_pass_is_tol
 }
 
 proptest! {
-    /// Knowing less never narrows the figure.
+    /// Knowing less never narrows the range.
     #[test]
-    fn what_is_not_known_only_widens_the_range(
+    fn missing_knowledge_only_widens_the_range(
         name in prop::sample::select(vec!["all-own-modules", "ssl-stapling", "balancers-vhosts"]),
     ) {
         let dump = recorded(name);

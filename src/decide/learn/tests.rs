@@ -1,5 +1,5 @@
-//! Single rules, and random histories in a small world of its own: starts, kills, reloads, changes of
-//! the configuration, other makers of sets.
+//! Individual rules, and random histories in a small world of their own: starts, kills, reloads,
+//! changes to the configuration, other processes that make sets.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -48,14 +48,14 @@ fn one_start_only_widens_what_two_settle() {
 }
 
 #[test]
-fn fewer_than_httpds_answer_surely_comes_to_is_not_believed() {
+fn fewer_sets_than_the_answers_minimum_are_not_believed() {
     for starts in [1, 2, 9] {
         assert_eq!(need(asked(3, 8), shown(2, starts)), asked(3, 8));
     }
 }
 
 #[test]
-fn only_an_answer_of_httpds_is_made_better() {
+fn only_httpds_own_answer_is_refined() {
     for other in [Need::given(2), Need::assumed(), Need::unheard()] {
         assert_eq!(need(other.clone(), shown(6, 2)), other);
     }
@@ -66,7 +66,7 @@ fn only_an_answer_of_httpds_is_made_better() {
 fn a_need_says_what_starts_showed() {
     let words = |starts| need(asked(1, 2), shown(6, starts)).to_string();
     assert_eq!(words(1), "1 to 6 semaphore sets (6 at its last start)");
-    assert_eq!(words(2), "6 semaphore sets, as at its last start");
+    assert_eq!(words(2), "6 semaphore sets, as at its last starts");
 }
 
 fn set(id: i32, creator: u32) -> SemSet {
@@ -99,8 +99,8 @@ fn clock(now: i64, boot: i64) -> Clock {
     Clock { now: WallTime(now), boot: WallTime(boot), ticks_per_second: TICKS }
 }
 
-/// A table with these sets of the guarded user, in a world of these processes, of which the leader
-/// holds some.
+/// A table with these sets of the guarded user, in a world of these processes, whose leader holds some
+/// of the sets.
 fn table(sets: &[SemSet], processes: &[Rc<Process>], holds: &[i32], extent: Extent) -> Table {
     let limits = Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni: 128 };
     let capacity = Capacity { limits, usage: Usage::default() };
@@ -119,6 +119,7 @@ fn table(sets: &[SemSet], processes: &[Rc<Process>], holds: &[i32], extent: Exte
         leftover: None,
         rows: sets.iter().copied().map(Row::listed).collect(),
         of_root: Vec::new(),
+        strangers: Vec::new(),
         others: Vec::new(),
         highest: sets.iter().map(|s| s.id).max(),
         running: None,
@@ -135,7 +136,7 @@ fn new_sets() -> Vec<SemSet> {
 }
 
 #[test]
-fn what_a_leader_holds_is_counted_where_all_of_it_is_new() {
+fn a_leaders_sets_are_counted_if_all_of_them_are_new() {
     let leader = process(LEADER, 7);
     let holding = |table: &Table| holding(table, &leader, MARK);
     let processes = [leader.clone()];
@@ -143,25 +144,25 @@ fn what_a_leader_holds_is_counted_where_all_of_it_is_new() {
     assert_eq!(holding(&t), Holding::Exactly(3));
     // A module that leaves its set to root.
     t.of_root.push(SemSet { uid: Uid::from_raw(0), ..set(MARK + 9, 0) });
-    assert_eq!(holding(&t), Holding::Mixed, "root's, and nobody knows it");
+    assert_eq!(holding(&t), Holding::Mixed, "root's, and no process knows it");
     let holds = [&NEW[..], &[MARK + 9]].concat();
     let of_root = std::mem::take(&mut t.of_root);
     t = Table { of_root, ..table(&new_sets(), &processes, &holds, Extent::Full) };
     assert_eq!(holding(&t), Holding::Exactly(4));
-    // Older sets are no matter, unless it holds one.
+    // Older sets do not matter unless the leader holds one.
     let older = [new_sets(), vec![set(MARK, 0), set(5, 33)]].concat();
     assert_eq!(holding(&table(&older, &processes, &NEW, Extent::Full)), Holding::Exactly(3));
     let holds = [&NEW[..], &[MARK]].concat();
     assert_eq!(holding(&table(&older, &processes, &holds, Extent::Full)), Holding::Mixed);
-    // Small numbers stand everywhere.
+    // Small numbers are everywhere.
     let small = table(&[set(40, 0)], &processes, &[40], Extent::Full);
     assert_eq!(super::holding(&small, &leader, 12), Holding::Mixed);
-    // Nothing.
+    // No sets at all.
     assert_eq!(holding(&table(&[], &processes, &[], Extent::Full)), Holding::Exactly(0));
 }
 
 #[test]
-fn what_could_be_of_the_start_though_the_leader_does_not_hold_it_spoils_the_count() {
+fn a_set_possibly_made_by_the_start_but_not_held_spoils_the_count() {
     let leader = process(LEADER, 7);
     let alone = [leader.clone()];
     let beside = [leader.clone(), process(ANOTHER, 3)];
@@ -178,7 +179,7 @@ fn what_could_be_of_the_start_though_the_leader_does_not_hold_it_spoils_the_coun
 }
 
 #[test]
-fn what_was_not_seen_is_not_counted() {
+fn nothing_unseen_is_counted() {
     let leader = process(LEADER, 7);
     let processes = [leader.clone()];
     for extent in [Extent::Enough, Extent::Gone] {
@@ -240,7 +241,7 @@ fn a_start_just_after_its_note_shows_its_need() {
     ] {
         let state = after(&noted(7, 500, shown(3, 1)), &run);
         assert_eq!(learnt(&state, PID_FILE, 7), shown(3, 1), "{what}");
-        assert_eq!(state.instances[0].note, None, "{what}: a later look would know no better");
+        assert_eq!(state.instances[0].note, None, "{what}: a later look would learn nothing more");
     }
     for (what, run) in [
         ("another answer", run(8, start(510, Some(0), three))),
@@ -255,18 +256,18 @@ fn a_start_just_after_its_note_shows_its_need() {
 }
 
 #[test]
-fn a_note_is_made_where_nobody_runs_and_another_answer_ends_what_was_learnt() {
+fn a_note_is_made_if_no_httpd_runs_and_another_answer_discards_what_was_learnt() {
     let guard = Run { is_guard: true, ..run(7, Seen::Nobody) };
     let state = after(&State::default(), &guard);
     let note = Some(Note { mark: MARK, ticks: 99_999, time: 2_000 });
     assert_eq!(state.instances[0].note, note);
     let known = noted(7, 500, shown(3, 2));
     assert_eq!(learns(&known, &guard), shown(3, 2));
-    assert_eq!(after(&known, &guard).instances[0].note, note, "the newest counts");
+    assert_eq!(after(&known, &guard).instances[0].note, note, "the newest wins");
     let changed = after(&known, &Run { answer: 8, ..guard.clone() });
     assert_eq!(learnt(&changed, PID_FILE, 8), None);
-    assert_eq!(learns(&changed, &guard), None, "also when it is changed back");
-    // Whoever looks, perhaps with other arguments, ends nothing.
+    assert_eq!(learns(&changed, &guard), None, "even if it is changed back");
+    // A check, perhaps with other arguments, discards nothing.
     assert_eq!(after(&known, &run(8, Seen::Nobody)), known);
     let empty = Run { highest: None, ..guard };
     assert_eq!(after(&known, &empty).instances[0].note.map(|n| n.mark), Some(-1));
@@ -275,29 +276,29 @@ fn a_note_is_made_where_nobody_runs_and_another_answer_ends_what_was_learnt() {
 /// What happens in a random history.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// The configuration on the disk becomes this one.
+    /// The configuration on disk becomes this one.
     Edit(usize),
-    /// httpd is started, by its unit: with a guard before.
+    /// httpd is started by its unit, so a guard runs first.
     Start,
     /// httpd is started by hand.
     StartByHand,
-    /// A guard runs, and nothing is started.
+    /// A guard runs, but nothing is started.
     Guard,
-    /// httpd is killed, and leaves its sets.
+    /// httpd is killed and leaves its sets behind.
     Kill,
-    /// It stops, and takes its sets with it.
+    /// It stops and removes its sets.
     Stop,
-    /// It reads its configuration again.
+    /// It rereads its configuration.
     Reload,
-    /// Root looks.
+    /// Root runs a check.
     Check,
-    /// Root looks, and sees badly.
+    /// Root runs a check that cannot see everything.
     CheckBadly,
-    /// Another httpd starts, and makes sets.
+    /// Another httpd starts and makes sets.
     Another,
     /// A worker makes a set.
     Worker,
-    /// The machine is booted.
+    /// The machine is rebooted.
     Boot,
     /// The clock is stepped.
     Clock(i64),
@@ -321,7 +322,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Configurations: what the table knows of each, and what it needs in truth.
+/// Configurations: what the table knows about each, and what it really needs.
 const CONFIGS: [((i64, i64), u32); 5] =
     [((1, 9), 4), ((1, 9), 1), ((2, 2), 2), ((2, 2), 5), ((0, 8), 0)];
 
@@ -331,7 +332,7 @@ struct Httpd {
     sets: Vec<i32>,
 }
 
-/// A machine with one httpd, whose sets grow by one that leaks with each reload.
+/// A machine with one httpd, which leaks one set with each reload.
 struct Machine {
     disk: usize,
     state: State,
@@ -448,8 +449,8 @@ impl Machine {
         }
     }
 
-    /// Whatever the configuration is now: no start that would do is stopped, none that would die is
-    /// called fine; but for what the table alone gets wrong.
+    /// Whatever the configuration is now, no start that would succeed is stopped, and none that would
+    /// fail is called fine, apart from what the table alone gets wrong.
     fn holds(&mut self) {
         let ((least, most), truth) = CONFIGS[self.disk];
         let truth = i64::from(truth);
@@ -477,9 +478,9 @@ proptest! {
     }
 }
 
-/// So that the histories are about something.
+/// Makes sure that the histories exercise something.
 #[test]
-fn starts_and_looks_in_turn_teach_the_need() {
+fn alternating_starts_and_checks_teach_the_need() {
     for (config, (_, truth)) in CONFIGS.iter().enumerate() {
         let mut machine = Machine::new();
         machine.step(Step::Edit(config));
@@ -495,7 +496,7 @@ fn starts_and_looks_in_turn_teach_the_need() {
 }
 
 #[test]
-fn another_httpds_start_teaches_nothing_of_this_one_and_hinders_it_not() {
+fn another_httpds_start_neither_teaches_about_this_one_nor_interferes() {
     let mut machine = Machine::new();
     for step in [Step::Another, Step::Start, Step::Another, Step::Check] {
         machine.step(step);

@@ -1,29 +1,37 @@
 //! That the words stand alone.
 
+use std::sync::OnceLock;
+
 use nix::errno::Errno;
 
 use super::*;
 use crate::decide::forecast::Failure;
 use crate::decide::forecast::Input;
 use crate::decide::forecast::tests::{capacity, input, lacking, need};
-use crate::decide::message::Situation;
 use crate::facts::capacity::{Capacity, Limit, Limits, Usage};
 use crate::facts::mutex::{Demand, LogLine, Mechanism, Mutexes, Passes};
+use crate::facts::site::GuardCommand;
 use crate::facts::trial::Trial;
 
 fn situation(input: &Input) -> Situation<'_> {
+    static GUARD: OnceLock<GuardCommand> = OnceLock::new();
     Situation {
         input,
         demand: None,
         holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
+        strangers: &[],
         removable: 0,
+        guard: GUARD.get_or_init(GuardCommand::default),
         undecided: None,
+        site: None,
+        reserve: None,
+        started_as: None,
     }
 }
 
 /// All that a message says.
 fn in_full(message: &Message) -> String {
-    let remedies = message.remedies.iter().map(ToString::to_string);
+    let remedies = message.remedies.iter().map(Remedy::in_line);
     let parts = std::iter::once(message.headline.clone()).chain(message.why.iter().cloned());
     parts.chain(remedies).collect::<Vec<_>>().join("\n")
 }
@@ -37,28 +45,14 @@ fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
     let full = input(capacity(15, 15), need(1, 1));
     let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&full));
     for part in [
-        "httpd would not start: (28)No space left on device: AH00023: Couldn't create the mpm-accept mutex",
+        "semaphore table full: httpd would not start (it would log: (28)No space left on device: AH00023: \
+         Couldn't create the mpm-accept mutex)",
         "SEMMNI, the number of semaphore sets, is 15 and 15 are in use (this is not about disk space)",
         "14 of postgres (26), used by postgres 811; 1 of root (0)",
-        "sysctl -w kernel.sem=\"250 32000 32 30\"",
-        "/etc/sysctl.d/",
+        "sysctl -w kernel.sem=\"250 32000 32 128\"",
     ] {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
-}
-
-#[test]
-fn what_harms_nobody_comes_first_and_what_cures_nothing_last() {
-    let full = input(capacity(15, 15), need(1, 1));
-    let s = Situation { removable: 3, undecided: Some((2, "httpd 77".into())), ..situation(&full) };
-    let remedies = words(&Failure::NoRoom(Limit::Semmni), &s).remedies;
-    assert_eq!(remedies[0].command.as_deref(), Some("httpd-semguard guard"));
-    assert!(remedies[0].remark.contains("3 semaphore sets"), "{remedies:?}");
-    assert_eq!(remedies[1].command.as_deref(), Some("sysctl -w kernel.sem=\"250 32000 32 30\""));
-    assert_eq!(remedies[2].command.as_deref(), Some("httpd-semguard list"));
-    assert!(
-        remedies[2].remark.contains("httpd 77") && remedies[2].remark.contains("2 of the sets")
-    );
 }
 
 #[test]
@@ -101,7 +95,7 @@ fn a_start_at_risk_names_the_mutexes_in_doubt() {
     let one_free = input(capacity(10, 9), need(0, 2));
     let s = Situation { demand: Some(&demand), ..situation(&one_free) };
     let text = in_full(&at_risk(&s));
-    assert!(text.starts_with("httpd may not start"), "{text}");
+    assert!(text.starts_with("semaphore table nearly full: httpd may not start"), "{text}");
     assert!(text.contains("in doubt: wsgi, 0 to 2 (WSGIDaemonProcess"), "{text}");
 }
 
@@ -112,7 +106,7 @@ fn a_full_lock_directory_is_told_from_a_full_table() {
     for part in [
         "(28)No space left on device: AH00023: Couldn't create the proxy mutex (file /run/locks/proxy.PID)",
         "a lock file in /run/locks (mechanism fcntl), not as a semaphore set",
-        "took 1 of the 2 needed",
+        "had room for 1 of the 2 needed",
         "df -i /run/locks",
     ] {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
@@ -160,7 +154,9 @@ fn every_failure_has_all_three_parts() {
         Failure::MutexDirectory("file:/x".into()),
     ] {
         let message = words(&failure, &situation(&input));
-        assert!(message.headline.starts_with("httpd would"), "{failure:?}");
+        let (cause, rest) = message.headline.split_once(": ").expect("a cause");
+        assert!(cause.len() <= 33, "systemctl status cuts it: {cause}");
+        assert!(rest.starts_with("httpd would"), "{failure:?}: {rest}");
         assert!(!message.why.is_empty() && !message.remedies.is_empty(), "{failure:?}");
     }
 }
@@ -170,8 +166,7 @@ fn where_a_trial_was_refused_and_a_set_may_be_needed_the_refusal_is_named() {
     let perhaps = input(capacity(10, 0), need(0, 1));
     let refused = Input { trial: Trial::Refused("semget", Errno::EPERM), ..perhaps.clone() };
     let text = in_full(&at_risk(&situation(&refused)));
-    for part in
-        ["httpd may not start: if it makes a semaphore set, (1)", "semget", "SystemCallFilter="]
+    for part in ["semget refused (EPERM): httpd may not start", "not certain", "SystemCallFilter="]
     {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }

@@ -1,4 +1,4 @@
-//! Every row of the table, from a set that is an orphan but for one fact.
+//! Every row of the table, starting from a set that is an orphan but for one fact.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn set() -> SemSet {
     }
 }
 
-/// A set of an httpd that root did not start.
+/// A set of an httpd that was not started by root.
 fn private_set() -> SemSet {
     SemSet { cuid: uid(APACHE), ..set() }
 }
@@ -65,7 +65,7 @@ fn process(pid: i32, kind: Kind, uids: &[u32]) -> Rc<Process> {
     })
 }
 
-/// A world of processes that nothing was asked of.
+/// A world of processes whose memory has not been read.
 fn unread(processes: &[&Rc<Process>]) -> World {
     let clock =
         Clock { now: WallTime(10_000_000), boot: WallTime(5_000_000), ticks_per_second: 100 };
@@ -77,7 +77,7 @@ fn unread(processes: &[&Rc<Process>]) -> World {
     }
 }
 
-/// A world in which each process was read so far, and holds these.
+/// A world in which each process was read to this extent and holds these semids.
 fn read(processes: &[(&Rc<Process>, Extent, &[i32])]) -> World {
     let mut world = unread(&processes.iter().map(|(p, ..)| *p).collect::<Vec<_>>());
     let reading = |(p, extent, holds): &(&Rc<Process>, Extent, &[i32])| {
@@ -93,7 +93,7 @@ fn keeps(reason: Reason) -> Verdict {
 }
 
 #[test]
-fn what_no_living_process_holds_is_an_orphan() {
+fn a_set_that_no_running_process_holds_is_an_orphan() {
     for set in [set(), private_set()] {
         assert_eq!(judge(&set, &dead(), &unread(&[])), Verdict::Orphan);
     }
@@ -103,7 +103,7 @@ fn what_no_living_process_holds_is_an_orphan() {
 }
 
 #[test]
-fn what_lacks_the_fingerprint_is_not_httpds() {
+fn a_set_without_aprs_form_is_not_httpds() {
     let other = uid(STRANGER);
     for (set, want) in [
         (SemSet { key: 0xa7, ..set() }, Mismatch::Key(0xa7)),
@@ -116,7 +116,7 @@ fn what_lacks_the_fingerprint_is_not_httpds() {
 }
 
 #[test]
-fn what_could_not_be_seen_keeps_the_set_and_is_said() {
+fn anything_unseen_keeps_the_set_and_is_reported() {
     let blind = |evidence: &Evidence, world: &World, blind| {
         for set in [set(), private_set()] {
             assert_eq!(judge(&set, evidence, world), keeps(Reason::Blind(blind)));
@@ -162,13 +162,13 @@ fn a_locked_set_is_kept() {
 }
 
 #[test]
-fn a_set_touched_last_by_nobody_who_can_be_seen_is_kept() {
+fn a_set_last_touched_by_no_visible_process_is_kept() {
     let unseen = evidence(0, Who::Nobody, FREE);
     assert_eq!(judge(&set(), &unseen, &unread(&[])), keeps(Reason::Unseen));
 }
 
 #[test]
-fn where_nobody_is_out_of_sight_a_set_not_yet_set_up_is_kept_while_an_httpd_lives() {
+fn with_nothing_out_of_sight_a_set_not_yet_set_up_is_kept_while_an_httpd_runs() {
     let unseen = evidence(0, Who::Nobody, FREE);
     let private = |world| World { private_ipc: true, ..world };
     assert_eq!(judge(&set(), &unseen, &private(unread(&[]))), Verdict::Orphan);
@@ -181,7 +181,7 @@ fn where_nobody_is_out_of_sight_a_set_not_yet_set_up_is_kept_while_an_httpd_live
 fn on_a_kernel_that_does_not_translate_a_dead_last_pid_is_out_of_sight() {
     let foreign = |world| World { foreign_numbers: true, ..world };
     assert_eq!(judge(&set(), &dead(), &foreign(unread(&[]))), keeps(Reason::Unseen));
-    // So is the number of a process that may not touch the set.
+    // So is the pid of a process that may not access the set.
     let stranger = process(300, Kind::Other, &[STRANGER]);
     let verdict = judge(&set(), &touched_by(&stranger), &foreign(unread(&[&stranger])));
     assert_eq!(verdict, keeps(Reason::Unseen));
@@ -190,7 +190,7 @@ fn on_a_kernel_that_does_not_translate_a_dead_last_pid_is_out_of_sight() {
 }
 
 #[test]
-fn a_living_last_pid_that_may_touch_the_set_keeps_it() {
+fn a_running_last_pid_that_may_access_the_set_keeps_it() {
     for p in [
         process(300, Kind::Httpd, &[STRANGER]),
         process(300, Kind::Other, &[APACHE]),
@@ -204,7 +204,7 @@ fn a_living_last_pid_that_may_touch_the_set_keeps_it() {
 }
 
 #[test]
-fn a_last_pid_that_may_not_touch_the_set_keeps_it_only_if_it_holds_its_number() {
+fn a_last_pid_that_may_not_access_the_set_keeps_it_only_if_it_holds_the_semid() {
     let p = process(300, Kind::Other, &[STRANGER]);
     let touched = touched_by(&p);
     assert_eq!(judge(&set(), &touched, &unread(&[&p])), Verdict::Ask);
@@ -214,7 +214,7 @@ fn a_last_pid_that_may_not_touch_the_set_keeps_it_only_if_it_holds_its_number() 
 }
 
 #[test]
-fn who_is_in_question_is_asked_and_nobody_else() {
+fn only_processes_in_question_are_asked() {
     let by_root = |p: &Rc<Process>| judge(&set(), &dead(), &unread(&[p])) == Verdict::Ask;
     let by_owner = |p: &Rc<Process>| judge(&private_set(), &dead(), &unread(&[p])) == Verdict::Ask;
     for (kind, uids, of_roots, of_owners) in [
@@ -231,7 +231,7 @@ fn who_is_in_question_is_asked_and_nobody_else() {
         assert_eq!((by_root(&p), by_owner(&p)), (of_roots, of_owners), "{p:?}");
     }
     // A guard that is not root cannot read root's processes, nor tell other users' httpds from their
-    // other programs: that is a documented limit.
+    // other programs: a documented limit.
     for p in [process(77, Kind::Other, &[0]), process(77, Kind::Unreadable, &[0])] {
         let by_owner = World { by_root: false, ..unread(&[&p]) };
         assert_eq!(judge(&private_set(), &dead(), &by_owner), Verdict::Orphan, "{p:?}");
@@ -243,7 +243,7 @@ fn who_is_in_question_is_asked_and_nobody_else() {
 }
 
 #[test]
-fn its_number_in_the_memory_of_one_in_question_keeps_the_set() {
+fn the_semid_in_the_memory_of_a_process_in_question_keeps_the_set() {
     let leader = process(77, Kind::Httpd, &[0]);
     let worker = process(78, Kind::Httpd, &[APACHE]);
     let world = read(&[(&leader, Extent::Full, &[]), (&worker, Extent::Full, &[5, 700_007])]);
@@ -251,7 +251,7 @@ fn its_number_in_the_memory_of_one_in_question_keeps_the_set() {
         let verdict = judge(&set, &dead(), &world);
         assert_eq!(verdict, keeps(Reason::KnownTo(worker.named.clone())));
     }
-    // Also where the rest of it was not read, and before any doubt about another.
+    // Even if the rest of its memory was not read, and before any doubt about another process.
     let gap = Extent::Part(Gap::Budget);
     let world = read(&[(&leader, gap, &[]), (&worker, gap, &[700_007])]);
     let verdict = judge(&set(), &dead(), &world);
@@ -259,7 +259,7 @@ fn its_number_in_the_memory_of_one_in_question_keeps_the_set() {
 }
 
 #[test]
-fn memory_that_was_not_read_in_full_keeps_the_set_and_says_why() {
+fn incompletely_read_memory_keeps_the_set_and_says_why() {
     let httpd = process(77, Kind::Httpd, &[0]);
     let may = |unread| keeps(Reason::MayBeKnownTo(httpd.named.clone(), unread));
     for gap in [
@@ -282,7 +282,7 @@ fn memory_that_was_not_read_in_full_keeps_the_set_and_says_why() {
 }
 
 #[test]
-fn shared_memory_unseen_is_no_doubt_for_a_set_that_root_made() {
+fn unseen_shared_memory_is_no_doubt_about_a_set_that_root_made() {
     let httpd = process(77, Kind::Httpd, &[0]);
     let world = read(&[(&httpd, Extent::Part(Gap::SharedUnseen), &[])]);
     assert_eq!(judge(&set(), &dead(), &world), Verdict::Orphan);
@@ -292,7 +292,7 @@ fn shared_memory_unseen_is_no_doubt_for_a_set_that_root_made() {
 }
 
 #[test]
-fn a_caller_that_may_not_be_read_is_left_out_unless_it_might_be_an_httpd() {
+fn an_unreadable_caller_is_left_out_unless_it_may_be_an_httpd() {
     let gap = Extent::Part(Gap::Refused(ProcFile::Mem, Errno::EACCES));
     let judged = |p: Process| {
         let p = Rc::new(p);
@@ -312,12 +312,12 @@ fn a_caller_that_may_not_be_read_is_left_out_unless_it_might_be_an_httpd() {
 }
 
 #[test]
-fn what_was_not_read_yet_is_asked_for() {
+fn unread_processes_are_asked_for() {
     let (first, second) = (process(77, Kind::Httpd, &[0]), process(78, Kind::Httpd, &[0]));
     let mut world = read(&[(&first, Extent::Full, &[])]);
     world.processes.push(second.clone());
     assert_eq!(judge(&set(), &dead(), &world), Verdict::Ask, "it came later");
-    // Another process with the number of one that was read.
+    // Another process with the pid of one that was read.
     let later = Rc::new(Process { start: BootTicks(2_000), ..Process::clone(&first) });
     world.processes = vec![later];
     assert_eq!(judge(&set(), &dead(), &world), Verdict::Ask);
@@ -338,7 +338,7 @@ fn the_trace_ends_with_the_row_that_decided() {
 }
 
 #[test]
-fn what_a_running_httpd_holds_is_known_by_its_memory() {
+fn a_running_httpds_sets_are_known_from_its_memory() {
     let leader = process(77, Kind::Httpd, &[0]);
     let of = |evidence: &Evidence, extent, holds: &[i32]| {
         belongs(&set(), evidence, &read(&[(&leader, extent, holds)]), &leader)
@@ -351,10 +351,10 @@ fn what_a_running_httpd_holds_is_known_by_its_memory() {
     assert_eq!(belongs(&set(), &dead(), &unread(&[&leader]), &leader), None);
 }
 
-/// A process that was read in full is not read again: what it was not asked for would seem to be
+/// A process that was read in full is not read again: anything that it was not searched for would seem
 /// unknown to it.
 #[test]
-fn whoever_is_read_is_asked_for_all_that_memory_may_come_to_decide() {
+fn a_process_that_is_read_is_searched_for_all_that_memory_may_have_to_decide() {
     let row = |id, evidence, verdict| {
         let set = SemSet { id: SemId(id), ..set() };
         SetRow { evidence, verdict, ..SetRow::listed(set) }
@@ -378,7 +378,7 @@ fn whoever_is_read_is_asked_for_all_that_memory_may_come_to_decide() {
     };
     let open = vec![SemId(700_007), SemId(700_008), SemId(700_009)];
     assert_eq!(asked.suspects.iter().map(of).collect::<Vec<_>>(), [(other.named.pid, open)]);
-    // But nobody is read where memory decides nothing.
+    // But no process is read if memory decides nothing.
     let rows = [row(700_008, dead(), known)];
     assert!(request(&rows, &world, None, &[], budget, false).suspects.is_empty());
 }

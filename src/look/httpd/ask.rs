@@ -1,5 +1,5 @@
-//! Asks httpd itself what its configuration says: runs its control program, within a time and a
-//! size. Touches the control program; understands nothing of what it prints.
+//! Asks httpd itself about its configuration: runs its control program, within limits of time and
+//! size. Touches the control program; does not interpret its output.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -19,34 +19,34 @@ use crate::facts::heard::{MOST_SAID, NoAnswer};
 use crate::facts::printable::printable;
 use crate::look::clock;
 
-/// How long a killed child may take to die.
+/// How long a killed child may take to exit.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What is to be asked.
+/// What to ask.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The control program that was named, if any.
+    /// The control program, if one was given.
     pub httpd: Option<PathBuf>,
-    /// What httpd will be started with.
+    /// The arguments that httpd will be started with.
     pub args: Vec<OsString>,
-    /// How long all of it may take.
+    /// How long everything together may take.
     pub patience: Duration,
-    /// When that time is over.
+    /// When that time is up.
     pub deadline: Instant,
 }
 
 impl Question {
-    /// A question whose time begins now.
+    /// A question whose time starts now.
     #[must_use]
     pub fn new(httpd: Option<PathBuf>, args: Vec<OsString>, patience: Duration) -> Question {
         Question { httpd, args, patience, deadline: Instant::now() + patience }
     }
 }
 
-/// How long the pipes are left alone after something was read from them.
+/// How long to wait after reading from the pipes before reading again.
 const NAP: Duration = Duration::from_micros(500);
 
-/// What one call of the control program printed.
+/// The output of one call of the control program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// Its standard output.
@@ -55,13 +55,13 @@ pub struct Said {
     pub err: Vec<u8>,
 }
 
-/// Asks for the configuration: users, mutexes, modules and, where there is a file of mod_info's, the
-/// directives. It makes no mutex and passes on a full table (measured on 2.4.71).
+/// Asks for the configuration: users, mutexes, modules and, if mod_info's file exists, the directives.
+/// This makes no mutex and works even if the table is full (measured on 2.4.71).
 ///
-/// mod_info is loaded behind the configuration (-c): there it changes nothing of it, because every
-/// `<IfModule mod_info.c>` has been decided by then (server/core.c, `start_ifmod`, when the line is
-/// read). What is refused with it (a file of another build, a script that cuts arguments apart) is
-/// asked again without.
+/// mod_info is loaded after the configuration (-c), where it changes nothing: by then every
+/// `<IfModule mod_info.c>` has been evaluated (server/core.c, `start_ifmod`, when the line is read). A
+/// call that fails with it (a file from another build, a script that splits arguments) is repeated
+/// without it.
 ///
 /// # Errors
 /// [`NoAnswer`].
@@ -86,7 +86,7 @@ pub fn configuration(
     run(control, &args, question)
 }
 
-/// Asks httpd 2.2 for its modules; it prints no more of itself.
+/// Asks httpd 2.2 for its modules; it prints nothing else about its configuration.
 ///
 /// # Errors
 /// [`NoAnswer`].
@@ -104,8 +104,8 @@ pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
     run(control, &args, question)
 }
 
-/// Runs the control program in a process group of its own, which is killed when it is done, has
-/// said too much or has taken too long.
+/// Runs the control program in a process group of its own, which is killed once the program has
+/// finished, printed too much or taken too long.
 ///
 /// # Errors
 /// [`NoAnswer`].
@@ -121,14 +121,14 @@ pub fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Sai
     let pid = Pid::from_raw(child.id() as i32);
     let heard = listen(&mut child, pid, question.deadline);
     if matches!(heard, Ok(Heard { done: true, .. })) {
-        // It closed both pipes, or has ended already: its end is near.
+        // It closed both pipes or has already ended: it is about to exit.
         wait_until(pid, question.deadline);
     }
     let in_time = has_ended(pid);
-    // Whatever is left of the group, apachectl's own children for one; and before the child is
-    // reaped, while the number of the group is surely still its own.
+    // Kills whatever is left of the group, such as apachectl's own children. This comes before the
+    // child is reaped, while the group's number is certain to be its own.
     let _ = killpg(pid, Signal::SIGKILL);
-    // Not for ever: a child that hangs in the kernel does not even die of SIGKILL.
+    // Not for ever: a child stuck in the kernel does not even die from SIGKILL.
     wait_until(pid, Instant::now() + GRACE);
     let status = if has_ended(pid) { child.wait().ok() } else { None };
     match heard {
@@ -150,8 +150,7 @@ struct Heard {
     too_much: bool,
 }
 
-/// Reads both pipes until they are closed, the child has ended, the time is over, or too much was
-/// said.
+/// Reads both pipes until they are closed, the child has ended, time is up or too much was printed.
 fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
     let mut heard = Heard { said: Said::default(), done: false, too_much: false };
     let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
@@ -165,7 +164,7 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
         if left.is_zero() {
             return Ok(heard);
         }
-        // Short turns, to see a child that ended and left its pipes to a grandchild.
+        // Short turns, to notice a child that ended but left its pipes to a grandchild.
         let turn = left.min(Duration::from_millis(100)).as_millis() as u16;
         let interest = |open: bool| if open { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = [
@@ -197,8 +196,8 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
         }
         ended = has_ended(pid);
         if !idle && !ended {
-            // httpd writes its dump line by line, a hundred times: to be woken for each would keep
-            // a processor from it. What the pipes hold in the meantime is far more.
+            // httpd writes its dump line by line, in about a hundred writes; waking up for each would
+            // take processor time away from it. The pipes hold far more than it writes in the meantime.
             clock::nap(NAP);
         }
     }
@@ -206,14 +205,14 @@ fn listen(child: &mut Child, pid: Pid, deadline: Instant) -> io::Result<Heard> {
     Ok(heard)
 }
 
-/// Whether the child has ended, without reaping it.
+/// Whether the child has ended; does not reap it.
 fn has_ended(pid: Pid) -> bool {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::Pid(pid), look), Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
 }
 
 fn wait_until(pid: Pid, deadline: Instant) {
-    // It closes its pipes a moment before it can be waited for (kernel/exit.c, do_exit).
+    // It closes its pipes shortly before it can be waited for (kernel/exit.c, do_exit).
     let mut nap = Duration::from_micros(20);
     while !has_ended(pid) && Instant::now() < deadline {
         clock::nap(nap);
@@ -221,7 +220,7 @@ fn wait_until(pid: Pid, deadline: Instant) {
     }
 }
 
-/// What a call that ended badly had to say: its own last words on standard error.
+/// The error message of a failed call: its standard error, shortened and without AH00558.
 fn complaint(said: &Said, status: Option<ExitStatus>) -> String {
     let err = String::from_utf8_lossy(&said.err);
     let lines: Vec<&str> =
@@ -231,8 +230,8 @@ fn complaint(said: &Said, status: Option<ExitStatus>) -> String {
     match status {
         _ if !words.is_empty() => printable(&words),
         Some(s) => match (s.code(), s.signal()) {
-            (Some(code), _) => format!("nothing, and exits {code}"),
-            (None, Some(signal)) => format!("nothing, and dies of signal {signal}"),
+            (Some(code), _) => format!("nothing (exit code {code})"),
+            (None, Some(signal)) => format!("nothing (killed by signal {signal})"),
             _ => "nothing".into(),
         },
         None => "nothing".into(),

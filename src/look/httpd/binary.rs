@@ -1,11 +1,11 @@
-//! What a program's file says of it, without running it: httpd has all that `-V` prints as words in
-//! its file, and a module names what it takes from libraries. Pure.
+//! What a program file reveals without running it: httpd's contains everything that `-V` prints, and a
+//! module's names its imports. Pure.
 
 use super::dump;
 use crate::facts::build::Build;
 use crate::facts::heard::Import;
 
-/// The words in a program: what stands between bytes that are not printable.
+/// The words in a program: printable text between non-printable bytes.
 fn words(program: &[u8]) -> impl Iterator<Item = &str> {
     program
         .split(|b| !(0x20..0x7f).contains(b))
@@ -13,8 +13,9 @@ fn words(program: &[u8]) -> impl Iterator<Item = &str> {
         .filter_map(|word| std::str::from_utf8(word).ok())
 }
 
-/// How an httpd 2.4 was built (server/main.c, `show_compile_settings`): a fraction of a millisecond
-/// where `-V` reads the whole configuration. None: something is missing or stands there twice.
+/// How an httpd 2.4 was built (server/main.c, `show_compile_settings`). Takes a fraction of a
+/// millisecond, whereas `-V` reads the whole configuration. `None` if something is missing or occurs
+/// twice.
 #[must_use]
 pub fn build(program: &[u8]) -> Option<Build> {
     let mut text = String::new();
@@ -24,7 +25,7 @@ pub fn build(program: &[u8]) -> Option<Build> {
     for word in words(program) {
         if let Some(define) = word.strip_prefix(" -D ") {
             let is_default = define.starts_with("APR_USE_") && define.ends_with("_SERIALIZE");
-            // That one is about threads, and always there.
+            // This one is about threads and always there.
             defaults += u32::from(is_default && define != "APR_USE_PTHREAD_SERIALIZE");
             text += &format!("-D {define}\n");
         } else if let Some(version) = word.strip_prefix("Apache/") {
@@ -42,7 +43,7 @@ pub fn build(program: &[u8]) -> Option<Build> {
     Some(dump::build(&text)).filter(|b| b.version.is_some_and(|v| !v.is_22()))
 }
 
-/// What a module takes from libraries that makes locks.
+/// The lock-making library functions that a module imports.
 #[must_use]
 pub fn import(module: &[u8]) -> Option<Import> {
     let mut found = None;
@@ -68,7 +69,7 @@ mod tests {
         -D HTTPD_ROOT=\"no\"\0 -D HTTPD_ROOT=\"/etc/httpd\"\0";
 
     #[test]
-    fn an_httpds_file_says_how_it_was_built() {
+    fn an_httpd_binary_shows_how_it_was_built() {
         let build = build(HTTPD.as_bytes()).expect("all is there");
         assert_eq!(build.version, Some(Version(2, 4, 6)));
         assert_eq!(build.default, Some(Mechanism::SysVSem));
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_stands_there_twice_is_not_guessed() {
+    fn missing_or_duplicate_values_are_not_guessed() {
         assert_eq!(build(HTTPD.replace("2.4.6", "2.2.15").as_bytes()), None);
         for missing in ["Apache/2.4.6", "enabled)", "APR_USE_SYSVSEM_SERIALIZE"] {
             assert_eq!(build(HTTPD.replace(missing, "").as_bytes()), None, "{missing}");
@@ -88,11 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_known_by_what_it_imports() {
+    fn a_module_is_recognised_by_its_imports() {
         assert_eq!(import(b"\x7fELF\0apr_palloc\0"), None);
         assert_eq!(import(b"\0apr_global_mutex_create\0x"), Some(Import::AprMutex));
         assert_eq!(import(b"\0apr_proc_mutex_create\0semget\0"), Some(Import::Semget));
-        // httpd's own calls follow its Mutex directive, and the dump names them.
+        // httpd's own functions obey the Mutex directive and appear in the dump.
         assert_eq!(import(b"\0ap_global_mutex_create\0"), None);
     }
 }

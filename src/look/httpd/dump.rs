@@ -1,12 +1,12 @@
-//! Reads what httpd prints of itself (`-t -D DUMP_RUN_CFG -D DUMP_MODULES -D DUMP_CONFIG`, and
-//! `-V`). Pure; passes over what it does not know, because other versions print more.
+//! Parses httpd's output (`-t -D DUMP_RUN_CFG -D DUMP_MODULES -D DUMP_CONFIG`, and `-V`). Pure; skips
+//! anything unknown, because other versions print more.
 
 use crate::facts::build::{Build, Version};
 use crate::facts::dump::{Directive, Dump, Mutex, Setting};
 use crate::facts::mutex::Mechanism;
 use crate::facts::printable::printable;
 
-/// How `-V` names the mechanism that APR uses by default.
+/// How `-V` names APR's default mechanism.
 const DEFAULTS: [(&str, Mechanism); 5] = [
     ("APR_USE_SYSVSEM_SERIALIZE", Mechanism::SysVSem),
     ("APR_USE_POSIXSEM_SERIALIZE", Mechanism::PosixSem),
@@ -15,7 +15,7 @@ const DEFAULTS: [(&str, Mechanism); 5] = [
     ("APR_USE_FLOCK_SERIALIZE", Mechanism::Flock),
 ];
 
-/// Parses the answer to `-V` (server/main.c, `show_compile_settings`).
+/// Parses the output of `-V` (server/main.c, `show_compile_settings`).
 #[must_use]
 pub fn build(text: &str) -> Build {
     let mut build = Build::default();
@@ -43,7 +43,7 @@ pub fn build(text: &str) -> Build {
     build
 }
 
-/// Parses the dumps. No line of it can fail: what is not understood is passed over.
+/// Parses the dumps. No line can fail: anything not understood is skipped.
 #[must_use]
 pub fn parse(text: &str) -> Dump {
     let mut dump = Dump::default();
@@ -64,7 +64,7 @@ pub fn parse(text: &str) -> Dump {
         } else if line.starts_with("# In file: ") {
             (in_config, dump.has_config) = (true, true);
         } else if run_line(line, &mut dump) {
-            // DUMP_RUN_CFG follows the configuration; nothing of that comes after it.
+            // DUMP_RUN_CFG follows the configuration, none of which comes after it.
             in_config = false;
         } else if in_config {
             config_line(line, &mut dump, &mut open);
@@ -74,7 +74,7 @@ pub fn parse(text: &str) -> Dump {
 }
 
 /// A line of DUMP_MODULES (modules/core/mod_so.c, `dump_loaded_modules`): a module, and whether it is
-/// compiled in. The names of nearly all end in "_module".
+/// compiled in. Nearly all module names end in "_module".
 fn loaded(line: &str) -> Option<(&str, bool)> {
     let (symbol, kind) = line.split_once(" (")?;
     let name = symbol.strip_suffix("_module").unwrap_or(symbol);
@@ -85,7 +85,7 @@ fn loaded(line: &str) -> Option<(&str, bool)> {
     }
 }
 
-/// The modules that an httpd of 2.2 lists, those that are compiled in first, and how many of them are.
+/// The modules listed by httpd 2.2, compiled-in ones first, and how many are compiled in.
 #[must_use]
 pub fn modules(text: &str) -> (Vec<String>, usize) {
     let found: Vec<(&str, bool)> = text
@@ -103,7 +103,7 @@ fn run_line(line: &str, dump: &mut Dump) -> bool {
     if let Some(rest) = line.strip_prefix("ServerRoot: ") {
         dump.server_root = Some(unquote(rest));
     } else if dump.server_root.is_none() {
-        // Still in the configuration, which holds look-alikes.
+        // Still in the configuration, which contains similar lines.
         return false;
     } else if let Some(rest) = line.strip_prefix("PidFile: ") {
         dump.pid_file = Some(unquote(rest));
@@ -148,8 +148,8 @@ fn mutex(rest: &str) -> Option<(&str, Setting)> {
 }
 
 /// A line of DUMP_CONFIG (modules/generators/mod_info.c, `mod_info_module_cmds`): a directive, the
-/// opening or the closing of a section, or a comment with a line number. How far it is indented says
-/// which sections it stands in: one without a directive in it is not closed.
+/// start or end of a section, or a comment with a line number. Indentation shows which sections it is
+/// in: a section without any directive is not closed.
 fn config_line(line: &str, dump: &mut Dump, open: &mut Vec<usize>) {
     let text = line.trim_start();
     open.truncate((line.len() - text.len()) / 2);

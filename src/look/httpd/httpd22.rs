@@ -1,4 +1,4 @@
-//! httpd 2.2, which cannot print its configuration: its files are read instead, as it reads them
+//! httpd 2.2, which cannot print its configuration: its files are read here the way it reads them
 //! (server/config.c, `ap_build_config`, `ap_process_resource_config`; server/core.c, `start_ifmod`).
 //! Touches those files, through [`Files`].
 
@@ -14,18 +14,17 @@ use crate::facts::dump::{Directive, Dump, words};
 use conditions::{is_own, is_own_source, source_file, version_is};
 use pattern::matches;
 
-/// How deep files may include files, and directories hold directories (AP_MAX_INCLUDE_DEPTH,
-/// AP_MAX_INCLUDE_DIR_DEPTH).
+/// How deep includes and directories may be nested (AP_MAX_INCLUDE_DEPTH, AP_MAX_INCLUDE_DIR_DEPTH).
 const DEPTH: usize = 20;
 
-/// The most that the files together may hold, in bytes.
+/// The most that all files together may contain, in bytes.
 const MOST_BYTES: usize = 32 << 20;
 
 /// Where the files are read from.
 pub trait Files {
     /// A file's bytes, if it can be read and is no larger than `most` bytes.
     fn read(&self, path: &Path, most: usize) -> Option<Vec<u8>>;
-    /// The names in a directory; none: it is none.
+    /// The names in a directory; `None` if it is not a directory.
     fn list(&self, path: &Path) -> Option<Vec<String>>;
 }
 
@@ -36,7 +35,7 @@ pub struct Real;
 impl Files for Real {
     fn read(&self, path: &Path, most: usize) -> Option<Vec<u8>> {
         let meta = fs::metadata(path).ok()?;
-        // A FIFO would wait for a writer.
+        // Opening a FIFO would wait for a writer.
         let small = meta.is_file() && usize::try_from(meta.len()).is_ok_and(|n| n <= most);
         if small { fs::read(path).ok() } else { None }
     }
@@ -47,10 +46,10 @@ impl Files for Real {
     }
 }
 
-/// Reads the configuration that an httpd of this build will read when it is started with `args`. What
-/// cannot be read makes it incomplete (`has_config` is false then); a section stays in it only where
-/// it cannot be told whether httpd looks into it. `modules`: what is loaded in the end, as
-/// DUMP_MODULES has it, the `compiled_in` first.
+/// Reads the configuration that an httpd of this build will read when started with `args`. If anything
+/// cannot be read, the result is incomplete (`has_config` is false). A section remains in it only if it
+/// is unknown whether httpd would enter it. `modules` is everything loaded in the end, as in
+/// DUMP_MODULES, with the `compiled_in` ones first.
 #[must_use]
 pub fn read(
     files: &dyn Files,
@@ -77,7 +76,7 @@ pub fn read(
     let main = file.is_some_and(|f| {
         let path = reader.root.join(f);
         let defaulted = !options.before.is_empty() || !options.after.is_empty();
-        // Directives on the command line can do without the file.
+        // Directives on the command line work even without the file.
         reader.whole_file(&path, DEPTH) || (defaulted && files.read(&path, MOST_BYTES).is_none())
     });
     let after = options.after.iter().all(|line| reader.text(line, DEPTH));
@@ -93,8 +92,8 @@ pub fn read(
     dump
 }
 
-/// What the command line says of the configuration (server/main.c; apr_getopt takes a value in the
-/// same word or as the next one).
+/// What the command line says about the configuration (server/main.c; apr_getopt takes a value from the
+/// same word or the next one).
 #[derive(Default)]
 struct Options {
     root: Option<String>,
@@ -133,16 +132,16 @@ struct Reader<'a> {
     left: usize,
     defines: Vec<String>,
     version: Option<Version>,
-    /// The modules loaded so far: a condition asks for those.
+    /// The modules loaded so far, which is what a condition tests.
     loaded: Vec<String>,
     in_the_end: Vec<String>,
     directives: Vec<Directive>,
-    /// The sections that are open; those that are resolved are none.
+    /// The sections that are open; `None` for those that are resolved.
     open: Vec<Option<usize>>,
 }
 
 impl Reader<'_> {
-    /// Reads one file and those it includes; false: something could not be read.
+    /// Reads one file and those it includes; false if anything could not be read.
     fn whole_file(&mut self, path: &Path, depth: usize) -> bool {
         let Some(bytes) = self.files.read(path, self.left) else { return false };
         self.left -= bytes.len().min(self.left);
@@ -151,7 +150,7 @@ impl Reader<'_> {
 
     fn text(&mut self, text: &str, depth: usize) -> bool {
         let mut complete = true;
-        // How deep in sections that httpd passes over.
+        // Nesting depth within sections that httpd skips.
         let mut skipped = 0_usize;
         for line in logical_lines(text) {
             let line = line.trim();
@@ -159,7 +158,7 @@ impl Reader<'_> {
                 continue;
             }
             if skipped > 0 {
-                // It counts every opening and closing line there, whatever its name.
+                // httpd counts every opening and closing line there, whatever its name.
                 if line.starts_with("</") {
                     skipped -= 1;
                 } else if line.starts_with('<') {
@@ -218,8 +217,8 @@ impl Reader<'_> {
         true
     }
 
-    /// Includes a file, a directory with all that is in it, or what matches a pattern in the last
-    /// part of a path.
+    /// Includes a file, a directory with everything in it, or the matches of a pattern in the last
+    /// component of a path.
     fn include(&mut self, path: &Path, depth: usize) -> bool {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if !path.to_string_lossy().contains(['*', '?', '[']) {
@@ -236,7 +235,7 @@ impl Reader<'_> {
         complete
     }
 
-    /// A directory is read in full, dotfiles and editors' copies included.
+    /// A directory is read in full, including dotfiles and editors' backup copies.
     fn file_or_directory(&mut self, path: &Path, depth: usize, levels: usize) -> bool {
         match self.files.list(path) {
             None => self.whole_file(path, depth),
@@ -252,8 +251,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether httpd looks into this section; none: it is no condition; some none: that cannot be
-    /// told.
+    /// Whether httpd enters this section: `None` if it is not a condition, `Some(None)` if that is
+    /// unknown.
     fn condition(&self, name: &str, args: &str) -> Option<Option<bool>> {
         let plain = args.trim();
         let (not, what) = match plain.strip_prefix('!') {
@@ -273,8 +272,8 @@ impl Reader<'_> {
         Some(holds.map(|holds| holds != not))
     }
 
-    /// Whether a module is loaded that has this name: as a symbol ("ssl_module") or as its source
-    /// file ("mod_ssl.c").
+    /// Whether a module of this name is loaded: by its symbol ("ssl_module") or its source file
+    /// ("mod_ssl.c").
     fn is_loaded(&self, name: &str) -> Option<bool> {
         let of = |modules: &[String]| {
             modules.iter().any(|m| format!("{m}_module") == name || source_file(m) == name)
@@ -282,8 +281,8 @@ impl Reader<'_> {
         if of(&self.loaded) {
             return Some(true);
         }
-        // Loaded later, or by a section that could not be resolved; or a module from elsewhere
-        // whose source file has a name of its own.
+        // It may be loaded later, or in a section that could not be resolved; or it may be a
+        // third-party module whose source file has a different name.
         let loads = self.open.iter().flatten().next().is_some();
         let strange = self.loaded.iter().any(|m| !is_own(m));
         let may_be = name.ends_with(".c") && strange && !is_own_source(name);
@@ -297,8 +296,8 @@ fn split(text: &str) -> (&str, &str) {
     (name, args.trim())
 }
 
-/// Lines as httpd gets them (server/util.c, `ap_cfg_getline`): one that ends in a backslash goes on
-/// in the next, a comment, too; two backslashes are one.
+/// Lines as httpd reads them (server/util.c, `ap_cfg_getline`): a line that ends in a backslash
+/// continues on the next, even a comment; two backslashes stand for one.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = String::new();
@@ -316,7 +315,7 @@ fn logical_lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// "${NAME}" as the environment has it (server/util.c, `ap_resolve_env`); one that is not set stays.
+/// Replaces "${NAME}" from the environment (server/util.c, `ap_resolve_env`); an unset variable stays.
 fn expand(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;

@@ -1,5 +1,5 @@
-//! What httpd itself says of its configuration. Touches the control program (by `ask`), httpd 2.2's
-//! files and the resolver; what it comes to, `decide` knows.
+//! What httpd itself reports about its configuration. Touches the control program (through `ask`),
+//! httpd 2.2's files and the resolver; what follows from the answer is up to `decide`.
 
 pub mod ask;
 pub mod binary;
@@ -19,11 +19,11 @@ use crate::facts::kinds;
 use crate::facts::printable::printable;
 use ask::Question;
 
-/// Asks httpd for its configuration, and, where its file does not tell how it was built and
-/// `needs_build` finds that its answer depends on it, for that.
+/// Asks httpd for its configuration. Also asks how it was built, if its file does not show that and
+/// `needs_build` finds that the answer depends on it.
 ///
 /// # Errors
-/// [`NoAnswer`]: then the need has to be assumed.
+/// [`NoAnswer`]: the need has to be assumed then.
 pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result<Told, NoAnswer> {
     let control = place::control_program(question.httpd.as_deref())?;
     let server = place::server(&control);
@@ -42,7 +42,7 @@ pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result
         dump.user = Some(caller());
     }
     let host = host(&dump);
-    // No answer to a second call is an answer, too.
+    // If the second call gives no answer, the first one still counts.
     let build = match built {
         None if needs_build(&dump, &host) => ask::build(question, &control)
             .ok()
@@ -54,7 +54,8 @@ pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result
     Ok(Told { control, dump, build, host, foreign, files })
 }
 
-/// What an httpd says that does not know the dumps, but for its modules: 2.2, or no httpd at all.
+/// The answer of an httpd that does not know the dumps, apart from its modules: 2.2, or not an httpd at
+/// all.
 fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, NoAnswer> {
     let said = ask::build(question, &control)?;
     let build = dump::build(&String::from_utf8_lossy(&said.out));
@@ -71,14 +72,14 @@ fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, No
     Ok(Told { control, dump, build: Some(build), host, foreign: Vec::new(), files })
 }
 
-/// Whoever asks: httpd ignores `User` where it is not root that starts it.
+/// The calling user: httpd ignores `User` if it is not started by root.
 fn caller() -> (String, u32) {
     let uid = geteuid();
     let name = User::from_uid(uid).ok().flatten().map(|user| printable(&user.name));
     (name.unwrap_or_else(|| uid.to_string()), uid.as_raw())
 }
 
-/// The modules that are not httpd's own, and what their files say that they make.
+/// The third-party modules, and the lock-making functions that their files import.
 fn foreign(dump: &Dump, directories: &[PathBuf]) -> Vec<(String, Option<Import>)> {
     let unknown = |module: &&String| !kinds::is_known(module);
     dump.modules
@@ -113,8 +114,8 @@ fn host(dump: &Dump) -> Host {
     Host { cores: u32::try_from(cores).unwrap_or(1), addresses }
 }
 
-/// Whether there are addresses of IPv4 and of IPv6 beside loopback: APR asks for names with
-/// AI_ADDRCONFIG, and where there is only one family, gets only its addresses (glibc
+/// Whether there are IPv4 and IPv6 addresses besides loopback. APR resolves names with AI_ADDRCONFIG,
+/// so if there is only one family, it gets only that family's addresses (glibc
 /// sysdeps/posix/getaddrinfo.c, sysdeps/unix/sysv/linux/check_pf.c).
 fn families() -> (bool, bool) {
     let Ok(interfaces) = getifaddrs() else { return (true, true) };

@@ -1,4 +1,4 @@
-//! Where httpd and its modules are on the systems that have it. Looks at the file system.
+//! Where httpd and its modules are on the systems that have it. Touches the file system.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::heard::{FileId, NoAnswer};
 
-/// Servers, and what to ask of them: what reads their environment first, where there is such a
-/// thing and it passes arguments on; httpd itself elsewhere, because newer apachectl scripts refuse
-/// arguments. SUSE, whose own hands over the modules and
-/// files that /etc/sysconfig/apache2 names; Debian and Ubuntu; Fedora, EL, Amazon, cPanel, Alpine; Arch; builds by hand;
-/// Software Collections.
+/// Servers, and the program to ask for each: the script that reads their environment first, if there is
+/// one and it passes arguments on; otherwise httpd itself, because newer apachectl scripts refuse
+/// arguments. SUSE, whose own script passes on the modules and files named in /etc/sysconfig/apache2;
+/// Debian and Ubuntu; Fedora, EL, Amazon, cPanel, Alpine; Arch; manual builds; Software Collections.
 const CONTROLS: [(&str, &str); 10] = [
     ("/usr/sbin/start_apache2", "/usr/sbin/start_apache2"),
     ("/usr/sbin/apache2", "/usr/sbin/apache2ctl"),
@@ -25,7 +24,7 @@ const CONTROLS: [(&str, &str); 10] = [
     ("/opt/rh/httpd24/root/usr/sbin/httpd", "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper"),
 ];
 
-/// Where distributions put modules: Debian and Gentoo, Fedora and EL, cPanel, SUSE (per MPM, too),
+/// Where distributions put modules: Debian and Gentoo, Fedora and EL, cPanel, SUSE (also per MPM),
 /// Alpine, Arch.
 const MODULES: [&str; 14] = [
     "/usr/lib/apache2/modules",
@@ -44,7 +43,7 @@ const MODULES: [&str; 14] = [
     "/usr/lib/apache2-event",
 ];
 
-/// Below the directory above that of a control program.
+/// Relative to the parent of a control program's directory.
 const OWN_MODULES: [&str; 7] = [
     "modules",
     "lib64/httpd/modules",
@@ -55,7 +54,7 @@ const OWN_MODULES: [&str; 7] = [
     "libexec",
 ];
 
-/// The control program to ask: the one named, else the first that is here.
+/// The control program to ask: the given one, or else the first that exists.
 ///
 /// # Errors
 /// [`NoAnswer::NotFound`], [`NoAnswer::NotAbsolute`].
@@ -78,8 +77,8 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-/// The server that a control program runs: itself, or, where it is a script of a known name, the
-/// one next to it.
+/// The server that a control program runs: the program itself or, if it is a script with a known name,
+/// the server next to it.
 #[must_use]
 pub fn server(control: &Path) -> Option<PathBuf> {
     let name = control.file_name()?.to_str()?;
@@ -91,8 +90,8 @@ pub fn server(control: &Path) -> Option<PathBuf> {
     servers.iter().map(|s| control.with_file_name(s)).find(|s| is_executable(s))
 }
 
-/// The directories in which a server's modules may be, the likeliest first: below the ServerRoot
-/// that it is given or was built with, next to its control program, where distributions put them.
+/// The directories that may contain a server's modules, most likely first: below the ServerRoot that it
+/// is given or was built with, next to its control program, where distributions put them.
 #[must_use]
 pub fn module_directories(control: &Path, args: &[OsString], root: Option<&str>) -> Vec<PathBuf> {
     let given = args.iter().position(|a| a == "-d").and_then(|i| args.get(i + 1));
@@ -105,7 +104,7 @@ pub fn module_directories(control: &Path, args: &[OsString], root: Option<&str>)
     dirs
 }
 
-/// The file of a module, by the name that it is loaded under.
+/// The file of a module, by the name under which it is loaded.
 #[must_use]
 pub fn module_file(directories: &[PathBuf], module: &str) -> Option<PathBuf> {
     let names = [format!("mod_{module}.so"), format!("lib{module}.so"), format!("{module}.so")];
@@ -133,8 +132,8 @@ pub fn identities(server: Option<&Path>, dirs: &[PathBuf], modules: &[String]) -
         .collect()
 }
 
-/// The largest program that is read, in bytes: httpd has less than one MiB, the largest of modules some
-/// twenty, and httpd waits.
+/// The largest program that is read, in bytes: httpd is below 1 MiB, the largest modules about 20, and
+/// httpd's start is waiting.
 const MOST_BYTES: u64 = 24 << 20;
 
 /// A program's bytes, if it is one.

@@ -101,12 +101,24 @@ pub(super) struct Words {
     pub(super) headline: String,
     pub(super) why: Vec<String>,
     #[serde(rename = "do")]
-    pub(super) todo: Vec<String>,
+    pub(super) todo: Vec<Todo>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Todo {
+    pub(super) command: Option<String>,
+    pub(super) remark: String,
+    pub(super) cures: bool,
 }
 
 impl Words {
     pub(super) fn of(message: Message) -> Words {
-        let todo = message.remedies.iter().map(ToString::to_string).collect();
+        let todo = message.remedies.into_iter().map(|remedy| Todo {
+            command: remedy.command,
+            remark: remedy.remark,
+            cures: remedy.cures,
+        });
+        let todo = todo.collect();
         Words { headline: message.headline, why: message.why, todo }
     }
 }

@@ -1,9 +1,11 @@
 //! The parts of the document about the sets, and who holds or may know them.
 
 use super::{Account, Time, errno_name};
+use crate::decide::maker::maker;
 use crate::facts::evidence::{Probe, Who};
 use crate::facts::process::Named;
 use crate::facts::row::{Outcome, Row};
+use crate::facts::set::Maker;
 use crate::facts::table::Table;
 use crate::facts::verdict::{Reason, State, Verdict};
 use crate::tell::report::Report;
@@ -34,6 +36,7 @@ pub(super) struct Running<'r> {
 #[derive(Serialize)]
 pub(super) struct HolderRow<'r> {
     pub(super) owner: Account,
+    pub(super) looks_like: &'static str,
     pub(super) sets: usize,
     pub(super) semaphores: u64,
     pub(super) living: Option<One<'r>>,
@@ -161,11 +164,54 @@ impl<'r> SetRow<'r> {
             action_error,
             explanation: report.view.explain.map(|id| Explanation {
                 evidence: explain::evidence(row, report, table),
-                conclusion: explain::conclusion(row),
+                conclusion: explain::conclusion(row, report),
                 by_hand: explain::by_hand(id),
             }),
         }
     }
+}
+
+/// The word for whoever seems to have made a set.
+pub(super) fn looks_like(maker: Maker) -> &'static str {
+    match maker {
+        Maker::Httpd => "httpd",
+        Maker::HttpdOrRoot => "httpd_or_root",
+        Maker::Php => "php",
+        Maker::Postgres => "postgresql",
+        Maker::Other => "other",
+    }
+}
+
+/// The sets of users who are not guarded.
+pub(super) fn strangers<'r>(table: Option<&'r Table>, report: &Report) -> Vec<StrangerRow<'r>> {
+    let rows = table.map_or(&[][..], |table| &table.strangers);
+    let stranger = |row: &'r Row| StrangerRow {
+        semid: row.set.id.0,
+        key: row.set.key,
+        semaphores: row.set.nsems,
+        mode: format!("{:04o}", row.set.mode),
+        owner: Account::of(row.set.uid, report),
+        creator: Account::of(row.set.cuid, report),
+        changed: Time::of(row.set.ctime),
+        last_semop: row.set.otime.map(Time::of),
+        last_pid: LastUser::of(row),
+        looks_like: looks_like(maker(&row.set)),
+    };
+    rows.iter().map(stranger).collect()
+}
+
+#[derive(Serialize)]
+pub(super) struct StrangerRow<'r> {
+    pub(super) semid: i32,
+    pub(super) key: i32,
+    pub(super) semaphores: u64,
+    pub(super) mode: String,
+    pub(super) owner: Account,
+    pub(super) creator: Account,
+    pub(super) changed: Time,
+    pub(super) last_semop: Option<Time>,
+    pub(super) last_pid: Option<LastUser<'r>>,
+    pub(super) looks_like: &'static str,
 }
 
 #[derive(Serialize)]

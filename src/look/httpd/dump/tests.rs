@@ -1,11 +1,11 @@
-//! The parser on recorded dumps of httpd 2.4.71, and on anything at all.
+//! The parser on recorded dumps of httpd 2.4.71 and on arbitrary input.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::facts::dump::words;
 
-/// A recorded dump; bytes that are not UTF-8 come through httpd as they are.
+/// A recorded dump; httpd passes on bytes that are not UTF-8 unchanged.
 pub(crate) fn recorded(name: &str) -> String {
     let path = format!("{}/tests/dumps/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     String::from_utf8_lossy(&std::fs::read(path).expect("a recorded dump")).into_owned()
@@ -31,7 +31,7 @@ fn every_recorded_dump_of_a_sound_configuration_is_an_answer() {
 }
 
 #[test]
-fn debians_default_configuration_is_read_whole() {
+fn debians_default_configuration_is_read_in_full() {
     let dump = parse(&recorded("debian-default"));
     assert_eq!(dump.user, Some(("www-data".into(), 33)));
     assert_eq!(dump.server_root.as_deref(), Some("/etc/apache2"));
@@ -64,8 +64,8 @@ fn set_is(mutex: &Mutex, mechanism: Mechanism) -> bool {
     matches!(mutex.setting, Setting::Set { mechanism: Some(m), .. } if m == mechanism)
 }
 
-/// `Mutex file:/x ldap-cache` and its like stand in the configuration; only what follows
-/// `ServerRoot:` tells how mutexes are made.
+/// Lines such as `Mutex file:/x ldap-cache` appear in the configuration; only what follows
+/// `ServerRoot:` shows how mutexes are made.
 #[test]
 fn directives_that_look_like_mutex_lines_are_directives() {
     let text = "# In file: /x\n#   1:\nMutex sysvsem: using_defaults\n#   2:\nPidFile: \"x\"\n\
@@ -83,7 +83,7 @@ fn directives_that_look_like_mutex_lines_are_directives() {
 }
 
 #[test]
-fn sections_are_known_by_their_place_even_across_included_files() {
+fn sections_are_identified_by_position_even_across_included_files() {
     let dump = parse(&recorded("include-in-section"));
     let hosts = dump.directives.iter().filter(|d| d.section && d.is("VirtualHost")).count();
     assert!(hosts > 0);
@@ -112,7 +112,7 @@ fn quoted_arguments_are_one_word() {
 }
 
 #[test]
-fn the_build_tells_default_mechanism_version_and_single_listen() {
+fn the_build_shows_default_mechanism_version_and_single_listen() {
     let build = build(&recorded("build"));
     assert_eq!(build.version, Some(Version(2, 4, 71)));
     assert_eq!(build.default, Some(Mechanism::Pthread));
@@ -129,7 +129,7 @@ fn the_build_tells_default_mechanism_version_and_single_listen() {
 }
 
 #[test]
-fn other_mechanisms_are_known_by_their_defines() {
+fn other_mechanisms_are_identified_by_their_defines() {
     for (define, want) in [
         ("POSIXSEM", Mechanism::PosixSem),
         ("PROC_PTHREAD", Mechanism::Pthread),
@@ -150,7 +150,7 @@ proptest! {
         let _ = build(&text);
     }
 
-    /// Lines as httpd prints them, in any order and nesting, however unbalanced.
+    /// Lines as printed by httpd, in any order and nesting, however unbalanced.
     #[test]
     fn no_order_of_lines_stops_the_parser(lines in prop::collection::vec(prop::sample::select(vec![
         "# In file: /x", "#  12:", "<VirtualHost *:80>", "</VirtualHost>", "<", "</", ">", "<>",

@@ -1,9 +1,9 @@
-//! What the conditions in httpd 2.2's files ask for: modules by the names of their source files, and
-//! its version. Pure.
+//! What the conditions in httpd 2.2's files test: modules, by the names of their source files, and its
+//! version. Pure.
 
 use crate::facts::build::Version;
 
-/// The source files of httpd 2.2's own modules whose name is not that of the module.
+/// Source files of httpd 2.2's own modules whose name differs from the module's.
 const SOURCES: [(&str, &str); 6] = [
     ("core", "core.c"),
     ("http", "http_core.c"),
@@ -45,8 +45,8 @@ pub(super) fn source_file(module: &str) -> String {
     }
 }
 
-/// IfVersion's condition (modules/metadata/mod_version.c); none: a regular expression, which is not
-/// read here.
+/// Evaluates an IfVersion condition (modules/metadata/mod_version.c); `None` for a regular expression,
+/// which is not supported here.
 pub(super) fn version_is(version: Version, condition: &str) -> Option<bool> {
     let (not, condition) = match condition.strip_prefix('!') {
         Some(rest) => (true, rest.trim_start()),

@@ -1,9 +1,9 @@
-//! The patterns in the last part of an Include's path. Pure.
+//! Patterns in the last component of an Include path. Pure.
 
 use std::collections::HashMap;
 
-/// Whether a name matches a pattern as in a shell: "*", "?", "[a-z]", "[!a]", a backslash; a dot at
-/// the beginning only by a dot (apr strings/apr_fnmatch.c with APR_FNM_PERIOD).
+/// Whether a name matches a shell pattern: "*", "?", "[a-z]", "[!a]", a backslash; a leading dot only
+/// matches a dot (apr strings/apr_fnmatch.c with APR_FNM_PERIOD).
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return false;
@@ -36,7 +36,7 @@ fn matches_from(p: &[char], n: &[char], seen: &mut HashMap<(usize, usize), bool>
     found
 }
 
-/// Whether a character is of the class that begins here, and what follows the class.
+/// Whether a character is in the class that starts here, and what follows the class.
 fn class(p: &[char], c: char) -> (bool, &[char]) {
     let negated = matches!(p.first(), Some('!' | '^'));
     let mut at = usize::from(negated);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_many_stars_takes_no_time() {
+    fn a_pattern_with_many_stars_is_fast() {
         assert!(!matches(&"*a".repeat(50), &"a".repeat(200).replace("aa", "ab")));
     }
 }

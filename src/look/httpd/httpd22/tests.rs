@@ -1,4 +1,4 @@
-//! How httpd 2.2's files are read, on files that are not there.
+//! How httpd 2.2's files are read, with files that exist only here.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn read_with(files: &[(&str, &'static str)], args: &[&str]) -> Dump {
     read(&Map(files), &build, &args, &MODULES.map(str::to_owned), 4)
 }
 
-/// Every directive but LoadModule, as "Name args".
+/// Every directive except LoadModule, as "Name args".
 fn all(dump: &Dump) -> Vec<String> {
     let own = dump.directives.iter().filter(|d| !d.section && !d.is("LoadModule"));
     own.map(|d| format!("{} {}", d.name, d.args)).collect()
@@ -51,7 +51,7 @@ fn of(text: &'static str) -> Vec<String> {
 }
 
 #[test]
-fn a_section_counts_where_its_condition_holds_when_it_is_read() {
+fn a_section_applies_if_its_condition_holds_when_it_is_read() {
     for (condition, holds) in [
         ("IfModule prefork.c", true),
         ("IfModule mpm_prefork_module", true),
@@ -77,7 +77,7 @@ fn a_section_counts_where_its_condition_holds_when_it_is_read() {
 }
 
 #[test]
-fn what_a_false_section_includes_is_not_read() {
+fn includes_in_a_false_section_are_not_read() {
     assert_eq!(
         of("<IfDefine NO>\n<VirtualHost *>\nInclude missing\n</VirtualHost>\n</IfDefine>\nX 1"),
         ["X 1"]
@@ -85,11 +85,11 @@ fn what_a_false_section_includes_is_not_read() {
 }
 
 #[test]
-fn a_condition_that_cannot_be_told_stays_as_a_section() {
+fn an_unresolvable_condition_stays_as_a_section() {
     let text = "LoadModule strange_module x\n<IfModule odd_name.c>\nX 1\n</IfModule>\n\
                 <IfModule mod_ssl.c>\nY 1\n</IfModule>\n<IfVersion ~ ^2>\nZ 1\n</IfVersion>";
     let dump = read_with(&[("main", text)], &[]);
-    assert_eq!(all(&dump), ["X 1", "Z 1"], "an own module that is not loaded is not");
+    assert_eq!(all(&dump), ["X 1", "Z 1"], "the section of an own module that is not loaded");
     for name in ["X", "Z"] {
         let (place, _) = dump.all(name).next().expect("read");
         assert!(dump.directives[place].parent.is_some(), "{name}");
@@ -97,7 +97,7 @@ fn a_condition_that_cannot_be_told_stays_as_a_section() {
 }
 
 #[test]
-fn directives_on_the_command_line_stand_before_and_behind_the_file() {
+fn directives_on_the_command_line_come_before_and_after_the_file() {
     let files = [("main", "B 1"), ("other", "O 1"), ("conf/third", "T 1")];
     let of = |args: &[&str]| all(&read_with(&files, args));
     assert_eq!(of(&["-C", "A 1", "-c", "C 1"]), ["A 1", "B 1", "C 1"]);
@@ -112,7 +112,7 @@ fn directives_on_the_command_line_stand_before_and_behind_the_file() {
 }
 
 #[test]
-fn without_its_file_directives_on_the_command_line_are_all() {
+fn without_the_file_only_command_line_directives_remain() {
     let dump = read_with(&[("other", "")], &["-c", "C 1"]);
     assert!(dump.has_config);
     assert!(!read_with(&[("other", "")], &[]).has_config);
@@ -136,7 +136,7 @@ fn a_directory_is_read_in_full_and_a_pattern_without_dotfiles() {
 }
 
 #[test]
-fn neither_a_hole_nor_a_loop_is_complete() {
+fn a_missing_file_or_a_loop_makes_it_incomplete() {
     for text in ["Include missing", "Include main", "Include none/*"] {
         assert!(!read_with(&[("main", text)], &[]).has_config, "{text}");
     }
@@ -144,13 +144,13 @@ fn neither_a_hole_nor_a_loop_is_complete() {
 }
 
 #[test]
-fn lines_go_on_after_a_backslash_those_of_comments_too() {
+fn a_backslash_continues_a_line_even_in_comments() {
     assert_eq!(of("X \\\n  1\n# no \\\nY 1\nZ \\\\\n A 1"), ["X 1", "Z \\", "A 1"]);
     assert_eq!(of("AcceptMu\\\r\ntex flock\r\n"), ["AcceptMutex flock"]);
 }
 
 #[test]
-fn a_server_root_counts_from_where_it_stands() {
+fn a_server_root_applies_from_its_line_on() {
     let files = [("main", "Include a\nServerRoot /r/s\nInclude a"), ("a", "A 1"), ("s/a", "S 1")];
     let dump = read_with(&files, &[]);
     assert_eq!(all(&dump), ["A 1", "ServerRoot /r/s", "S 1"]);

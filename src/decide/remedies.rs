@@ -1,0 +1,239 @@
+//! What to do where the table of semaphore sets leaves too little room: which remedies there are, what
+//! each changes, and whether that alone makes httpd start. Pure.
+
+use nix::errno::Errno;
+
+use crate::decide::forecast::{Forecast, Input};
+use crate::decide::kernel_sem::{self, Oddity};
+use crate::decide::situation::Situation;
+use crate::facts::capacity::{self, Capacity, Limits, Usage};
+use crate::facts::kinds;
+use crate::facts::message::Remedy;
+use crate::facts::mutex::{LogLine, Mechanism, Mutexes};
+use crate::facts::need::{NeedSource, sets};
+use crate::facts::printable::printable;
+use crate::facts::site::{Lasting, Site, Sysctl, quoted};
+use crate::facts::state;
+use crate::facts::trial::{LOCKING, Trial};
+
+/// The limits of a new IPC namespace (include/uapi/linux/sem.h; Linux 3.19 and newer). Every systemd
+/// with PrivateIPC= has such a kernel.
+const OF_A_NEW_NAMESPACE: Limits =
+    Limits { semmsl: 32_000, semmns: 1_024_000_000, semopm: 500, semmni: 32_000 };
+
+/// The remedies, the least harmful first; stopping a server that runs comes last.
+#[must_use]
+pub(super) fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let Some(now) = s.input.capacity else { return Vec::new() };
+    let mut remedies: Vec<Remedy> = Vec::new();
+    remedies.extend(orphans(s, now));
+    remedies.extend(limits(s, now));
+    remedies.extend(forget(s));
+    remedies.extend(own_table(s));
+    remedies.extend(no_sets(s));
+    remedies.extend(undecided(s));
+    remedies
+}
+
+/// Whether httpd would start on this table.
+fn cures(input: &Input, capacity: Capacity) -> bool {
+    // A trial that failed for want of operations says nothing about a table that allows them.
+    let trial = match input.trial {
+        Trial::Refused(LOCKING, Errno::E2BIG) if capacity.limits.semopm > 0 => {
+            Trial::Skipped("with other limits")
+        }
+        trial => trial,
+    };
+    let then = Input { capacity: Some(capacity), trial, ..input.clone() };
+    then.forecast() == Forecast::Starts
+}
+
+/// A command where it has an effect: in the IPC namespace of the table.
+fn there(site: Option<&Site>, command: &str) -> String {
+    match site.and_then(|site| site.inside) {
+        Some(pid) => format!("nsenter -t {pid} -i {command}"),
+        None => command.to_owned(),
+    }
+}
+
+/// To remove the orphans, if that makes room.
+fn orphans(s: &Situation<'_>, now: Capacity) -> Option<Remedy> {
+    let then = now.without(s.removable);
+    if then.room().sets == now.room().sets {
+        return None;
+    }
+    let cures = cures(s.input, then);
+    let alone = if cures { "" } else { ", which alone is not enough" };
+    let count = sets(capacity::count(s.removable));
+    let remark = format!("remove the {count} that a dead httpd left{alone}");
+    Some(Remedy::command(there(s.site, &s.guard.to_string()), remark).that_cures(cures))
+}
+
+/// To raise the limits: now, and for good.
+fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
+    let missing = s.input.need.at_most + s.input.min_free;
+    let better = kernel_sem::better(&now, missing);
+    if now.with_limits(better).room().sets < missing {
+        return vec![Remedy::advice(format!(
+            "no kernel.sem has room for {missing} more: a kernel has {} sets at most \
+             (\"ipcmni_extend\" on its command line raises that)",
+            capacity::IPCMNI
+        ))];
+    }
+    let is_mended = matches!(kernel_sem::oddity(&now.limits), Some(Oddity::LostSpace { .. }));
+    let what = if is_mended { "set kernel.sem as it was meant," } else { "raise the limits" };
+    let (has_program, lasting) = match s.site.map(|site| &site.sysctl) {
+        Some(Sysctl::Outside) => return vec![outside(better)],
+        Some(Sysctl::Here { has_program, lasting }) => (*has_program, Some(lasting)),
+        None => (true, None),
+    };
+    let set = there(s.site, &set_now(better, has_program));
+    let remedies = match (s.site.and_then(|site| site.inside), lasting) {
+        (Some(_), _) => {
+            let until = format!("{what} for as long as that IPC namespace exists");
+            vec![Remedy::command(set, until)]
+        }
+        (None, lasting) => {
+            let now = Remedy::command(set, format!("{what} until the next boot"));
+            let for_good = lasting.map(|lasting| for_good(what, better, has_program, lasting));
+            std::iter::once(now).chain(for_good).collect()
+        }
+    };
+    let cures = cures(s.input, now.with_limits(better));
+    remedies.into_iter().map(|remedy| remedy.that_cures(cures)).collect()
+}
+
+/// The command that sets `kernel.sem` now.
+fn set_now(limits: Limits, has_program: bool) -> String {
+    if has_program {
+        format!("sysctl -w kernel.sem=\"{limits}\"")
+    } else {
+        // By a shell of its own, so that a command before it is about the writing, too.
+        format!("sh -c 'echo \"{limits}\" > /proc/sys/kernel/sem'")
+    }
+}
+
+/// The command that sets it now, and at each boot from now on.
+fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) -> Remedy {
+    let line = format!("kernel.sem = {limits}");
+    let mut commands = Vec::new();
+    let mut places = Vec::new();
+    for (file, number) in &lasting.edit {
+        let path = file.to_string_lossy();
+        places.push(format!("line {number} of {}", printable(&path)));
+        // The line may be anywhere in a file that is much longer, and the file a link.
+        commands.push(format!("sed -i --follow-symlinks '{number}s/.*/{line}/' {}", quoted(&path)));
+    }
+    if let Some(file) = &lasting.new {
+        let path = file.to_string_lossy();
+        commands.push(format!("echo '{line}' > {}", quoted(&path)));
+    }
+    // Of a new file alone sysctl takes exactly this; an old one may hold much else.
+    let now = match &lasting.new {
+        Some(file) if has_program => format!("sysctl -p {}", quoted(&file.to_string_lossy())),
+        _ => set_now(limits, has_program),
+    };
+    commands.push(now);
+    let remark = match (places.is_empty(), places.len()) {
+        (true, _) => format!("{what} for good, in a new file"),
+        (_, 1) => format!("{what} for good: {} sets kernel.sem at boot", places[0]),
+        _ => format!("{what} for good: {} set kernel.sem at boot", places.join(" and ")),
+    };
+    Remedy::command(commands.join(" && "), remark)
+}
+
+/// Where /proc/sys is read-only.
+fn outside(limits: Limits) -> Remedy {
+    Remedy::advice(format!(
+        "set kernel.sem to \"{limits}\" outside this container, in which /proc/sys is read-only: docker \
+         and podman run --sysctl kernel.sem=\"{limits}\"; Kubernetes: securityContext.sysctls of the \
+         pod; a container that shares its host's IPC namespace: on the host"
+    ))
+}
+
+/// To forget what earlier starts showed.
+fn forget(s: &Situation<'_>) -> Option<Remedy> {
+    let is_learnt = matches!(s.input.need.source, NeedSource::Learnt(l) if l.is_certain());
+    is_learnt.then(|| {
+        Remedy::command(
+            format!("rm {}", state::FILE),
+            "only if httpd needs fewer by now, for a reason that its configuration does not show: \
+             forget how many its last starts made",
+        )
+    })
+}
+
+/// To give each start a table of its own.
+fn own_table(s: &Situation<'_>) -> Option<Remedy> {
+    let unit = s.site?.unit.as_deref()?;
+    let own = Capacity { limits: OF_A_NEW_NAMESPACE, usage: Usage::default() };
+    let folder = quoted(&format!("/etc/systemd/system/{unit}.d"));
+    let command = format!(
+        "mkdir -p {folder} && printf '[Service]\\nPrivateIPC=yes\\n' > {folder}/10-private-ipc.conf && \
+         systemctl daemon-reload"
+    );
+    let remark = "remove the cause for good: systemd gives each start of httpd a table of its own (not \
+                  where httpd shares System V IPC with other services)";
+    Some(Remedy::command(command, remark).that_cures(cures(s.input, own)))
+}
+
+/// To have httpd make no sets.
+fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
+    let demand = s.demand?;
+    let rows: Vec<&Mutexes> = demand.by(Mechanism::SysVSem).collect();
+    let is_of_24 = |row: &&&Mutexes| {
+        row.words == LogLine::Ah00023 && !kinds::named(&row.mutex, None).is_empty()
+    };
+    let configurable = rows.iter().filter(is_of_24).count();
+    if configurable > 0 {
+        let rest = match rows.len() - configurable {
+            0 => "it then needs no semaphore set",
+            _ => "only modules that are not httpd's own then need sets",
+        };
+        return Some(
+            Remedy::advice(format!(
+                "remove the cause for good: \"Mutex pthread default\" in httpd's configuration, in place \
+                 of any \"Mutex sysvsem\"; {rest}"
+            ))
+            .that_cures(configurable == rows.len()),
+        );
+    }
+    let is_accept = |row: &&&Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
+    let all = !rows.is_empty() && rows.iter().all(|row| is_accept(&row));
+    all.then(|| {
+        let advice = "remove the cause for good: \"AcceptMutex pthread\" in httpd's configuration; it then \
+                      needs no semaphore set";
+        Remedy::advice(advice).that_cures(true)
+    })
+}
+
+/// Where sets stay because the memory of a process could not be read: to see why; at the very last, to
+/// stop it, if that could make room enough.
+fn undecided(s: &Situation<'_>) -> Vec<Remedy> {
+    let (Some(undecided), Some(now)) = (s.undecided, s.input.capacity) else { return Vec::new() };
+    let mut remedies = vec![Remedy::command(
+        "httpd-semguard list",
+        format!(
+            "see why the memory of {} could not be read in full, which removes nothing by itself: {} of \
+             the sets may be its own, or orphans",
+            undecided.process, undecided.sets
+        ),
+    )];
+    let most = now.without(s.removable + undecided.of_process);
+    let unit = s.site.and_then(|site| site.unit_in_doubt.as_deref());
+    if let Some(unit) = unit.filter(|_| cures(s.input, most)) {
+        let unit = quoted(unit);
+        remedies.push(Remedy::command(
+            format!("systemctl stop {unit}; {}; systemctl start {unit}", s.guard),
+            format!(
+                "as a last resort, interrupt {unit}: that decides on those {} sets, and frees those of \
+                 them that are orphans",
+                undecided.of_process
+            ),
+        ));
+    }
+    remedies
+}
+
+#[cfg(test)]
+mod tests;

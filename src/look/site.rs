@@ -1,0 +1,30 @@
+//! What this machine offers to make room for semaphore sets: asked only once a start is in doubt.
+//! Touches what `sysctl` and `unit` touch; reads only.
+
+use std::path::Path;
+
+use nix::unistd::Pid;
+
+use crate::facts::site::Site;
+use crate::look::sysctl::sysctl;
+use crate::look::unit;
+
+/// What there is for the httpd of this control program. `running` is that httpd, `in_doubt` a process
+/// whose memory could not be read, `inside` one whose IPC namespace the table is of.
+#[must_use]
+pub fn site(
+    control: Option<&Path>,
+    running: Option<Pid>,
+    in_doubt: Option<Pid>,
+    inside: Option<Pid>,
+) -> Site {
+    // In httpd's own unit the guard is one of its processes.
+    let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
+    let of_httpd = running.and_then(unit::of).or_else(own).or(control.map(unit::of_control));
+    Site {
+        sysctl: sysctl(),
+        inside,
+        unit: of_httpd.filter(|unit| unit::could_have_private_ipc(unit)),
+        unit_in_doubt: in_doubt.and_then(unit::of),
+    }
+}

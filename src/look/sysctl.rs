@@ -1,0 +1,193 @@
+//! Where `kernel.sem` is set at boot (sysctl.d(5), systemd-sysctl.service(8), sysctl(8)), and whether it
+//! can be set at all. Touches those files and /proc/sys; reads only.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+
+use crate::facts::site::{Lasting, Sysctl};
+
+/// The folders, the first of which has a file of some name hides those of that name in the others.
+const FOLDERS: [&str; 5] = [
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+    "/lib/sysctl.d",
+];
+
+/// Read last by `sysctl --system`; by systemd only where a file in those folders links to it.
+const CLASSIC: &str = "/etc/sysctl.conf";
+
+/// The name of a new file, and one that comes after nearly every other name.
+const NAMES: [&str; 2] = ["99-httpd-semguard.conf", "zz-httpd-semguard.conf"];
+
+/// The most that is read of one file, in bytes.
+const MOST: u64 = 1 << 20;
+
+/// A file, as far as it sets `kernel.sem`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setter {
+    file: PathBuf,
+    /// The last line that does, counted from 1.
+    line: usize,
+}
+
+/// How `kernel.sem` can be set on this machine.
+#[must_use]
+pub(super) fn sysctl() -> Sysctl {
+    if access("/proc/sys/kernel/sem", AccessFlags::W_OK) == Err(Errno::EROFS) {
+        return Sysctl::Outside;
+    }
+    let has_program = ["/usr/sbin/sysctl", "/sbin/sysctl", "/usr/bin/sysctl", "/bin/sysctl"]
+        .iter()
+        .any(|program| Path::new(program).exists());
+    Sysctl::Here { has_program, lasting: lasting(Path::new("/")) }
+}
+
+/// Which files make a value last, below this root.
+fn lasting(root: &Path) -> Lasting {
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    let classic = fs::canonicalize(below(CLASSIC)).ok();
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for folder in FOLDERS {
+        let Ok(entries) = fs::read_dir(below(folder)) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().ends_with(".conf") {
+                files.entry(name).or_insert_with(|| Path::new(folder).join(entry.file_name()));
+            }
+        }
+    }
+    let setter = |file: &PathBuf| {
+        let path = below(&file.to_string_lossy());
+        // A pipe or device would hold the run up.
+        if !fs::metadata(&path).is_ok_and(|m| m.is_file()) {
+            return None;
+        }
+        let mut text = Vec::new();
+        fs::File::open(&path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
+        Some(Setter { file: file.clone(), line: last_line(&String::from_utf8_lossy(&text))? })
+    };
+    let links = |file: &PathBuf| {
+        classic.is_some() && fs::canonicalize(below(&file.to_string_lossy())).ok() == classic
+    };
+    let last = files.iter().rev().find_map(|(name, file)| Some((name, setter(file)?)));
+    let alone = match files.values().any(links) {
+        true => None,
+        false => setter(&PathBuf::from(CLASSIC)),
+    };
+    choose(last.map(|(name, setter)| (name.to_string_lossy().into_owned(), setter)), alone)
+}
+
+/// What to change: `last` is the last file in the folders that sets it, by name; `alone` is
+/// /etc/sysctl.conf, where it does and none of the others links to it. A file below /etc is the
+/// administrator's to edit; any other is a package's, or gone with the next boot.
+fn choose(last: Option<(String, Setter)>, alone: Option<Setter>) -> Lasting {
+    let (name, last) = last.unzip();
+    let mut edit: Vec<(PathBuf, usize)> = Vec::new();
+    let is_own = last.as_ref().is_some_and(|setter| setter.file.starts_with("/etc"));
+    edit.extend(last.filter(|_| is_own).map(|setter| (setter.file, setter.line)));
+    let new = (!is_own).then(|| {
+        let [usual, late] = NAMES;
+        let is_late = name.is_some_and(|name| name.as_str() >= usual);
+        Path::new(FOLDERS[0]).join(if is_late { late } else { usual })
+    });
+    edit.extend(alone.map(|setter| (setter.file, setter.line)));
+    Lasting { edit, new }
+}
+
+/// The last line of a file that sets `kernel.sem`, counted from 1. Blanks around the name, a dash
+/// before it (an error is no matter), and slashes for dots are allowed (sysctl.d(5)).
+fn last_line(text: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix('-').unwrap_or(line);
+        let Some((name, _)) = line.split_once('=') else { return false };
+        !line.starts_with(['#', ';']) && matches!(name.trim(), "kernel.sem" | "kernel/sem")
+    };
+    text.lines().enumerate().filter(|(_, line)| sets(line)).map(|(at, _)| at + 1).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setter(file: &str, line: usize) -> Setter {
+        Setter { file: file.into(), line }
+    }
+
+    #[test]
+    fn the_last_line_that_sets_it_is_found_however_it_is_written() {
+        for (text, line) in [
+            ("kernel.sem = 250 32000 32 128\n", Some(1)),
+            ("# kernel.sem = 1\n; kernel.sem = 2\n\n -kernel/sem=250 32000 32 128", Some(4)),
+            ("kernel.sem=1 2 3 4\nvm.swappiness = 1\n\tkernel.sem\t=\t25032000 32 512\n", Some(3)),
+            ("kernel.sem_next_id = 7\nkernel.sem\nkernel.semx = 3\n", None),
+            ("", None),
+        ] {
+            assert_eq!(last_line(text), line, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_administrators_file_is_edited_and_a_packages_is_overruled() {
+        let own = Some(("50-db.conf".to_owned(), setter("/etc/sysctl.d/50-db.conf", 3)));
+        assert_eq!(
+            choose(own, None),
+            Lasting { edit: vec![("/etc/sysctl.d/50-db.conf".into(), 3)], new: None }
+        );
+        let new = |last: Option<(&str, &str)>| {
+            let last = last.map(|(name, file)| (name.to_owned(), setter(file, 1)));
+            choose(last, None).new.map(|file| file.to_string_lossy().into_owned())
+        };
+        let usual = Some("/etc/sysctl.d/99-httpd-semguard.conf".to_owned());
+        let late = Some("/etc/sysctl.d/zz-httpd-semguard.conf".to_owned());
+        assert_eq!(new(None), usual);
+        assert_eq!(new(Some(("50-x.conf", "/usr/lib/sysctl.d/50-x.conf"))), usual);
+        assert_eq!(new(Some(("99-zoo.conf", "/usr/lib/sysctl.d/99-zoo.conf"))), late);
+    }
+
+    #[test]
+    fn where_two_tools_read_two_files_both_are_changed() {
+        assert_eq!(
+            choose(None, Some(setter("/etc/sysctl.conf", 9))),
+            Lasting {
+                edit: vec![("/etc/sysctl.conf".into(), 9)],
+                new: Some("/etc/sysctl.d/99-httpd-semguard.conf".into())
+            }
+        );
+    }
+
+    #[test]
+    fn files_are_read_in_the_order_of_their_names_and_etc_hides_the_others() {
+        let root = std::env::temp_dir().join(format!("semguard-sysctl-{}", std::process::id()));
+        let put = |path: &str, text: &str| {
+            let file = root.join(path);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+            fs::write(file, text).expect("written");
+        };
+        put("usr/lib/sysctl.d/60-vendor.conf", "kernel.sem = 250 32000 32 128\n");
+        put("etc/sysctl.d/60-vendor.conf", "vm.swappiness = 1\n");
+        put("etc/sysctl.d/70-text.txt", "kernel.sem = 1\n");
+        put("etc/sysctl.d/10-own.conf", "\nkernel.sem = 25032000 32 512\n");
+        let found = lasting(&root);
+        put("etc/sysctl.conf", "kernel.sem = 5 5 5 5\n");
+        let with_classic = lasting(&root);
+        std::os::unix::fs::symlink("../sysctl.conf", root.join("etc/sysctl.d/99-sysctl.conf"))
+            .expect("linked");
+        let with_link = lasting(&root);
+        fs::remove_dir_all(&root).expect("removed");
+        let own = (PathBuf::from("/etc/sysctl.d/10-own.conf"), 2);
+        assert_eq!(found, Lasting { edit: vec![own.clone()], new: None });
+        let classic = (PathBuf::from("/etc/sysctl.conf"), 1);
+        assert_eq!(with_classic, Lasting { edit: vec![own, classic], new: None });
+        let linked = (PathBuf::from("/etc/sysctl.d/99-sysctl.conf"), 1);
+        assert_eq!(with_link, Lasting { edit: vec![linked], new: None });
+    }
+}

@@ -1,0 +1,136 @@
+//! systemd units: which one a process belongs to, which one starts httpd, and what systemd can do for
+//! it. Touches /proc, systemd's folders and systemctl(1); reads only.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use crate::look::httpd::ask::{self, Question};
+
+/// How long systemctl may take to describe a unit.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
+
+/// The first systemd with `PrivateIPC=` (systemd.exec(5)).
+const FIRST_WITH_PRIVATE_IPC: u32 = 248;
+
+/// The unit that starts the httpd of this control program, where no process tells.
+#[must_use]
+pub(super) fn of_control(control: &Path) -> String {
+    let name = control.to_string_lossy();
+    let [httpd, apache2, scl] = HTTPDS;
+    let unit = match &*name {
+        _ if name.contains("/httpd24/") => scl,
+        _ if name.contains("apache2") && !name.starts_with("/usr/local/") => apache2,
+        _ => httpd,
+    };
+    format!("{unit}.service")
+}
+
+/// The unit that a process belongs to.
+#[must_use]
+pub(super) fn of(pid: Pid) -> Option<String> {
+    of_cgroup(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+/// The unit in a process's control groups (cgroups(7)): the innermost service of the first hierarchy
+/// that names one.
+fn of_cgroup(text: &str) -> Option<String> {
+    let units = text.lines().filter_map(|line| line.rsplit('/').find(|p| p.ends_with(".service")));
+    units.map(str::to_owned).next()
+}
+
+/// The units that distributions start httpd by.
+const HTTPDS: [&str; 3] = ["httpd", "apache2", "httpd24-httpd"];
+
+/// Whether a unit is one of httpd's, or of an instance of it.
+#[must_use]
+pub(super) fn is_httpds(unit: &str) -> bool {
+    let name = unit.trim_end_matches(".service").split('@').next().unwrap_or_default();
+    HTTPDS.contains(&name)
+}
+
+/// Whether systemd runs this machine (sd_booted(3)).
+#[must_use]
+pub(super) fn is_booted() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+/// Whether systemd starts a unit in an IPC namespace of its own (systemd.exec(5)).
+#[must_use]
+pub(super) fn has_private_ipc(unit: &str) -> bool {
+    show(unit, "PrivateIPC").is_some_and(|value| value == "yes")
+}
+
+/// Whether systemd could do so: it is new enough, knows the unit, and does not do it yet.
+#[must_use]
+pub(super) fn could_have_private_ipc(unit: &str) -> bool {
+    is_booted()
+        && version().is_some_and(|version| version >= FIRST_WITH_PRIVATE_IPC)
+        && show(unit, "LoadState").is_some_and(|value| value == "loaded")
+        && !has_private_ipc(unit)
+}
+
+fn show(unit: &str, property: &str) -> Option<String> {
+    if !is_booted() {
+        return None;
+    }
+    let property = format!("--property={property}");
+    let args = ["show", &property, "--", unit].map(OsString::from);
+    let question = Question::new(None, Vec::new(), PATIENCE);
+    let said = ask::run(Path::new(SYSTEMCTL), &args, &question).ok()?;
+    let text = String::from_utf8(said.out).ok()?;
+    text.trim().split_once('=').map(|(_, value)| value.to_owned())
+}
+
+/// systemd's version: "systemd 252 (252.39-1~deb12u1)" is the first line of `systemctl --version`.
+fn version() -> Option<u32> {
+    let question = Question::new(None, Vec::new(), PATIENCE);
+    let said = ask::run(Path::new(SYSTEMCTL), &["--version".into()], &question).ok()?;
+    String::from_utf8_lossy(&said.out).split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_that_of_the_control_program() {
+        for (control, name) in [
+            ("/usr/sbin/apache2ctl", "apache2.service"),
+            ("/usr/sbin/start_apache2", "apache2.service"),
+            ("/usr/sbin/httpd", "httpd.service"),
+            ("/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper", "httpd24-httpd.service"),
+            ("/usr/local/apache2/bin/httpd", "httpd.service"),
+        ] {
+            assert_eq!(of_control(Path::new(control)), name);
+        }
+    }
+
+    #[test]
+    fn the_unit_of_a_process_is_its_innermost_service() {
+        for (text, unit) in [
+            ("0::/system.slice/apache2.service\n", Some("apache2.service")),
+            (
+                "0::/system.slice/system-apache2.slice/apache2@shop.service\n",
+                Some("apache2@shop.service"),
+            ),
+            (
+                "11:pids:/system.slice/httpd.service\n1:name=systemd:/system.slice/httpd.service\n",
+                Some("httpd.service"),
+            ),
+            (
+                "0::/user.slice/user-0.slice/user@0.service/app.slice/x.service/sub\n",
+                Some("x.service"),
+            ),
+            ("0::/user.slice/user-0.slice/session-1.scope\n", None),
+            ("", None),
+        ] {
+            assert_eq!(of_cgroup(text).as_deref(), unit, "{text}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! That what people read fits their screens: in 60, 80 and 200 columns a message is one paragraph,
+//! nothing but a command or a long word is wider than the screen, and no word is split.
+
+use httpd_semguard::facts::request::Format;
+use httpd_semguard::tell::log::{self, Entry};
+use httpd_semguard::tell::logging::for_people;
+use httpd_semguard::tell::report::Report;
+use httpd_semguard::tell::screen::{Screen, width};
+
+use crate::golden::of_list;
+use crate::samples::{forecasts, verdicts};
+
+const WIDTHS: [usize; 3] = [60, 80, 200];
+
+fn screen(columns: usize) -> Screen {
+    Screen { is_terminal: true, color: false, width: Some(columns) }
+}
+
+/// The words of a text, whatever lies between them.
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// Whether a line is wider than the screen for a reason: it is a command, or its last word is what
+/// does not fit, and has a line of its own but for a label.
+fn may_be_wide(line: &str, commands: &[String]) -> bool {
+    let text = line.trim_start();
+    commands.iter().any(|command| command == text) || words(text).len() <= 2
+}
+
+#[test]
+fn a_message_is_one_paragraph_on_every_screen() {
+    for (name, report) in forecasts() {
+        for (level, entry) in log::entries(&report, true) {
+            let commands: Vec<String> = match &entry {
+                Entry::Line(_) => Vec::new(),
+                Entry::Message(m) => m.remedies.iter().filter_map(|r| r.command.clone()).collect(),
+            };
+            for columns in WIDTHS {
+                let text = for_people(level, &entry, &screen(columns));
+                for line in text.lines() {
+                    let fits = width(line) <= columns || may_be_wide(line, &commands);
+                    assert!(fits, "{name}, {columns} columns: {line}");
+                }
+                let (first, further) = text.split_once('\n').expect("a line");
+                assert!(first.starts_with("httpd-semguard: "), "{name}: {text}");
+                assert!(!further.contains("httpd-semguard: "), "{name}: {text}");
+                let whole = format!("httpd-semguard: {}", entry.lines().join(" "));
+                assert_eq!(words(&text), words(&whole), "{name}, {columns} columns");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_answer_itself_is_broken_between_words() {
+    for (name, report) in forecasts() {
+        for columns in WIDTHS {
+            let mut out = Vec::new();
+            report.write(Format::Text, &screen(columns), &mut out).expect("written");
+            let text = String::from_utf8(out).expect("UTF-8");
+            for line in text.lines() {
+                assert!(width(line) <= columns, "{name}, {columns} columns: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_fits_80_columns() {
+    for (name, row, world) in verdicts() {
+        let report = of_list(row, world, None);
+        for columns in [80, 100, 200] {
+            let mut out = Vec::new();
+            report.write(Format::Text, &screen(columns), &mut out).expect("written");
+            let text = String::from_utf8(out).expect("UTF-8");
+            for line in text.lines() {
+                assert!(width(line) <= columns, "{name}, {columns} columns: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_on_a_narrow_screen_has_the_reason_on_a_line_of_its_own() {
+    let (_, row, world) = verdicts().swap_remove(0);
+    let report = of_list(row, world, None);
+    let said = |report: &Report, columns| {
+        let mut out = Vec::new();
+        report.write(Format::Text, &screen(columns), &mut out).expect("written");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    assert!(said(&report, 200).lines().next().is_some_and(|l| l.contains("CREATOR")));
+    assert!(said(&report, 80).lines().next().is_some_and(|l| !l.contains("CREATOR")));
+    let narrow = said(&report, 60);
+    assert!(narrow.contains("\n    no running process can use it\n"), "{narrow}");
+}

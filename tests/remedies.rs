@@ -1,0 +1,278 @@
+//! That remedies cure: in random tables, each command that the guard proposes is pasted into a shell,
+//! and a real httpd is started afterwards. Those that claim to be enough by themselves must be, those
+//! that say they are not must not be, and what is meant to last must outlive a boot.
+
+mod common;
+#[path = "agreement/server.rs"]
+mod server;
+
+use std::fs;
+
+use common::{Namespace, Run};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config as Cases, RngAlgorithm, TestRng, TestRunner};
+use serde_json::Value;
+use server::{APACHE, Config, Outcome};
+
+const CONF: [&str; 2] = ["-f", "/run/t/httpd.conf"];
+
+/// What sets `kernel.sem` at boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boot {
+    Nothing,
+    /// A package's file.
+    Vendor,
+    /// An administrator's file, among other settings.
+    Own,
+    /// /etc/sysctl.conf, which systemd reads only by a link.
+    Classic,
+    /// The same, with the link that Debian has.
+    Linked,
+}
+
+/// What a table is like.
+#[derive(Clone, Debug)]
+struct World {
+    orphans: usize,
+    /// Sets of PHP's, three semaphores each.
+    php: usize,
+    /// Sets of another user's, in httpd's form.
+    others: usize,
+    limits: Limits,
+    boot: Boot,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Limits {
+    /// Room for so many more sets.
+    Sets(i64),
+    /// Room for so many more semaphores.
+    Semaphores(i64),
+    /// `250 32000 32 512` with a space lost.
+    LostSpace,
+    Zeros,
+    NoOperations,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let limits = prop_oneof![
+        3 => (0i64..2).prop_map(Limits::Sets),
+        2 => (0i64..2).prop_map(Limits::Semaphores),
+        1 => Just(Limits::LostSpace),
+        1 => Just(Limits::Zeros),
+        1 => Just(Limits::NoOperations),
+    ];
+    let boot = prop_oneof![
+        Just(Boot::Nothing),
+        Just(Boot::Vendor),
+        Just(Boot::Own),
+        Just(Boot::Classic),
+        Just(Boot::Linked),
+    ];
+    (0usize..4, 0usize..3, 0usize..3, limits, boot).prop_map(
+        |(orphans, php, others, limits, boot)| World { orphans, php, others, limits, boot },
+    )
+}
+
+/// The world, and a configuration that needs two sets.
+fn make(world: &World) -> Namespace {
+    let ns = Namespace::new("250 32000 32 4096");
+    server::furnish(&ns);
+    let mut config = Config::new("prefork");
+    config.load(&["proxy"]);
+    config.add("Mutex sysvsem default\nListen 127.0.0.1:8081");
+    ns.write("httpd.conf", &config.text());
+    ns.guard_copy();
+    if world.orphans > 0 {
+        ns.orphans(world.orphans, common::WWW);
+    }
+    for n in 0..world.php {
+        ns.dead_actor("php-fpm", &format!("as 33 key 0x{:x} 3 666 exit", 0x100 + n));
+    }
+    if world.others > 0 {
+        ns.orphans(world.others, common::STRANGER);
+    }
+    // /etc is the machine's: what is changed there is this namespace's own.
+    ns.sh(
+        "for dir in /etc /usr/lib/sysctl.d; do mkdir -p /run/t/over$dir/up /run/t/over$dir/work && \
+         mount -t overlay -o lowerdir=$dir,upperdir=/run/t/over$dir/up,workdir=/run/t/over$dir/work \
+         overlay $dir || exit 1; done; rm -rf /etc/sysctl.d /etc/sysctl.conf; mkdir /etc/sysctl.d",
+    )
+    .exits(0);
+    let file = match world.boot {
+        Boot::Nothing => None,
+        Boot::Vendor => Some("/usr/lib/sysctl.d/99-vendor.conf"),
+        Boot::Own => Some("/etc/sysctl.d/50-database.conf"),
+        Boot::Classic | Boot::Linked => Some("/etc/sysctl.conf"),
+    };
+    let sem = limits(world, &ns);
+    if let Some(file) = file {
+        let text = format!("# ours\n\nvm.dirty_ratio = 20\nkernel.sem = {sem}\n# end\n");
+        fs::write(ns.path(file), text).expect("written");
+    }
+    if world.boot == Boot::Linked {
+        ns.sh("ln -s ../sysctl.conf /etc/sysctl.d/99-sysctl.conf").exits(0);
+    }
+    ns.sh(&format!("echo {sem} > /proc/sys/kernel/sem")).exits(0);
+    ns
+}
+
+fn limits(world: &World, ns: &Namespace) -> String {
+    let sets = ns.sets();
+    let semaphores: i64 = sets.iter().map(|set| set.nsems).sum();
+    let count = sets.len() as i64;
+    match world.limits {
+        Limits::Sets(more) => format!("250 32000 32 {}", count + more),
+        Limits::Semaphores(more) => format!("250 {} 32 4096", semaphores + more),
+        Limits::LostSpace => format!("25032000 {} 512 512", semaphores.max(32)),
+        Limits::Zeros => "0 0 0 0".into(),
+        Limits::NoOperations => "250 32000 0 128".into(),
+    }
+}
+
+/// What a check proposes: command, remark, and whether it claims to cure.
+fn remedies(ns: &Namespace) -> Vec<(String, String, bool)> {
+    let run = server::ask(ns, &["check", "--format", "json"], APACHE, &CONF);
+    let json: Value = serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}\n{run}"));
+    let list = json["message"]["do"].as_array().cloned().unwrap_or_default();
+    list.iter()
+        .filter_map(|remedy| {
+            let command = remedy["command"].as_str()?.to_owned();
+            Some((command, remedy["remark"].as_str()?.into(), remedy["cures"].as_bool()?))
+        })
+        .collect()
+}
+
+/// Pastes a command into root's shell.
+fn paste(ns: &Namespace, command: &str) -> Run {
+    ns.sh(&format!("PATH=/run/t:$PATH; {command}"))
+}
+
+/// Tries each remedy of a world in a world of its own; returns how many cured.
+fn try_each(world: &World) -> usize {
+    let proposed = remedies(&make(world));
+    let mut cured = 0;
+    for (place, (command, remark, cures)) in proposed.iter().enumerate() {
+        // systemd does not run in these namespaces; tests/systemd tries what it is told.
+        let can_be_tried = !command.contains("systemctl") && command != "httpd-semguard list";
+        if !can_be_tried {
+            continue;
+        }
+        let ns = make(world);
+        assert_eq!(remedies(&ns)[place].1, *remark, "the same world proposes the same");
+        let run = paste(&ns, command);
+        assert_eq!(
+            run.code,
+            Some(if *cures { 0 } else { run.code.unwrap_or(0) }),
+            "{command}\n{run}"
+        );
+        if remark.contains("for good") {
+            let wanted = ns.sh("cat /proc/sys/kernel/sem").out;
+            ns.sh("echo 1 1 1 1 > /proc/sys/kernel/sem").exits(0);
+            ns.sh("/usr/lib/systemd/systemd-sysctl --prefix=/kernel/sem").exits(0);
+            assert_eq!(ns.sh("cat /proc/sys/kernel/sem").out, wanted, "{world:?}\n{command}");
+            let kept = |file: &str| fs::read_to_string(ns.path(file)).unwrap_or_default();
+            for file in ["/etc/sysctl.conf", "/etc/sysctl.d/50-database.conf"] {
+                let text = kept(file);
+                assert!(
+                    text.is_empty() || text.contains("vm.dirty_ratio = 20"),
+                    "{command}\n{text}"
+                );
+            }
+        }
+        let start = server::start(&ns, APACHE, &CONF);
+        let want = if *cures { Outcome::Serves } else { Outcome::Dead };
+        assert_eq!(start.outcome, want, "{world:?}\n{command}\n{remark}\n{}", start.said);
+        cured += usize::from(*cures);
+    }
+    cured
+}
+
+/// Tries so many worlds of this seed.
+fn try_worlds(seed: u8, count: usize) {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut runner = TestRunner::new_with_rng(Cases::default(), rng);
+    let mut cured = 0;
+    for _ in 0..count {
+        let world = world().new_tree(&mut runner).expect("a world").current();
+        let of_world = try_each(&world);
+        assert!(of_world > 0, "nothing cures {world:?}: {:?}", remedies(&make(&world)));
+        cured += of_world;
+    }
+    assert!(cured >= 2 * count, "{cured} cures of {count} tables");
+}
+
+#[test]
+fn what_claims_to_cure_cures_and_what_does_not_does_not() {
+    require!("apache2", "openssl", "bash", "sysctl");
+    try_worlds(1, 4);
+}
+
+#[test]
+fn what_claims_to_cure_cures_in_other_tables() {
+    require!("apache2", "openssl", "bash", "sysctl");
+    try_worlds(2, 4);
+}
+
+#[test]
+fn the_typo_of_the_outage_is_mended_in_its_own_line_for_good() {
+    require!("apache2", "openssl", "bash", "sysctl");
+    let world =
+        World { orphans: 31, php: 0, others: 0, limits: Limits::LostSpace, boot: Boot::Own };
+    assert!(try_each(&world) >= 3);
+    let ns = make(&world);
+    let (command, ..) = remedies(&ns).swap_remove(2);
+    paste(&ns, &command).exits(0);
+    let text = fs::read_to_string(ns.path("/etc/sysctl.d/50-database.conf")).expect("read");
+    assert_eq!(text, "# ours\n\nvm.dirty_ratio = 20\nkernel.sem = 250 32000 32 512\n# end\n");
+}
+
+#[test]
+fn orphans_that_are_not_enough_do_not_claim_to_be() {
+    require!("apache2", "openssl", "bash", "sysctl");
+    let world =
+        World { orphans: 1, php: 1, others: 1, limits: Limits::Sets(0), boot: Boot::Nothing };
+    let first = remedies(&make(&world)).swap_remove(0);
+    assert!(first.0.starts_with("httpd-semguard guard") && !first.2, "{first:?}");
+    assert!(first.1.contains("not enough"), "{first:?}");
+    try_each(&world);
+}
+
+#[test]
+fn with_proc_sys_read_only_it_is_said_what_to_do_outside() {
+    require!("apache2", "openssl", "bash");
+    let world =
+        World { orphans: 0, php: 0, others: 2, limits: Limits::Sets(0), boot: Boot::Nothing };
+    let ns = make(&world);
+    ns.sh("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys").exits(0);
+    let check = server::ask(&ns, &["check"], APACHE, &CONF).exits(69);
+    check
+        .logs("outside this container, in which /proc/sys is read-only")
+        .logs("--sysctl kernel.sem=\"250 32000 32 128\"")
+        .does_not_log("sysctl -w");
+}
+
+#[test]
+fn whose_sets_fill_the_table_is_said_with_how_they_go() {
+    require!("apache2", "openssl", "bash");
+    let world =
+        World { orphans: 0, php: 2, others: 1, limits: Limits::Sets(0), boot: Boot::Nothing };
+    let ns = make(&world);
+    let php = ns.sets().iter().filter(|set| set.nsems == 3).map(|set| set.id).min().expect("PHP's");
+    server::ask(&ns, &["check"], APACHE, &CONF).exits(69).logs(&format!(
+        "not httpd's: 2 semaphore sets of www-data (33) look like PHP's sem_get(): a script has to call \
+         sem_remove(), or, when none uses them, ipcrm -s {php}"
+    ));
+    let list = ns.guard("list --all --user 33").exits(0);
+    let strangers = ns.sets().iter().find(|set| set.uid == common::STRANGER).map(|set| set.id);
+    assert!(
+        list.verdict(strangers.expect("a stranger's")).starts_with("-        not guarded"),
+        "{list}"
+    );
+    assert!(list.verdict(php).contains("looks like PHP's sem_get()"), "{list}");
+    assert_eq!(list.out.lines().count(), 1 + ns.ids().len() + 1, "{list}");
+    let json = ns.guard("list --all --user 33 --format json").exits(0);
+    let json: Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(json["other_sets"].as_array().map(Vec::len), Some(1), "{json}");
+}
