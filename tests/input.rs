@@ -355,6 +355,9 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     let text = journal(format!("exec {guard} guard --user 33 --need 129"));
     assert!(text.contains("<3>too few semaphores free: httpd would not start"), "{text}");
     assert!(text.lines().all(|l| l.starts_with('<')), "{text}");
+    // Of a long message `systemctl status` shows the end, which says the cause again.
+    let last = text.lines().last();
+    assert_eq!(last, Some("<3>  so:   too few semaphores free: httpd would not start"), "{text}");
     assert!(!text.contains("httpd-semguard:"), "the journal knows the name\n{text}");
     // Of what a shell runs it knows the shell's name.
     let text = journal(format!("false || {guard} guard --user 33 --need 129"));

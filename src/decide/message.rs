@@ -22,15 +22,22 @@ fn httpds_line(errno: Errno, line: &str) -> String {
     format!("({}){}: {line}", errno as i32, strerror(errno))
 }
 
-/// The headline of a failure. Eighty columns of `systemctl status` have room for some 34 characters of
-/// a message: the cause comes first.
-fn would_not_start(cause: &str, line: &str) -> String {
-    format!("{cause}: httpd would not start (it would log: {line})")
+/// The first line of a message: what is wrong in a few words, and what belongs to it. Eighty columns of
+/// `systemctl status` have room for some 34 characters of a message, so the cause comes first.
+type Headline = (String, String);
+
+/// The headline of a failure.
+fn would_not_start(cause: &str, line: &str) -> Headline {
+    (format!("{cause}: httpd would not start"), format!("it would log: {line}"))
 }
 
 /// The headline of a start at risk.
-fn may_not_start(cause: &str, line: &str) -> String {
-    format!("{cause}: httpd may not start (it would log: {line})")
+fn may_not_start(cause: &str, line: &str) -> Headline {
+    (format!("{cause}: httpd may not start"), format!("it would log: {line}"))
+}
+
+fn message((brief, detail): Headline, why: Vec<String>, remedies: Vec<Remedy>) -> Message {
+    Message { brief, detail, why, remedies }
 }
 
 /// The words for a start at risk: what is in doubt.
@@ -45,20 +52,19 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         let line = httpds_line(errno, &line);
         let (mut why, remedies) = why_refused(call, errno, input);
         why.push("it is not certain that httpd makes a semaphore set at all".into());
-        let headline = may_not_start(&refused(call, errno), &line);
-        return Message { headline, why, remedies };
+        return message(may_not_start(&refused(call, errno), &line), why, remedies);
     }
     if input.capacity.is_none() {
         let line = httpds_line(Errno::ENOSYS, &line);
         let (mut why, remedies) = why_no_sysv_ipc();
         why.push("it is not certain that httpd makes a semaphore set at all".into());
-        return Message { headline: may_not_start(NO_SYSV_IPC, &line), why, remedies };
+        return message(may_not_start(NO_SYSV_IPC, &line), why, remedies);
     }
     if input.capacity == Some(Capacity::UNKNOWN) {
         return Message {
-            headline: format!(
-                "semaphore table unreadable: httpd may not start (it needs {}, and whether there is room \
-                 for them is unknown)",
+            brief: "semaphore table unreadable: httpd may not start".into(),
+            detail: format!(
+                "it needs {}, and whether there is room for them is unknown",
                 input.need
             ),
             why: vec!["the kernel refused access to the table of semaphore sets".into()],
@@ -73,11 +79,8 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
     }
     Message {
-        headline: format!(
-            "semaphore table nearly full: httpd may not start (it needs {}, and {})",
-            input.need,
-            s.room_in_words()
-        ),
+        brief: "semaphore table nearly full: httpd may not start".into(),
+        detail: format!("it needs {}, and {}", input.need, s.room_in_words()),
         why,
         remedies: remedies(s),
     }
@@ -119,8 +122,7 @@ fn shortage_at_risk(shortage: &Shortage, s: &Situation<'_>) -> Message {
     } else {
         why.push(format!("it is not certain that httpd makes its {} mutex", shortage.mutex));
     }
-    let headline = may_not_start(&missing(shortage), &shortage_line(shortage));
-    Message { headline, why, remedies }
+    message(may_not_start(&missing(shortage), &shortage_line(shortage)), why, remedies)
 }
 
 /// The words for a failure.
@@ -147,18 +149,18 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
                 .into(),
         );
     }
-    Message { headline: headline(failure, s, &at), why, remedies }
+    message(headline(failure, s, &at), why, remedies)
 }
 
 /// The headline of a failure.
-fn headline(failure: &Failure, s: &Situation<'_>, at: &Break) -> String {
+fn headline(failure: &Failure, s: &Situation<'_>, at: &Break) -> Headline {
     let logged = |errno| httpds_line(errno, &at.line);
     match failure {
         Failure::NoRoom(limit) => {
             let errno = if *limit == Limit::Semmsl { Errno::EINVAL } else { Errno::ENOSPC };
             would_not_start(no_room(*limit, s), &logged(errno))
         }
-        Failure::Reserve => reserve(s),
+        Failure::Reserve => (reserve(s), String::new()),
         Failure::Refused(LOCKING, errno) => {
             let grabs =
                 s.demand.and_then(Demand::grabs).unwrap_or("couldn't grab the accept mutex");
@@ -169,9 +171,9 @@ fn headline(failure: &Failure, s: &Situation<'_>, at: &Break) -> String {
         Failure::Resource(shortage) => {
             would_not_start(&missing(shortage), &shortage_line(shortage))
         }
-        Failure::MutexDirectory(argument) => format!(
-            "Mutex directory missing: httpd would not start (it says: Invalid Mutex directory in \
-             argument {argument})"
+        Failure::MutexDirectory(argument) => (
+            "Mutex directory missing: httpd would not start".into(),
+            format!("it says: Invalid Mutex directory in argument {argument}"),
         ),
     }
 }

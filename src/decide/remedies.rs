@@ -121,8 +121,7 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
     for (file, number) in &lasting.edit {
         let path = file.to_string_lossy();
         places.push(format!("line {number} of {}", printable(&path)));
-        // The line may be anywhere in a file that is much longer, and the file a link.
-        commands.push(format!("sed -i --follow-symlinks '{number}s/.*/{line}/' {}", quoted(&path)));
+        commands.push(format!("sed -i '{number}s/.*/{line}/' {}", quoted(&path)));
     }
     if let Some(file) = &lasting.new {
         let path = file.to_string_lossy();

@@ -101,7 +101,7 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> Message {
         let remedies = vec![Remedy::advice(self.hint())];
-        Message { headline: self.to_string(), why: Vec::new(), remedies }
+        Message { brief: self.to_string(), detail: String::new(), why: Vec::new(), remedies }
     }
 
     /// What to do about it, in one line.

@@ -3,12 +3,26 @@
 /// A message in three parts, complete by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What is wrong or would happen, the cause first.
-    pub headline: String,
+    /// What is wrong or would happen, the cause first, in a few words.
+    pub brief: String,
+    /// What belongs to it and is long; may be empty.
+    pub detail: String,
     /// Why, with figures and holders.
     pub why: Vec<String>,
     /// What to do, the least harmful first.
     pub remedies: Vec<Remedy>,
+}
+
+impl Message {
+    /// What is wrong, in one line.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        if self.detail.is_empty() {
+            self.brief.clone()
+        } else {
+            format!("{} ({})", self.brief, self.detail)
+        }
+    }
 }
 
 /// Something to do.

@@ -65,14 +65,16 @@ fn lasting(root: &Path) -> Lasting {
         }
     }
     let setter = |file: &PathBuf| {
-        let path = below(&file.to_string_lossy());
+        // A link is followed: sed(1) would put a file in its place.
+        let path = fs::canonicalize(below(&file.to_string_lossy())).ok()?;
         // A pipe or device would hold the run up.
         if !fs::metadata(&path).is_ok_and(|m| m.is_file()) {
             return None;
         }
+        let file = Path::new("/").join(path.strip_prefix(root).ok()?);
         let mut text = Vec::new();
         fs::File::open(&path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
-        Some(Setter { file: file.clone(), line: last_line(&String::from_utf8_lossy(&text))? })
+        Some(Setter { file, line: last_line(&String::from_utf8_lossy(&text))? })
     };
     let links = |file: &PathBuf| {
         classic.is_some() && fs::canonicalize(below(&file.to_string_lossy())).ok() == classic
@@ -187,7 +189,7 @@ mod tests {
         assert_eq!(found, Lasting { edit: vec![own.clone()], new: None });
         let classic = (PathBuf::from("/etc/sysctl.conf"), 1);
         assert_eq!(with_classic, Lasting { edit: vec![own, classic], new: None });
-        let linked = (PathBuf::from("/etc/sysctl.d/99-sysctl.conf"), 1);
+        let linked = (PathBuf::from("/etc/sysctl.conf"), 1);
         assert_eq!(with_link, Lasting { edit: vec![linked], new: None });
     }
 }

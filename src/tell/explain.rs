@@ -71,7 +71,7 @@ pub fn conclusion(row: &Row, report: &Report) -> String {
     if row.is_orphan() {
         format!("{why}. \"{}\" removes it.", report.guard)
     } else {
-        format!("it stays: {why}.")
+        format!("it stays ({why}).")
     }
 }
 
@@ -135,8 +135,10 @@ fn use_now(row: &Row) -> Option<String> {
     let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
     let waiting = match (lock.waiters, &row.evidence.inside) {
         (0, None) => "no process is waiting for it".to_owned(),
-        (n, None) => format!("{n} are waiting for it"),
-        (n, Some(p)) => format!("{} are waiting for it, {p} among them", n.max(1)),
+        (1, None) => "1 process is waiting for it".to_owned(),
+        (n, None) => format!("{n} processes are waiting for it"),
+        (0 | 1, Some(p)) => format!("{p} is waiting for it"),
+        (n, Some(p)) => format!("{n} processes are waiting for it, {p} among them"),
     };
     Some(format!("{locked}, and {waiting}."))
 }

@@ -25,6 +25,9 @@ use crate::tell::words::why;
 /// How many owners are named of those who hold the table.
 const MOST_HOLDERS: usize = 6;
 
+/// Of the ten lines of a tail, three are systemd's own.
+const MOST_OF_A_TAIL: usize = 7;
+
 /// How many of those are named whose sets are not httpd's.
 const MOST_STRANGERS: usize = 4;
 
@@ -95,11 +98,25 @@ pub fn parts(message: &Message) -> Vec<Part> {
     parts
 }
 
+/// The lines of an entry of which only the last ones may be seen: `systemctl status` shows ten, and
+/// systemd's own words about a failed start come behind. A message that is too long for that ends with
+/// what is wrong.
+#[must_use]
+pub fn lines_for_a_tail(entry: &Entry) -> Vec<String> {
+    let mut lines = entry.lines();
+    if let Entry::Message(message) = entry {
+        if lines.len() > MOST_OF_A_TAIL {
+            lines.push(format!("  so:   {}", message.brief));
+        }
+    }
+    lines
+}
+
 /// The lines of a message.
 #[must_use]
 pub fn lines(message: &Message) -> Vec<String> {
     let below = parts(message).into_iter().map(|part| format!("{}{}", part.margin(), part.text));
-    std::iter::once(message.headline.clone()).chain(below).collect()
+    std::iter::once(message.headline()).chain(below).collect()
 }
 
 /// The entries for the log, each with its level.

@@ -27,6 +27,8 @@ const NAME: &str = "httpd-semguard";
 pub struct LogTarget {
     /// A person's screen, where the log is shown on one.
     people: Option<Screen>,
+    /// The journal, whose last lines are what people see first.
+    is_journal: bool,
 }
 
 /// Begins logging. To be called once.
@@ -41,11 +43,12 @@ pub fn start(to: LogTo, level: LevelFilter) -> LogTarget {
         Sink::Stderr(screen) if screen.is_terminal || screen.color => Some(*screen),
         _ => None,
     };
+    let is_journal = matches!(sink, Sink::Journal(_));
     // It fails only if a logger is set already, which then goes on.
     if log::set_boxed_logger(Box::new(sink)).is_ok() {
         log::set_max_level(level);
     }
-    LogTarget { people }
+    LogTarget { people, is_journal }
 }
 
 impl LogTarget {
@@ -58,7 +61,11 @@ impl LogTarget {
             Some(screen) => {
                 let _ = io::stderr().write_all(for_people(level, entry, &screen).as_bytes());
             }
-            None => entry.lines().iter().for_each(|line| log::log!(level, "{line}")),
+            None => {
+                let lines =
+                    if self.is_journal { entries::lines_for_a_tail(entry) } else { entry.lines() };
+                lines.iter().for_each(|line| log::log!(level, "{line}"));
+            }
         }
     }
 }
@@ -192,7 +199,7 @@ pub fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
         Entry::Line(line) => return paragraph(line),
         Entry::Message(message) => message,
     };
-    let mut out = paragraph(&message.headline);
+    let mut out = paragraph(&message.headline());
     for part in entries::parts(message) {
         let label_style = if part.label.is_empty() { Style::new() } else { screen::HEADING };
         let margin = part.margin();
@@ -236,8 +243,9 @@ mod tests {
     #[test]
     fn a_terminal_shows_a_message_as_one_and_breaks_no_line_that_is_to_be_typed() {
         let screen = Screen { is_terminal: true, color: false, width: Some(40) };
-        let message = |headline: &str, why: &str, remedies| {
-            Entry::Message(Message { headline: headline.into(), why: vec![why.into()], remedies })
+        let message = |brief: &str, why: &str, remedies| {
+            let (brief, detail) = (brief.into(), String::new());
+            Entry::Message(Message { brief, detail, why: vec![why.into()], remedies })
         };
         let sysctl = Remedy::command(
             "sysctl -w kernel.sem=\"250 32000 32 512\"",

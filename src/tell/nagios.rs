@@ -72,7 +72,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let starts = message.is_none();
     match message {
         Some(message) => {
-            parts.push(message.headline);
+            parts.push(message.headline());
             parts.extend(message.why.into_iter().next());
             parts
                 .extend(message.remedies.first().map(|remedy| format!("do: {}", remedy.in_line())));

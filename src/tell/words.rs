@@ -65,6 +65,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::NotHttpds(m) => write!(f, "not httpd's: {m}"),
             Reason::Blind(blind) => write!(f, "cannot tell: {blind}"),
+            Reason::Waiters { count: 0 | 1, by: Some(p) } => write!(f, "in use: {p} is waiting"),
             Reason::Waiters { count, by: Some(p) } => {
                 write!(f, "in use: {count} waiting, {p} among them")
             }

@@ -39,6 +39,7 @@ macro_rules! boot {
 
 mod forgiving;
 mod metrics;
+mod status;
 
 #[track_caller]
 fn contains(text: &str, part: &str) {
@@ -283,11 +284,11 @@ fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
     // A check answers for the table that httpd has, however full this one is.
     m.sh(FILL).exits(0);
     let check = m.sh("APACHE_CONFDIR=/etc/apache2-a httpd-semguard check").exits(0);
-    contains(&check.err, "has an IPC namespace of its own: this is about the table there");
+    contains(&check.err, "has its own IPC namespace: this is about the semaphore table there");
     m.sh("httpd-semguard check").exits(69);
     m.drop_in("apache2.service", "[Service]\nPrivateIPC=yes\n");
     let check = m.sh("httpd-semguard check").exits(0);
-    contains(&check.err, "apache2.service starts httpd in an IPC namespace of its own");
+    contains(&check.err, "apache2.service starts httpd in its own IPC namespace");
     m.start("apache2").exits(0);
 }
 
@@ -309,7 +310,7 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
         .prints("ExecStartPre=/bin/sh -c trap \"\" XFSZ; /usr/sbin/httpd-semguard guard; ")
         .prints(" (code=exited, status=69)")
         .prints("Control process exited, code=exited, status=69/UNAVAILABLE")
-        .prints(&format!("httpd would not start: {REFUSED}"))
+        .prints(&format!(": httpd would not start (it would log: {REFUSED})"))
         .prints("  why:  SEMMNI")
         .prints("6 are in use")
         .prints("6 of games (5)")

@@ -32,7 +32,7 @@ fn situation(input: &Input) -> Situation<'_> {
 /// All that a message says.
 fn in_full(message: &Message) -> String {
     let remedies = message.remedies.iter().map(Remedy::in_line);
-    let parts = std::iter::once(message.headline.clone()).chain(message.why.iter().cloned());
+    let parts = std::iter::once(message.headline()).chain(message.why.iter().cloned());
     parts.chain(remedies).collect::<Vec<_>>().join("\n")
 }
 
@@ -154,7 +154,8 @@ fn every_failure_has_all_three_parts() {
         Failure::MutexDirectory("file:/x".into()),
     ] {
         let message = words(&failure, &situation(&input));
-        let (cause, rest) = message.headline.split_once(": ").expect("a cause");
+        let headline = message.headline();
+        let (cause, rest) = headline.split_once(": ").expect("a cause");
         assert!(cause.len() <= 33, "systemctl status cuts it: {cause}");
         assert!(rest.starts_with("httpd would"), "{failure:?}: {rest}");
         assert!(!message.why.is_empty() && !message.remedies.is_empty(), "{failure:?}");

@@ -91,7 +91,7 @@ fn the_files_that_set_it_at_boot_are_named_and_changed() {
     assert_eq!(
         edited.command.as_deref(),
         Some(
-            "sed -i --follow-symlinks '3s/.*/kernel.sem = 250 32000 32 128/' \
+            "sed -i '3s/.*/kernel.sem = 250 32000 32 128/' \
              '/etc/sysctl.d/50-my db.conf' && sysctl -w kernel.sem=\"250 32000 32 128\""
         )
     );

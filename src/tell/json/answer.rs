@@ -113,13 +113,14 @@ pub(super) struct Todo {
 
 impl Words {
     pub(super) fn of(message: Message) -> Words {
+        let headline = message.headline();
         let todo = message.remedies.into_iter().map(|remedy| Todo {
             command: remedy.command,
             remark: remedy.remark,
             cures: remedy.cures,
         });
         let todo = todo.collect();
-        Words { headline: message.headline, why: message.why, todo }
+        Words { headline, why: message.why, todo }
     }
 }
 
