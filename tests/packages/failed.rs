@@ -6,9 +6,11 @@ use crate::common::Run;
 use crate::machine::Machine;
 use crate::{built, command, deb, require, rpms, scratch};
 
-/// What "systemctl list-units --state=failed" shows.
+/// What "systemctl list-units --state=failed" shows, these units among others.
 const FAILED: &str = "apache2.service loaded failed failed The Apache HTTP Server\n\
-                      apache2@shop.service loaded failed failed The Apache HTTP Server\n";
+                      apache2@shop.service loaded failed failed The Apache HTTP Server\n\
+                      httpd-semguard-metrics.service loaded failed failed Metrics\n\
+                      nginx.service loaded failed failed nginx\n";
 
 /// How the last line of an installation begins that found httpd failed.
 const SAYS: &str = ": httpd has failed and is not running; now: systemctl start ";
@@ -21,7 +23,7 @@ fn ends_with_the_command(machine: &Machine, says: &str, install: impl Fn() -> Ru
     assert!(!(run.out.clone() + &run.err).contains("systemctl start"), "{run}");
     assert!(!machine.told().iter().any(|t| t.contains("start")));
 
-    std::fs::write(machine.path("/run/p/units"), FAILED).expect("written");
+    std::fs::write(machine.path("/run/p/failed"), FAILED).expect("written");
     let run = install().exits(0);
     let last = format!("{says}{SAYS}apache2 apache2@shop");
     assert_eq!(run.out.lines().last(), Some(last.as_str()), "{run}");

@@ -58,16 +58,23 @@ impl Machine {
     }
 
     /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`. Asked for
-    /// units, it shows `/run/p/units`.
+    /// failed units, it lists those lines of `/run/p/failed` whose units the patterns match.
     pub(crate) fn with_systemd(&self) {
-        let systemctl = self.path("/run/p/systemctl");
-        let script = "#!/bin/sh\n\
-                      case \" $* \" in\n\
-                      *' show '*) ;;\n\
-                      *' list-units '*) cat /run/p/units 2>/dev/null ;;\n\
-                      *) echo \"$@\" >>/run/p/told ;;\n\
-                      esac\n";
-        fs::write(systemctl, script).expect("written");
+        const SYSTEMCTL: &str = r#"#!/bin/sh
+case " $* " in
+*" show "*) ;;
+*" list-units --state=failed "*)
+    while read -r unit rest; do
+        for pattern; do
+            case $unit in $pattern) echo "$unit $rest" ;; esac
+        done
+    done </run/p/failed
+    ;;
+*) echo "$@" >>/run/p/told ;;
+esac
+"#;
+        fs::write(self.path("/run/p/failed"), "").expect("written");
+        fs::write(self.path("/run/p/systemctl"), SYSTEMCTL).expect("written");
         self.sh(
             "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
                  mv /run/p/systemctl /usr/bin; chmod 755 /usr/bin/systemctl",
