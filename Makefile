@@ -149,4 +149,5 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { name[++n] = $$1; says[n] = $$2; if (length($$1) > w) w = length($$1) } \
+	    END { for (i = 1; i <= n; i++) printf "  make %-" w "s  %s\n", name[i], says[i] }' $(MAKEFILE_LIST)

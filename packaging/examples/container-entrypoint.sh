@@ -28,5 +28,5 @@
 set -eu
 
 # 69, "httpd would not start", alone stops it.
-httpd-semguard guard --private-ipc -- "$@" || [ $? -ne 69 ] || exit 69
+/usr/sbin/httpd-semguard guard --private-ipc -- "$@" || [ $? -ne 69 ] || exit 69
 exec httpd -DFOREGROUND "$@"

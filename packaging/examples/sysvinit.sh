@@ -3,7 +3,7 @@
 # before the line that starts httpd. The guard's message goes to the console. Its exit code 69, "httpd
 # would not start", goes out; whatever else becomes of it stops nothing.
 #
-# Simpler, where the script calls apachectl: let it call apachectl-semguard instead
+# Simpler, where the script calls apachectl: let it call /usr/sbin/apachectl-semguard instead
 # (apachectl-semguard(8)); then nothing below is needed.
 
 semguard() {

@@ -639,8 +639,40 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
         assert!(!text.contains("/usr/sbin/httpd-semguard"), "{script}");
         Run::of(command("sh").arg("-n").arg(root.join(script))).exits(0);
     }
-    assert!(read("opt/g/share/man/man8/httpd-semguard.8").starts_with(".\\\""));
-    read("opt/g/share/bash-completion/completions/httpd-semguard");
+    for (page, paths) in [
+        (
+            "httpd-semguard.8",
+            &["'/opt/g/sbin/httpd-semguard guard -- ", "Pa /opt/g/share/httpd"][..],
+        ),
+        ("apachectl-semguard.8", &["Pa /opt/g/sbin/httpd-semguard ."]),
+    ] {
+        let text = read(&format!("opt/g/share/man/man8/{page}"));
+        assert!(text.starts_with(".\\\"") && paths.iter().all(|p| text.contains(p)), "{page}");
+    }
+    for (example, path) in [
+        ("sysvinit.sh", "-x /opt/g/sbin/httpd-semguard ]"),
+        ("sysvinit.sh", "call /opt/g/sbin/apachectl-semguard"),
+        ("container-entrypoint.sh", "\n/opt/g/sbin/httpd-semguard guard"),
+        ("reload-debian.conf", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.cfg", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.nrpe.cfg", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.icinga2.conf", "\"/opt/g/sbin/httpd-semguard\""),
+    ] {
+        let text = read(&format!("opt/g/share/doc/httpd-semguard/examples/{example}"));
+        assert!(text.contains(path), "{example}: {path}");
+    }
+    // Whatever else is there: no path that only the packages have.
+    let mut grep = command("grep");
+    grep.args([
+        "-rIlE",
+        "/usr/(sbin|libexec|share|share/doc|lib/systemd/system)/(httpd|apachectl)-semguard",
+    ]);
+    assert_eq!(Run::of(grep.arg(&root)).exits(1).out, "");
+    for name in ["httpd-semguard", "apachectl-semguard"] {
+        read(&format!("opt/g/share/bash-completion/completions/{name}"));
+        read(&format!("opt/g/share/zsh/site-functions/_{name}"));
+        read(&format!("opt/g/share/fish/vendor_completions.d/{name}.fish"));
+    }
 
     fs::write(root.join("etc/default/httpd-semguard"), "mine\n").expect("written");
     make("install");
@@ -652,4 +684,21 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     let left = Run::of(command("find").arg(&root).args(["-type", "f"])).exits(0);
     let left: Vec<&str> = left.out.lines().collect();
     assert_eq!(left, [root.join("etc/default/httpd-semguard").to_str().expect("text")]);
+}
+
+#[test]
+fn make_help_has_one_column_also_for_a_longer_name() {
+    require!("make", "awk");
+    let more = scratch("help").join("Makefile");
+    fs::write(&more, "a-name-that-is-longer-than-all: ## do nothing\n").expect("written");
+    let mut make = command("make");
+    make.args(["--no-print-directory", "-f", "Makefile", "-f"]).arg(more).arg("help");
+    let help = Run::of(&mut make).exits(0).out;
+    let column = |line: &str| {
+        let name = line.strip_prefix("  make ")?.split("  ").next()?;
+        let says = line["  make ".len() + name.len()..].trim_start();
+        Some(line.len() - says.len())
+    };
+    let columns: Vec<usize> = help.lines().filter_map(column).collect();
+    assert!(columns.len() > 20 && columns.iter().all(|c| *c == columns[0]), "{help}");
 }
