@@ -6,7 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{
-    BoolishValueParser, EnumValueParser, PossibleValue, Resettable, StyledStr, TypedValueParser,
+    BoolishValueParser, EnumValueParser, PossibleValue, PossibleValuesParser, Resettable,
+    StyledStr, TypedValueParser,
 };
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -212,7 +213,9 @@ impl TypedValueParser for Commands {
         arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<Command, clap::Error> {
-        if value == "help" {
+        // So that a mistake is told all of the words.
+        let words = PossibleValuesParser::new(self.possible_values().into_iter().flatten());
+        if words.parse_ref(definition, arg, value)? == "help" {
             let help = definition.clone().try_get_matches_from([definition.get_name(), "--help"]);
             return Err(help.expect_err("help ends the run"));
         }
@@ -627,6 +630,8 @@ mod tests {
         {
             assert_eq!(of(args).expect_err("stops"), help, "{args:?}");
         }
+        let mistake = of(&["hlep"]).expect_err("refused");
+        assert!(mistake.text.to_string().contains("list, help]"), "{}", mistake.text);
         // What follows the dashes is httpd's.
         assert!(of(&["--", "help"]).is_ok());
     }

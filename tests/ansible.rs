@@ -59,6 +59,21 @@ fn ansible_takes_the_playbook_and_ansible_lint_has_nothing_to_remark() {
     );
 }
 
+/// A switch that is typed is a string. This needs no Ansible at hand.
+#[test]
+fn no_condition_takes_a_switch_for_a_boolean() {
+    let mut seen = 0;
+    for file in ["tasks/main.yml", "templates/settings.j2"] {
+        let text = common::read(&format!("packaging/ansible/roles/httpd_semguard/{file}"));
+        for at in text.match_indices("httpd_semguard_metrics").map(|(at, _)| at) {
+            let rest = &text[at + "httpd_semguard_metrics".len()..];
+            assert!(rest.starts_with(" | bool"), "{file}: {}", rest.lines().next().unwrap_or(""));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5);
+}
+
 /// The Debian package around the program of these tests.
 fn deb() -> &'static Path {
     static DEB: OnceLock<PathBuf> = OnceLock::new();
