@@ -642,7 +642,11 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     for (page, paths) in [
         (
             "httpd-semguard.8",
-            &["'/opt/g/sbin/httpd-semguard guard -- ", "Pa /opt/g/share/httpd"][..],
+            &[
+                "'/opt/g/sbin/httpd-semguard guard -- ",
+                "Pa /opt/g/share/httpd",
+                "Pa /opt/g/share/doc/httpd-semguard/examples/",
+            ][..],
         ),
         ("apachectl-semguard.8", &["Pa /opt/g/sbin/httpd-semguard ."]),
     ] {
