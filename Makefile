@@ -115,7 +115,7 @@ tagged: version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head 
 tagged: ## hold TAG=vVERSION against the sources' own version and the changelog
 	@[ "$(TAG)" = "v$(version)" ] || { echo "make tagged: $(TAG) is not v$(version)" >&2; exit 1; }
 	@grep -q '^## \[$(version)\]' CHANGELOG.md || \
-	    { echo "make tagged: CHANGELOG.md does not tell of $(version)" >&2; exit 1; }
+	    { echo "make tagged: CHANGELOG.md has no section for $(version)" >&2; exit 1; }
 
 sbom: ## list the crates that the program is built from, as CycloneDX (target/httpd-semguard.cdx.json)
 	@mkdir -p $(target)

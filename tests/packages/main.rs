@@ -648,7 +648,10 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
                 "Pa /opt/g/share/doc/httpd-semguard/examples/",
             ][..],
         ),
-        ("apachectl-semguard.8", &["Pa /opt/g/sbin/httpd-semguard ."]),
+        (
+            "apachectl-semguard.8",
+            &["Pa /opt/g/sbin/httpd-semguard .", "Pa /opt/g/share/doc/httpd-semguard/examples/"],
+        ),
     ] {
         let text = read(&format!("opt/g/share/man/man8/{page}"));
         assert!(text.starts_with(".\\\"") && paths.iter().all(|p| text.contains(p)), "{page}");
