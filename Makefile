@@ -115,7 +115,7 @@ tagged: version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head 
 tagged: ## hold TAG=vVERSION against the sources' own version and the changelog
 	@[ "$(TAG)" = "v$(version)" ] || { echo "make tagged: $(TAG) is not v$(version)" >&2; exit 1; }
 	@grep -q '^## \[$(version)\]' CHANGELOG.md || \
-	    { echo "make tagged: CHANGELOG.md does not tell of $(version)" >&2; exit 1; }
+	    { echo "make tagged: CHANGELOG.md has no section for $(version)" >&2; exit 1; }
 
 sbom: ## list the crates that the program is built from, as CycloneDX (target/httpd-semguard.cdx.json)
 	@mkdir -p $(target)
@@ -149,4 +149,5 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { name[++n] = $$1; says[n] = $$2; if (length($$1) > w) w = length($$1) } \
+	    END { for (i = 1; i <= n; i++) printf "  make %-" w "s  %s\n", name[i], says[i] }' $(MAKEFILE_LIST)

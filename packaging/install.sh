@@ -74,9 +74,11 @@ files() {
         echo "644|$file|$DOCDIR/examples/${file##*/}"
     done
     echo "644|packaging/schema/report-1.schema.json|$DATADIR/httpd-semguard/report-1.schema.json"
-    for file in "$BASHDIR/httpd-semguard" "$ZSHDIR/_httpd-semguard" "$FISHDIR/httpd-semguard.fish"; do
-        [ "$what" = uninstall ] || [ -e "$COMPLETIONS/${file##*/}" ] || continue
-        echo "644|$COMPLETIONS/${file##*/}|$file"
+    for name in httpd-semguard apachectl-semguard; do
+        for file in "$BASHDIR/$name" "$ZSHDIR/_$name" "$FISHDIR/$name.fish"; do
+            [ "$what" = uninstall ] || [ -e "$COMPLETIONS/${file##*/}" ] || continue
+            echo "644|$COMPLETIONS/${file##*/}|$file"
+        done
     done
 }
 
@@ -134,8 +136,11 @@ files | while IFS='|' read -r mode from to; do
     "$INSTALL" -D -m "$mode" "$from" "$DESTDIR$to"
     # What names the program, or what goes with it, gets its real path.
     [ "$to" = "$SBINDIR/httpd-semguard" ] ||
-        sed -i -e "s|/usr/sbin/httpd-semguard|$SBINDIR/httpd-semguard|g" \
+        sed -i -e "s#/usr/sbin/\(httpd\|apachectl\)-semguard#$SBINDIR/\1-semguard#g" \
+            -e "s|/usr/libexec/httpd-semguard|$LIBEXECDIR/httpd-semguard|g" \
             -e "s|/usr/share/httpd-semguard|$DATADIR/httpd-semguard|g" \
+            -e "s|/usr/share/doc/httpd-semguard|$DOCDIR|g" \
+            -e "s|/usr/lib/systemd/system/httpd-semguard|$UNITDIR/httpd-semguard|g" \
             -e "s|/var/lib/prometheus/node-exporter/httpd-semguard.prom|$METRICS|g" "$DESTDIR$to"
 done
 "$INSTALL" -d -m 755 "$DESTDIR$STATE"

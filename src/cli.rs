@@ -5,10 +5,13 @@ use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::builder::{BoolishValueParser, Resettable, StyledStr, TypedValueParser};
+use clap::builder::{
+    BoolishValueParser, EnumValueParser, PossibleValue, PossibleValuesParser, Resettable,
+    StyledStr, TypedValueParser,
+};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
 
 use crate::facts::error::{Error, Exit};
 use crate::facts::event::Event;
@@ -31,7 +34,7 @@ use crate::look::users;
 )]
 pub struct Options {
     /// What to do
-    #[arg(value_enum, default_value = "guard", hide_default_value = false)]
+    #[arg(value_parser = Commands, default_value = "guard", hide_default_value = false)]
     pub command: Command,
 
     /// Guard the sets of this user (repeatable, or separated by commas); default: those that
@@ -40,6 +43,7 @@ pub struct Options {
         short,
         long,
         value_name = "NAME|UID",
+        value_hint = ValueHint::Username,
         env = "HTTPD_SEMGUARD_USER",
         value_delimiter = ',',
         action = ArgAction::Append
@@ -55,6 +59,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "N",
+        value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_NEED",
         value_parser = clap::value_parser!(u32).range(0..=MOST_SETS)
     )]
@@ -64,6 +69,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "N",
+        value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_MIN_FREE",
         default_value_t = 0,
         value_parser = clap::value_parser!(u32).range(0..=MOST_SETS)
@@ -92,6 +98,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "SECONDS",
+        value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_ASK_TIMEOUT",
         default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..=3600)
@@ -106,6 +113,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "SECONDS",
+        value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_MEMORY_TIMEOUT",
         default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..=3600)
@@ -121,6 +129,10 @@ pub struct Options {
         default_value = "text"
     )]
     pub format: Format,
+
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 
     /// Write the report to this file instead of standard output: whole, or not at all
     #[arg(long, value_name = "FILE", env = "HTTPD_SEMGUARD_OUTPUT")]
@@ -162,7 +174,7 @@ pub struct Options {
     pub sort: SortKey,
 
     /// Show the whole evidence on this set, and how to remove it by hand
-    #[arg(long, value_name = "SEMID", help_heading = OF_LIST, conflicts_with_all = ["orphans", "sort"])]
+    #[arg(long, value_name = "SEMID", value_hint = ValueHint::Other, help_heading = OF_LIST, conflicts_with_all = ["orphans", "sort"])]
     pub explain: Option<i32>,
 
     /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
@@ -220,6 +232,35 @@ impl Options {
     }
 }
 
+/// The words for a command: those of [`Command`], and `help`, which is `--help`.
+#[derive(Clone)]
+struct Commands;
+
+impl TypedValueParser for Commands {
+    type Value = Command;
+
+    fn parse_ref(
+        &self,
+        definition: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Command, clap::Error> {
+        // So that a mistake is told all of the words.
+        let words = PossibleValuesParser::new(self.possible_values().into_iter().flatten());
+        if words.parse_ref(definition, arg, value)? == "help" {
+            let help = definition.clone().try_get_matches_from([definition.get_name(), "--help"]);
+            return Err(help.expect_err("help ends the run"));
+        }
+        EnumValueParser::<Command>::new().parse_ref(definition, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let help = PossibleValue::new("help").help("Print this help");
+        let commands = Command::value_variants().iter().filter_map(Command::to_possible_value);
+        Some(Box::new(commands.chain([help])))
+    }
+}
+
 /// Options for a person who looks; no environment variable stands for them.
 const OF_LIST: &str = "Options of list";
 
@@ -256,7 +297,11 @@ const PREFIX: &str = "HTTPD_SEMGUARD_";
 /// # Errors
 /// [`Stop`] with [`Exit::Ok`] for `--help` and `--version`, else with [`Exit::Usage`].
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // Whatever follows: "help guard" is no mistake.
+    if let Some(word) = args.get_mut(1).filter(|word| *word == "help") {
+        *word = "--help".into();
+    }
     let stop = |e: clap::Error| Stop {
         exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
         text: e.render(),
@@ -270,7 +315,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         let help = || Options::command().try_get_matches_from(&args).err();
         stop(if e.use_stderr() { e } else { help().unwrap_or(e) })
     })?;
-    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let typed = |id: &str| {
+        let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        is_typed(id) || id == "format" && is_typed("json")
+    };
     let mut options = Options::from_arg_matches(&matches).map_err(stop)?;
 
     let mut settings = Settings::gather(&options);
@@ -296,6 +344,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     let matches = definition().try_get_matches_from(&words).map_err(stop)?;
     let given_user = settings.values.iter().find(|v| v.id == "user" && !typed("user"));
     options = Options::from_arg_matches(&matches).map_err(stop)?;
+    if options.json {
+        options.format = Format::Json;
+    }
     if let Some(value) = given_user {
         options.user = names(&options.user.join(","));
         let mut setting = value.setting.clone();
@@ -562,6 +613,9 @@ pub fn asks_for_nagios(args: &[OsString]) -> bool {
             typed = Some(word.to_owned());
         }
         of_format = word == "--format";
+        if word == "--json" {
+            typed = Some("json".into());
+        }
         if let Some(value) = word.to_str().and_then(|w| w.strip_prefix("--format=")) {
             typed = Some(value.into());
         }
@@ -610,6 +664,30 @@ mod tests {
     }
 
     #[test]
+    fn help_is_a_command_and_names_itself() {
+        let help = of(&["--help"]).expect_err("stops");
+        assert!(help.text.to_string().contains("- help:"), "{}", help.text);
+        for args in [&["help"][..], &["help", "list"], &["help", "--", "x"], &["--strict", "help"]]
+        {
+            assert_eq!(of(args).expect_err("stops"), help, "{args:?}");
+        }
+        let mistake = of(&["hlep"]).expect_err("refused");
+        assert!(mistake.text.to_string().contains("list, help]"), "{}", mistake.text);
+        // What follows the dashes is httpd's.
+        assert!(of(&["--", "help"]).is_ok());
+    }
+
+    #[test]
+    fn json_is_short_for_its_format_and_no_second_one() {
+        for args in [&["check", "--json"][..], &["list", "--json"], &["--json"]] {
+            assert_eq!(of(args).expect("parses").format, Format::Json, "{args:?}");
+        }
+        let stop = of(&["check", "--json", "--format", "nagios"]).expect_err("refused");
+        assert_eq!((stop.exit, stop.nagios), (Exit::Usage, true));
+        assert!(!of(&["--json", "--nonsense"]).expect_err("refused").nagios);
+    }
+
+    #[test]
     fn a_dry_run_of_what_changes_nothing_is_refused() {
         for command in ["check", "list"] {
             assert_eq!(of(&[command, "--dry-run"]).expect_err("refused").exit, Exit::Usage);
@@ -653,8 +731,8 @@ mod tests {
     fn every_option_has_an_environment_variable_of_its_name() {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            // A file that named files would be no simpler to read.
-            if ["help", "version", "settings"].contains(&long)
+            // A file that named files would be no simpler to read; json has that of format.
+            if ["help", "version", "settings", "json"].contains(&long)
                 || arg.get_help_heading() == Some(OF_LIST)
             {
                 assert_eq!(arg.get_env(), None);

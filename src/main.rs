@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anstream::{AutoStream, ColorChoice};
 use httpd_semguard::act::{output, signals};
 use httpd_semguard::cli::Options;
 use httpd_semguard::facts::error::{Error, Exit};
@@ -41,11 +42,19 @@ fn main() -> ExitCode {
 /// Says what ended the run at the command line.
 fn speak(stop: &cli::Stop) -> ExitCode {
     if stop.exit == Exit::Ok {
-        let _ = anstream::stdout().write_all(stop.text.ansi().to_string().as_bytes());
+        let written = output::to_stdout(|out| match AutoStream::choice(&io::stdout()) {
+            ColorChoice::Never => out.write_all(stop.text.to_string().as_bytes()),
+            _ => out.write_all(stop.text.ansi().to_string().as_bytes()),
+        });
+        if let Err(e) = written {
+            let e = Error::stdout(&e);
+            let _ = writeln!(io::stderr(), "httpd-semguard: {e}");
+            return e.exit().into();
+        }
     } else if stop.nagios {
         let text = stop.text.to_string();
         let line = nagios::line(Status::Unknown, text.lines().next().unwrap_or_default());
-        output::to_stdout(|out| writeln!(out, "{line}"));
+        let _ = output::to_stdout(|out| writeln!(out, "{line}"));
         return Status::Unknown.into();
     } else {
         let _ = anstream::stderr().write_all(stop.text.ansi().to_string().as_bytes());
@@ -70,10 +79,7 @@ fn run(options: &Options) -> ExitCode {
     }
     let written = match &options.output {
         Some(file) => to_file(options, file, &outcome),
-        None => {
-            to_stdout(options, &outcome);
-            Ok(())
-        }
+        None => to_stdout(options, &outcome),
     };
     let mut exit = outcome.as_ref().map_or_else(Error::exit, Report::exit);
     let mut status = outcome.as_ref().map_or(Status::Unknown, nagios::status);
@@ -84,7 +90,7 @@ fn run(options: &Options) -> ExitCode {
         } else {
             log.tell(Level::Error, &Entry::Message(e.message()));
             if options.format == Format::Nagios {
-                output::to_stdout(|out| nagios::write_error(&e, out));
+                let _ = output::to_stdout(|out| nagios::write_error(&e, out));
             }
             exit = if exit == Exit::Ok { e.exit() } else { exit };
             status = Status::Unknown;
@@ -109,11 +115,12 @@ fn entries(
     }
 }
 
-fn to_stdout(options: &Options, outcome: &Result<Report, Error>) {
+fn to_stdout(options: &Options, outcome: &Result<Report, Error>) -> Result<(), Error> {
     if options.quiet && options.format == Format::Text && options.command != Command::List {
-        return;
+        return Ok(());
     }
-    output::to_stdout(|out| write(options, &Screen::of(&io::stdout()), outcome, out));
+    output::to_stdout(|out| write(options, &Screen::of(&io::stdout()), outcome, out))
+        .map_err(|e| Error::stdout(&e))
 }
 
 /// A file has no log beside it, so words for people come with what the log got.

@@ -1,9 +1,11 @@
 //! The Ansible role: checked by Ansible's own tools, and run, twice, on a copy of this system that is
-//! gone with the test.
+//! gone with the test; by this system's ansible-core and by the newest that the role is for, which is
+//! had with pip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use common::{Namespace, Run};
 
@@ -52,13 +54,33 @@ fn ansible_takes_the_playbook_and_ansible_lint_has_nothing_to_remark() {
     let args = ["--offline", "--strict", "--nocolor", "playbook.yml", "roles/httpd_semguard"];
     let run = ansible("ansible-lint", &args).exits(0);
     assert!(
-        (run.out.clone() + &run.err).contains("0 failure(s), 0 warning(s) on 7 files"),
+        (run.out.clone() + &run.err).contains("0 failure(s), 0 warning(s) on 8 files"),
         "{run}"
     );
 }
 
-/// Makes the Debian package around the program of these tests.
-fn deb() -> PathBuf {
+/// A switch that is typed is a string. This needs no Ansible at hand.
+#[test]
+fn no_condition_takes_a_switch_for_a_boolean() {
+    let mut seen = 0;
+    for file in ["tasks/main.yml", "templates/settings.j2"] {
+        let text = common::read(&format!("packaging/ansible/roles/httpd_semguard/{file}"));
+        for at in text.match_indices("httpd_semguard_metrics").map(|(at, _)| at) {
+            let rest = &text[at + "httpd_semguard_metrics".len()..];
+            assert!(rest.starts_with(" | bool"), "{file}: {}", rest.lines().next().unwrap_or(""));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5);
+}
+
+/// The Debian package around the program of these tests.
+fn deb() -> &'static Path {
+    static DEB: OnceLock<PathBuf> = OnceLock::new();
+    DEB.get_or_init(build)
+}
+
+fn build() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ansible-deb");
     let _ = fs::remove_dir_all(&target);
     fs::create_dir_all(target.join("release")).expect("a directory");
@@ -88,6 +110,8 @@ fn machine() -> Option<Namespace> {
         return None;
     }
     let inside = |path: &str| ns.path(&format!("/run/o/root{path}"));
+    // Where another ansible-core is mounted.
+    fs::create_dir(inside("/run/p/core")).expect("a directory");
     fs::write(inside("/run/p/systemctl"), SYSTEMCTL).expect("written");
     let mut copy = Command::new("cp");
     Run::of(copy.args(["-r", &format!("{SOURCE}/packaging")]).arg(inside("/run/p"))).exits(0);
@@ -115,24 +139,60 @@ fn within(ns: &Namespace, script: &str) -> Run {
     Run::of(ns.command("chroot").args(["/run/o/root", "sh", "-c", script]).env("HOME", "/root"))
 }
 
+/// Runs the playbook by the ansible-core that is mounted, else by this system's.
+fn with(ns: &Namespace, options: &str) -> Run {
+    let call = "cd /run/p/packaging/ansible && export LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1; \
+                play=ansible-playbook; core=/run/p/core/bin/python3; \
+                [ ! -e $core ] || play=\"$core -m ansible playbook\"; $play -i /run/p/inventory";
+    within(ns, &format!("{call} {options} playbook.yml"))
+}
+
 fn playbook(ns: &Namespace, variables: &str, how: &str) -> Run {
-    let call = "cd /run/p/packaging/ansible && LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1 \
-                ansible-playbook -i /run/p/inventory";
-    within(ns, &format!("{call} -e @/run/p/{variables} {how} playbook.yml"))
+    with(ns, &format!("-e @/run/p/{variables} {how}"))
 }
 
 /// Runs the playbook; each of the two hosts changed, or none.
 #[track_caller]
 fn play(ns: &Namespace, variables: &str, how: &str, changes: bool) {
-    let run = playbook(ns, variables, how).exits(0);
+    changed(playbook(ns, variables, how), changes);
+}
+
+#[track_caller]
+fn changed(run: Run, changes: bool) {
+    let run = run.exits(0);
     assert!(!run.out.contains("WARNING") && !run.err.contains("WARNING"), "{run}");
     let recap = run.out.split("PLAY RECAP").nth(1).unwrap_or_else(|| panic!("{run}"));
     let counts: Vec<&str> = recap.lines().skip(1).filter(|l| l.contains("changed=")).collect();
     assert_eq!(counts.len(), 2, "{run}");
     for count in counts {
         assert!(count.contains("failed=0") && count.contains("unreachable=0"), "{run}");
-        assert_eq!(!count.contains("changed=0"), changes, "{variables} {how}: {run}");
+        assert_eq!(!count.contains("changed=0"), changes, "{run}");
     }
+}
+
+/// What is set in the file of settings.
+fn settings(ns: &Namespace) -> String {
+    within(ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").out
+}
+
+/// An ansible-core of this version in a Python environment of its own, which is kept for the next run.
+fn core(version: &str) -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ansible-core-{version}"));
+    if dir.join("complete").exists() {
+        return Some(dir);
+    }
+    let _ = fs::remove_dir_all(&dir);
+    let made = Run::of(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&dir));
+    let mut pip = Command::new(dir.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+    pip.arg(format!("ansible-core=={version}.*")).stdin(Stdio::null());
+    let got = if made.code == Some(0) { Run::of(&mut pip) } else { made };
+    if got.code != Some(0) {
+        common::skip(&format!("no ansible-core {version} to be had with pip: {got}"));
+        return None;
+    }
+    fs::write(dir.join("complete"), "").expect("written");
+    Some(dir)
 }
 
 #[test]
@@ -149,9 +209,9 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
 
     play(&ns, "on.yml", "", true);
     within(&ns, "httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
-    let settings = within(&ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").exits(0).out;
     let file = "/var/lib/prometheus/node-exporter/httpd-semguard.prom";
-    assert_eq!(settings, format!("HTTPD_SEMGUARD_MIN_FREE=2\nSEMGUARD_METRICS={file}\n"));
+    let wanted = format!("HTTPD_SEMGUARD_MIN_FREE=2\nSEMGUARD_METRICS={file}\n");
+    assert_eq!(settings(&ns), wanted);
     assert!(has(&format!("/run/p/enabled.{TIMER}")) && has(&format!("/run/p/on.{TIMER}")));
     within(
         &ns,
@@ -174,12 +234,60 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
     within(&ns, &format!("cat >/run/p/wrong.yml <<'E'\n{wrong}E\n")).exits(0);
     let run = playbook(&ns, "wrong.yml", "--limit httpd").exits(2);
     run.prints("is HTTPD_SEMGUARD_STRICT meant?").prints("write yes or no").prints("no such user");
-    let now = within(&ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").exits(0).out;
-    assert_eq!(now, settings);
+    assert_eq!(settings(&ns), wanted);
 
-    // Off again: no old figures stay.
+    // Off again: no old figures stay, and no setting that was dropped.
     within(&ns, &format!("touch {file}")).exits(0);
-    playbook(&ns, "off.yml", "--limit httpd").exits(0).prints("changed=2");
+    playbook(&ns, "off.yml", "--limit httpd").exits(0).prints("changed=3");
     assert!(!has(&format!("/run/p/enabled.{TIMER}")) && !has(&format!("/run/p/on.{TIMER}")));
     assert!(!has(file));
+    assert_eq!(settings(&ns), "");
+    playbook(&ns, "off.yml", "--limit httpd").exits(0).prints("changed=0");
+}
+
+/// Variables that are typed are strings: "false" is true to who forgets it, and an error from 2.19 on.
+#[track_caller]
+fn the_lines_of_the_readme_work(ns: &Namespace) {
+    let has = |path: &str| within(ns, &format!("test -e {path}")).code == Some(0);
+    let package = "-e httpd_semguard_package=/run/p/httpd-semguard.deb";
+    let on = format!("{package} -e httpd_semguard_metrics=true");
+    changed(with(ns, &on), true);
+    assert!(has("/usr/sbin/httpd-semguard") && has(&format!("/run/p/on.{TIMER}")));
+    assert!(settings(ns).starts_with("SEMGUARD_METRICS=/var/lib/"), "{}", settings(ns));
+    changed(with(ns, &on), false);
+
+    // By hand, in a file that is the role's.
+    within(ns, "echo HTTPD_SEMGUARD_NEED=7 >>/etc/default/httpd-semguard").exits(0);
+    let set = r#"-e '{"httpd_semguard_settings": {"HTTPD_SEMGUARD_STRICT": true, "HTTPD_SEMGUARD_MIN_FREE": 2}}'"#;
+    with(ns, &format!("{package} -e httpd_semguard_metrics=false {set} --limit httpd")).exits(0);
+    assert!(!has(&format!("/run/p/on.{TIMER}")));
+    assert_eq!(settings(ns), "HTTPD_SEMGUARD_STRICT=yes\nHTTPD_SEMGUARD_MIN_FREE=2\n");
+    with(ns, &format!("{package} --limit httpd")).exits(0);
+    assert_eq!(settings(ns), "");
+
+    // By its name, of what the host has already; a trial run tells.
+    with(ns, "--limit httpd --check").exits(0).prints("changed=0");
+}
+
+#[test]
+fn variables_may_be_typed_and_a_setting_that_is_dropped_goes() {
+    require!("ansible-playbook", "dpkg-deb", "dpkg-shlibdeps", "strip", "make", "promtool");
+    let Some(ns) = machine() else { return };
+    the_lines_of_the_readme_work(&ns);
+}
+
+/// `ANSIBLE_CORES="2.15 2.16"` tries these versions; by default the newest, which is the strictest.
+#[test]
+fn newer_versions_of_ansible_do_the_same() {
+    require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "promtool", "python3");
+    let versions = std::env::var("ANSIBLE_CORES").unwrap_or("2.19".into());
+    for version in versions.split_whitespace() {
+        let Some(core) = core(version) else { continue };
+        let Some(ns) = machine() else { return };
+        ns.sh(&format!("mount --bind {} /run/o/root/run/p/core", core.display())).exits(0);
+        within(&ns, "LC_ALL=C.UTF-8 /run/p/core/bin/python3 -m ansible playbook --version")
+            .exits(0)
+            .prints(&format!("[core {version}."));
+        the_lines_of_the_readme_work(&ns);
+    }
 }

@@ -221,7 +221,7 @@ fn a_lock_file_that_is_a_pipe_stops_nothing() {
 #[test]
 fn a_closed_standard_output_changes_no_answer() {
     require!();
-    for redirection in [">&-", "> /dev/full", "<&- >&-"] {
+    for redirection in [">&-", "<&- >&-"] {
         let (ns, _) = with_orphans();
         redirected(&ns, "list --user 33", redirection).exits(0).does_not_log("panicked");
         redirected(&ns, "guard --user 33", redirection).exits(0).logs("removed semaphore set");
@@ -230,11 +230,49 @@ fn a_closed_standard_output_changes_no_answer() {
     }
 }
 
+/// A report that nobody gets is no success; but a guard's is no reason to stop an httpd.
+#[test]
+fn a_full_standard_output_is_an_error_but_of_a_guard() {
+    require!();
+    const LOST: &str = "the report cannot be written to standard output: ENOSPC (No space left on";
+    let (ns, ids) = with_orphans();
+    for args in ["list", "check", "check --json", "check --format prometheus", "list --json"] {
+        redirected(&ns, &format!("{args} --user 33"), ">/dev/full").exits(73).logs(LOST);
+    }
+    // An answer that is no success is the answer.
+    redirected(&ns, "check --user 33 --need 129", ">/dev/full").exits(69).logs(LOST);
+    redirected(&ns, "check --user nosuchuser --json", ">/dev/full").exits(78).logs(LOST);
+    // UNKNOWN.
+    redirected(&ns, "check --format nagios --user 33", ">/dev/full").exits(3);
+    // Nothing to write.
+    redirected(&ns, "check --quiet --user 33", ">/dev/full").exits(0).does_not_log(LOST);
+    assert_eq!(ns.ids(), ids);
+    redirected(&ns, "guard --json --user 33 --need 129", ">/dev/full").exits(69).logs(LOST);
+    for args in ["guard", "guard --json", "guard --format prometheus", "guard --format nagios"] {
+        ns.orphans(2, WWW);
+        let run = redirected(&ns, &format!("{args} --user 33"), ">/dev/full").exits(0).logs(LOST);
+        run.logs("removed semaphore set");
+        assert_eq!(ns.ids(), [], "{args}");
+    }
+    let guard = ns.guard_copy();
+    for args in ["--help", "-h", "--version", "help"] {
+        ns.sh(&format!("{guard} {args} >/dev/full")).exits(73).logs("ENOSPC");
+        ns.sh(&format!("{guard} {args} >&-")).exits(0).does_not_log("cannot");
+    }
+}
+
 #[test]
 fn a_pipe_that_nobody_reads_changes_no_answer() {
     require!();
     let (ns, _) = with_orphans();
-    for (args, code) in [("list", 0), ("guard -v", 0), ("guard --need 129", 69), ("--help", 0)] {
+    for (args, code) in [
+        ("list", 0),
+        ("check", 0),
+        ("check --json", 0),
+        ("guard -v", 0),
+        ("guard --need 129", 69),
+        ("--help", 0),
+    ] {
         let mut guard = ns.guard_command(&format!("{args} --user 33"));
         let mut guard =
             guard.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");

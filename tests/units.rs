@@ -444,7 +444,8 @@ fn in_the_examples_too_69_alone_stops_a_start() {
     let here = scratch.0.to_str().expect("text").to_owned();
     let sysvinit =
         read("packaging/examples/sysvinit.sh").replace("/usr/sbin/httpd-semguard", &program);
-    let entrypoint = read("packaging/examples/container-entrypoint.sh");
+    let entrypoint = read("packaging/examples/container-entrypoint.sh")
+        .replace("/usr/sbin/httpd-semguard", &program);
     for shell in shells() {
         for (code, exit) in [(0, 0), (69, 69), (1, 0), (64, 0), (71, 0), (78, 0), (137, 0)] {
             scratch.put(&stub(&format!("echo $* >args; exit {code}")));

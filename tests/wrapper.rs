@@ -161,7 +161,8 @@ fn every_start_and_reload_is_guarded_and_reaches_apachectl_untouched() {
     for shell in shells() {
         for (args, handed) in STARTS {
             Run::of(&mut stubs.command(shell, args)).exits(0);
-            let guard = [&["guard", "guard", "--"], *handed].concat();
+            let asks = stubs.0.join("ctl").display().to_string();
+            let guard = [&["guard", "guard", "--httpd", &asks, "--"], *handed].concat();
             let ctl = [&["ctl"], *args].concat();
             assert_eq!(stubs.calls(), [guard, ctl], "{shell:?} {args:?}");
         }
@@ -244,7 +245,8 @@ fn the_guard_is_told_which_files_of_settings_there_are() {
     let (one, two) = (stubs.0.join("settings"), stubs.0.join("more"));
     let (one, two) = (one.display().to_string(), two.display().to_string());
     fs::write(&one, "").expect("written");
-    let guard = ["guard", "guard", "--settings", &one, "--", "-f", "x"];
+    let ctl = stubs.0.join("ctl").display().to_string();
+    let guard = ["guard", "guard", "--settings", &one, "--httpd", &ctl, "--", "-f", "x"];
     for shell in shells() {
         let mut command = stubs.command(shell, &["-k", "start", "-f", "x"]);
         // One that is not there is none.
@@ -252,8 +254,110 @@ fn the_guard_is_told_which_files_of_settings_there_are() {
         assert_eq!(stubs.calls()[0], guard, "{shell:?}");
         let mut command = stubs.command(shell, &["start"]);
         Run::of(command.env("SEMGUARD_SETTINGS", "")).exits(0);
-        assert_eq!(stubs.calls()[0], ["guard", "guard", "--"], "{shell:?}");
+        assert_eq!(stubs.calls()[0], ["guard", "guard", "--httpd", &ctl, "--"], "{shell:?}");
     }
+}
+
+#[test]
+fn the_guard_asks_the_apachectl_that_is_called_unless_somebody_says_otherwise() {
+    let stubs = Stubs::new("asks");
+    let here = stubs.0.display().to_string();
+    let settings = stubs.0.join("settings");
+    let path = format!("{here}:/usr/bin:/bin");
+    let ctl = format!("{here}/ctl");
+    let odd = format!("{here}/sub dir/apachectl");
+    fs::create_dir(stubs.0.join("sub dir")).expect("made");
+    fs::copy(stubs.0.join("ctl"), &odd).expect("copied");
+    let asked = |shell: &[&str], variables: &[(&str, &str)]| {
+        let mut command = stubs.command(shell, &["start"]);
+        command.current_dir(&stubs.0).envs(variables.iter().copied()).env("PATH", &path);
+        let run = Run::of(&mut command);
+        let calls = stubs.calls();
+        let guard = calls.first().unwrap_or_else(|| panic!("no guard: {run}")).clone();
+        guard.iter().skip_while(|w| *w != "--httpd").nth(1).cloned().unwrap_or_default()
+    };
+    for shell in shells() {
+        // By its name, which PATH knows; from here; with a blank; one that is not there.
+        assert_eq!(asked(shell, &[("APACHECTL", "ctl")]), ctl, "{shell:?}");
+        let relative = asked(shell, &[("APACHECTL", "./ctl")]);
+        assert!(relative.starts_with('/') && relative.ends_with("/./ctl"), "{shell:?} {relative}");
+        assert_eq!(asked(shell, &[("APACHECTL", &odd)]), odd, "{shell:?}");
+        let none = asked(shell, &[("APACHECTL", "no-such-ctl")]);
+        assert!(none.starts_with('/') && none.ends_with("/no-such-ctl"), "{shell:?} {none}");
+
+        // The environment is about this call, a file about the machine.
+        let other = ("HTTPD_SEMGUARD_HTTPD", "/opt/bin/httpd");
+        assert_eq!(asked(shell, &[("APACHECTL", "ctl"), other]), "", "{shell:?}");
+        assert_eq!(asked(shell, &[("HTTPD_SEMGUARD_HTTPD", "")]), ctl, "{shell:?}");
+        fs::write(&settings, " HTTPD_SEMGUARD_HTTPD = /opt/bin/httpd\n").expect("written");
+        assert_eq!(asked(shell, &[]), ctl, "{shell:?}");
+
+        // Of a distribution the guard knows whom to ask, and EL's apachectl takes no arguments.
+        for control in ["/usr/sbin/apache2ctl", "/usr/sbin/apachectl", "/usr/bin/apachectl"] {
+            let mut trial = stubs.command(shell, &["-k", "start", "-f", "/nonexistent/conf"]);
+            Run::of(trial.env("APACHECTL", control));
+            assert!(!stubs.calls()[0].contains(&"--httpd".to_owned()), "{shell:?} {control}");
+        }
+    }
+}
+
+/// Where no APACHECTL is named, the wrapper's choice gives way to a setting.
+#[test]
+fn a_setting_counts_before_an_apachectl_that_nobody_named() {
+    require!();
+    let ns = Namespace::new("250 32000 32 8");
+    // A machine with an httpd that was built by hand, and no other.
+    ns.write("none", "");
+    ns.write("guard", "#!/bin/sh\necho \"guard: $*\"\n");
+    ns.write("ctl", "#!/bin/sh\necho called\n");
+    ns.sh("set -e; cd /run/t; chmod 755 guard ctl; mount -t tmpfs -o mode=755 tmpfs /usr/local; \
+           mkdir -p /usr/local/apache2/bin; cp ctl /usr/local/apache2/bin/apachectl; \
+           for ctl in /usr/sbin/apachectl /usr/sbin/apache2ctl; do \
+               [ ! -x $ctl ] || mount --bind none $ctl; done")
+        .exits(0);
+    let start = || {
+        let call = "SEMGUARD=/run/t/guard SEMGUARD_SETTINGS=/run/t/settings";
+        ns.sh(&format!("{call} {WRAPPER} start")).exits(0).prints("called")
+    };
+    let asks = "--httpd /usr/local/apache2/bin/apachectl --\n";
+    start().prints(asks);
+    ns.write("settings", "#HTTPD_SEMGUARD_HTTPD=/x\nHTTPD_SEMGUARD_HTTPD=\n");
+    start().prints(asks);
+    ns.write("settings", "HTTPD_SEMGUARD_HTTPD=/usr/local/apache2/bin/httpd\n");
+    let run = start().prints("guard: guard --settings /run/t/settings --\n");
+    assert!(!run.out.contains("--httpd"), "{run}");
+}
+
+/// The guard itself, and an apachectl elsewhere with a configuration of its own.
+#[test]
+fn an_apachectl_elsewhere_is_asked_about_its_own_configuration_and_one_that_is_silent_stops_nothing()
+ {
+    require!();
+    let ns = Namespace::new("250 32000 32 4");
+    let dump = include_str!("dumps/prefork-sysvsem-2listen.txt");
+    ns.write("dump", dump);
+    // It tells what it was started with, and answers when it is asked.
+    let control = "#!/bin/sh\ncase $* in *DUMP_RUN_CFG*) exec cat /run/t/dump ;; *-V*) exit 1 ;; esac\n\
+                   echo started \"$@\"\n";
+    ns.write("ctl", control);
+    ns.write("silent", "#!/bin/sh\n[ $# -le 1 ] || exit 1\necho started \"$@\"\n");
+    ns.sh("cd /run/t; chmod 755 ctl silent; mkdir '/run/t/a b'; cp ctl '/run/t/a b/apachectl'")
+        .exits(0);
+    let guard = ns.guard_copy();
+    let start = |control: &str| {
+        ns.sh(&format!(
+            "cd /run/t; SEMGUARD={guard} SEMGUARD_SETTINGS= APACHECTL='{control}' {WRAPPER} start"
+        ))
+    };
+    for control in ["/run/t/ctl", "./ctl", "/run/t/a b/apachectl"] {
+        start(control).exits(0).prints("started start\n").prints("it needs 1 semaphore set");
+    }
+    // Its lock does not fit; that of the machine's own httpd is no semaphore set.
+    ns.orphans(4, common::STRANGER);
+    let run = start("/run/t/ctl").exits(69).logs("httpd would not start");
+    assert!(!run.out.contains("started"), "{run}");
+    // Nothing is known of one that is not heard.
+    start("/run/t/silent").exits(0).logs("/run/t/silent").prints("started start\n");
 }
 
 #[test]

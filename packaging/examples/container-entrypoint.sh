@@ -28,5 +28,5 @@
 set -eu
 
 # Only exit code 69, "httpd would not start", keeps httpd from starting.
-httpd-semguard guard --private-ipc -- "$@" || [ $? -ne 69 ] || exit 69
+/usr/sbin/httpd-semguard guard --private-ipc -- "$@" || [ $? -ne 69 ] || exit 69
 exec httpd -DFOREGROUND "$@"

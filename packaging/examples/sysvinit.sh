@@ -3,8 +3,8 @@
 # the line that starts httpd. Messages go to the console. Exit code 69, "httpd would not start", is passed
 # on; nothing else that happens to httpd-semguard keeps httpd from starting.
 #
-# If the script calls apachectl, there is a simpler way: have it call apachectl-semguard(8) instead. Then
-# nothing of this is needed.
+# If the script calls apachectl, there is a simpler way: have it call /usr/sbin/apachectl-semguard instead
+# (see apachectl-semguard(8)). Then nothing of this is needed.
 
 semguard() {
     [ -x /usr/sbin/httpd-semguard ] || return 0

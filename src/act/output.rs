@@ -14,10 +14,17 @@ use crate::act::signals;
 /// Everybody may read a report: monitors are not root.
 const MODE: u32 = 0o644;
 
-/// Writes to standard output. A closed pipe is nobody's fault and changes no answer.
-pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+/// Writes to standard output. That it was closed, or that the reader of a pipe has gone, as of
+/// `| head -1`, is no error.
+///
+/// # Errors
+/// Any other of write(2): what was written does not arrive.
+pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let _ = write(&mut out).and_then(|()| out.flush());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Puts what `write` writes in place of the file: into a new file beside it, which then gets its

@@ -25,7 +25,7 @@ pub enum Exit {
     Software = 70,
     /// `EX_OSERR`: the kernel or the user database refused to answer.
     OsError = 71,
-    /// `EX_CANTCREAT`: the report could not be written to its file.
+    /// `EX_CANTCREAT`: the report could not be written.
     CannotCreate = 73,
     /// `EX_NOPERM`: not root, not the owner.
     NoPermission = 77,
@@ -41,7 +41,7 @@ impl Exit {
         (Exit::Unavailable, "httpd would not start: its lock would fail"),
         (Exit::Software, "a bug in the guard"),
         (Exit::OsError, "the kernel or the user database refused to answer"),
-        (Exit::CannotCreate, "the report could not be written to its file"),
+        (Exit::CannotCreate, "the report could not be written"),
         (Exit::NoPermission, "not root and not the owner of the sets"),
         (Exit::Config, "no such user, or the guarded user is root"),
     ];
@@ -75,6 +75,8 @@ pub enum Error {
     NoSuchSet(SemId, String),
     /// The report could not be written to this file.
     Output(PathBuf, Errno),
+    /// The report could not be written to standard output.
+    Stdout(Errno),
     /// A system call of the inspection failed.
     Kernel(&'static str, Errno),
 }
@@ -86,13 +88,19 @@ impl Error {
         Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     }
 
+    /// That a report could not be written to standard output.
+    #[must_use]
+    pub fn stdout(error: &IoError) -> Error {
+        Error::Stdout(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
     /// The exit code of the run.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Error::NoSuchUser(_) | Error::GuardedRoot | Error::NoKnownAccount(_) => Exit::Config,
             Error::NoSuchSet(..) => Exit::Usage,
-            Error::Output(..) => Exit::CannotCreate,
+            Error::Output(..) | Error::Stdout(_) => Exit::CannotCreate,
             Error::UserDatabase(..) | Error::Kernel(..) => Exit::OsError,
         }
     }
@@ -135,6 +143,7 @@ impl Error {
                     "see whether there is room and permission: ls -ld {folder}; df -h {folder}; df -i {folder}"
                 )
             }
+            Error::Stdout(_) => "write it to a place with room: see df -h and df -i".into(),
             Error::Kernel(..) => "a seccomp filter (SystemCallFilter=) or a security module \
                                   forbids it: allow it for this service"
                 .into(),
@@ -159,6 +168,10 @@ impl fmt::Display for Error {
             Error::Output(path, e) => {
                 let path = printable(&path.to_string_lossy());
                 write!(f, "could not write the report to {path}: {e:?} ({})", strerror(*e))
+            }
+            Error::Stdout(e) => {
+                let why = strerror(*e);
+                write!(f, "the report cannot be written to standard output: {e:?} ({why})")
             }
             Error::Kernel(call, e) => write!(f, "{call}: {e:?} ({})", strerror(*e)),
         }

@@ -657,6 +657,7 @@ pub(crate) fn errors() -> Vec<(&'static str, Error)> {
         ("no-such-set", Error::NoSuchSet(SemId(98_305), "www-data (33)".into())),
         ("output", Error::Output(PathBuf::from("/var/lib/x/semguard.prom"), Errno::ENOENT)),
         ("output-no-file", Error::Output(PathBuf::from("/dev/stdout"), Errno::EINVAL)),
+        ("output-stdout", Error::Stdout(Errno::ENOSPC)),
         ("kernel", Error::Kernel("semctl(SEM_INFO)", Errno::EPERM)),
     ]
 }

@@ -22,7 +22,7 @@ mod release;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 25] = [
+const BOTH: [(&str, &str); 27] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
@@ -30,6 +30,7 @@ const BOTH: [(&str, &str); 25] = [
     ("/usr/lib/systemd/system/httpd-semguard-.service.d/20-newer.conf", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
+    ("/usr/share/bash-completion/completions/apachectl-semguard", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
     ("/usr/share/doc/httpd-semguard/README.md", "644"),
     ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
@@ -44,13 +45,14 @@ const BOTH: [(&str, &str); 25] = [
     ("/usr/share/doc/httpd-semguard/examples/reload-scl.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/reload-suse.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/sysvinit.sh", "644"),
+    ("/usr/share/fish/vendor_completions.d/apachectl-semguard.fish", "644"),
     ("/usr/share/fish/vendor_completions.d/httpd-semguard.fish", "644"),
     ("/usr/share/httpd-semguard/report-1.schema.json", "644"),
     ("/usr/share/man/man8/apachectl-semguard.8.gz", "644"),
     ("/usr/share/man/man8/httpd-semguard.8.gz", "644"),
 ];
 
-const OF_DEB: [(&str, &str); 8] = [
+const OF_DEB: [(&str, &str); 9] = [
     ("/etc/default/httpd-semguard", "644"),
     ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
@@ -58,10 +60,11 @@ const OF_DEB: [(&str, &str); 8] = [
     ("/usr/share/doc/httpd-semguard/changelog.gz", "644"),
     ("/usr/share/doc/httpd-semguard/copyright", "644"),
     ("/usr/share/lintian/overrides/httpd-semguard", "644"),
+    ("/usr/share/zsh/vendor-completions/_apachectl-semguard", "644"),
     ("/usr/share/zsh/vendor-completions/_httpd-semguard", "644"),
 ];
 
-const OF_RPM: [(&str, &str); 10] = [
+const OF_RPM: [(&str, &str); 11] = [
     ("/etc/sysconfig/httpd-semguard", "644"),
     ("/usr/lib/systemd/system/apache2.service.d/20-semguard.conf", "644"),
     ("/usr/lib/systemd/system/apache2@.service.d/20-semguard.conf", "644"),
@@ -71,6 +74,7 @@ const OF_RPM: [(&str, &str); 10] = [
     ("/usr/share/doc/httpd-semguard/CHANGELOG.md", "644"),
     ("/usr/share/licenses/httpd-semguard/LICENSE", "644"),
     ("/usr/share/licenses/httpd-semguard/THIRD-PARTY", "644"),
+    ("/usr/share/zsh/site-functions/_apachectl-semguard", "644"),
     ("/usr/share/zsh/site-functions/_httpd-semguard", "644"),
 ];
 
@@ -316,20 +320,6 @@ fn mandoc_has_nothing_to_remark_on_the_page_of_the_wrapper() {
     let page = "man/apachectl-semguard.8";
     let run = Run::of(command("mandoc").args(["-Tlint", "-W", "warning", page])).exits(0);
     assert_eq!(run.out, "", "{run}");
-}
-
-#[test]
-fn every_shell_takes_its_completion_and_bash_completes_by_it() {
-    require!("bash", "zsh", "fish");
-    let of = |name: &str| built().join("completions").join(name);
-    for (shell, file) in [("zsh", "_httpd-semguard"), ("fish", "httpd-semguard.fish")] {
-        Run::of(command(shell).arg("-n").arg(of(file))).exits(0);
-    }
-    let try_it = ". \"$0\"; COMP_WORDS=(httpd-semguard --priv); COMP_CWORD=1; \
-        $(complete -p httpd-semguard | sed 's/.*-F \\([^ ]*\\).*/\\1/') httpd-semguard --priv httpd-semguard; \
-        echo \"${COMPREPLY[*]}\"";
-    let run = Run::of(command("bash").args(["-c", try_it]).arg(of("httpd-semguard"))).exits(0);
-    assert_eq!(run.out.trim(), "--private-ipc", "{run}");
 }
 
 // ---- the check after an upgrade of httpd -------------------------------------------------------
@@ -650,8 +640,47 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
         assert!(!text.contains("/usr/sbin/httpd-semguard"), "{script}");
         Run::of(command("sh").arg("-n").arg(root.join(script))).exits(0);
     }
-    assert!(read("opt/g/share/man/man8/httpd-semguard.8").starts_with(".\\\""));
-    read("opt/g/share/bash-completion/completions/httpd-semguard");
+    for (page, paths) in [
+        (
+            "httpd-semguard.8",
+            &[
+                "'/opt/g/sbin/httpd-semguard guard -- ",
+                "Pa /opt/g/share/httpd",
+                "Pa /opt/g/share/doc/httpd-semguard/examples/",
+            ][..],
+        ),
+        (
+            "apachectl-semguard.8",
+            &["Pa /opt/g/sbin/httpd-semguard .", "Pa /opt/g/share/doc/httpd-semguard/examples/"],
+        ),
+    ] {
+        let text = read(&format!("opt/g/share/man/man8/{page}"));
+        assert!(text.starts_with(".\\\"") && paths.iter().all(|p| text.contains(p)), "{page}");
+    }
+    for (example, path) in [
+        ("sysvinit.sh", "-x /opt/g/sbin/httpd-semguard ]"),
+        ("sysvinit.sh", "call /opt/g/sbin/apachectl-semguard"),
+        ("container-entrypoint.sh", "\n/opt/g/sbin/httpd-semguard guard"),
+        ("reload-debian.conf", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.cfg", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.nrpe.cfg", " /opt/g/sbin/httpd-semguard check"),
+        ("httpd-semguard.icinga2.conf", "\"/opt/g/sbin/httpd-semguard\""),
+    ] {
+        let text = read(&format!("opt/g/share/doc/httpd-semguard/examples/{example}"));
+        assert!(text.contains(path), "{example}: {path}");
+    }
+    // Whatever else is there: no path that only the packages have.
+    let mut grep = command("grep");
+    grep.args([
+        "-rIlE",
+        "/usr/(sbin|libexec|share|share/doc|lib/systemd/system)/(httpd|apachectl)-semguard",
+    ]);
+    assert_eq!(Run::of(grep.arg(&root)).exits(1).out, "");
+    for name in ["httpd-semguard", "apachectl-semguard"] {
+        read(&format!("opt/g/share/bash-completion/completions/{name}"));
+        read(&format!("opt/g/share/zsh/site-functions/_{name}"));
+        read(&format!("opt/g/share/fish/vendor_completions.d/{name}.fish"));
+    }
 
     fs::write(root.join("etc/default/httpd-semguard"), "mine\n").expect("written");
     make("install");
@@ -663,4 +692,21 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     let left = Run::of(command("find").arg(&root).args(["-type", "f"])).exits(0);
     let left: Vec<&str> = left.out.lines().collect();
     assert_eq!(left, [root.join("etc/default/httpd-semguard").to_str().expect("text")]);
+}
+
+#[test]
+fn make_help_has_one_column_also_for_a_longer_name() {
+    require!("make", "awk");
+    let more = scratch("help").join("Makefile");
+    fs::write(&more, "a-name-that-is-longer-than-all: ## do nothing\n").expect("written");
+    let mut make = command("make");
+    make.args(["--no-print-directory", "-f", "Makefile", "-f"]).arg(more).arg("help");
+    let help = Run::of(&mut make).exits(0).out;
+    let column = |line: &str| {
+        let name = line.strip_prefix("  make ")?.split("  ").next()?;
+        let says = line["  make ".len() + name.len()..].trim_start();
+        Some(line.len() - says.len())
+    };
+    let columns: Vec<usize> = help.lines().filter_map(column).collect();
+    assert!(columns.len() > 20 && columns.iter().all(|c| *c == columns[0]), "{help}");
 }
