@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser};
 use crate::facts::error::{Error, Exit};
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
-use crate::facts::request::{Command, Format, LogTo, SortKey};
+use crate::facts::request::{Command, Format, Instance, LogTo, SortKey};
 use crate::facts::settings::{Complaint, Origin, Setting};
 use crate::look::settings::{self, Line, Part};
 use crate::look::users;
@@ -82,6 +82,11 @@ pub struct Options {
     /// distribution's
     #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
     pub httpd: Option<PathBuf>,
+
+    /// Look after this one of several httpds (httpd@NAME.service, apache2@NAME.service): ask it with
+    /// its own configuration, read its own settings too, and name it in metrics
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<Instance>,
 
     /// Do not ask httpd what it will need; assume one accept lock
     #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
@@ -266,10 +271,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if let Some(value) = given_user {
         options.user = names(&options.user.join(","));
         let mut setting = value.setting.clone();
-        find(&mut setting);
+        find(&mut setting, options.instance.as_ref());
         options.given.user = Some(setting);
     }
-    options.given.events = settings.events(typed);
+    options.given.events = settings.events(typed, options.instance.as_ref());
     options.given.dry_run = settings.dry_run;
 
     // What is said of every run gives way to what was typed for this one.
@@ -288,8 +293,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
-    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does.
-    if (options.command, options.format) == (Command::Guard, Format::Nagios) && !typed("format") {
+    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does; and a document
+    // belongs into a file: without one, it would stand in the journal of the start.
+    let is_document = options.format == Format::Nagios || options.output.is_none();
+    if options.command == Command::Guard && is_document && !typed("format") {
         options.format = Format::Text;
     }
     // A monitor reads what its plugin prints, and no file.
@@ -334,7 +341,7 @@ impl Settings {
         let files = match options.command {
             _ if !options.settings.is_empty() => options.settings.clone(),
             Command::Guard => Vec::new(),
-            Command::Check | Command::List => settings::present(),
+            Command::Check | Command::List => settings::present(options.instance.as_ref()),
         };
         let mut of_files = Vec::new();
         for file in files {
@@ -424,10 +431,10 @@ impl Settings {
     }
 
     /// What is to be said of all this: the complaints, and which files count for this run.
-    fn events(&self, typed: impl Fn(&str) -> bool) -> Vec<Event> {
+    fn events(&self, typed: impl Fn(&str) -> bool, instance: Option<&Instance>) -> Vec<Event> {
         let complaints = self.complaints.iter().cloned().map(|mut complaint| {
             if let Complaint::Value(setting, _) | Complaint::Name(setting, _) = &mut complaint {
-                find(setting);
+                find(setting, instance);
             }
             Event::SettingInDoubt(complaint)
         });
@@ -441,9 +448,9 @@ impl Settings {
 
 /// Finds out where a setting stands that came by the environment: in a unit, in one of the
 /// distribution's files.
-fn find(setting: &mut Setting) {
+fn find(setting: &mut Setting, instance: Option<&Instance>) {
     if setting.origin == Origin::Environment {
-        if let Some((file, line)) = settings::place(&setting.name, &setting.value) {
+        if let Some((file, line)) = settings::place(&setting.name, &setting.value, instance) {
             setting.origin = Origin::File(file, line);
         }
     }
@@ -613,7 +620,8 @@ mod tests {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
             // A file that named files would be no simpler to read.
-            if ["help", "version", "settings"].contains(&long)
+            // So would one that named an instance, and with it more files.
+            if ["help", "version", "settings", "instance"].contains(&long)
                 || arg.get_help_heading() == Some(OF_LIST)
             {
                 assert_eq!(arg.get_env(), None);

@@ -67,6 +67,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
 
     Ok(Report {
         command: options.command,
+        instance: options.instance.clone(),
         dry_run: options.dry_run,
         strict: options.strict,
         by_root: geteuid().is_root(),

@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
 use crate::facts::event::Event;
+use crate::facts::request::Instance;
 use crate::look::httpd::ask::{self, Question};
 use crate::look::pid_file;
 use crate::look::processes::{is_httpd, names_of};
@@ -23,7 +24,12 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// Goes where httpd's semaphore table is: into the IPC namespace of the one that runs, or, where a unit
 /// with PrivateIPC= will start it, into a new one, as that start will. None: it is this one.
 #[must_use]
-pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> Option<Event> {
+pub fn enter(
+    pid_file: Option<&Path>,
+    control: &Path,
+    asked: Option<&Path>,
+    instance: Option<&Instance>,
+) -> Option<Event> {
     let running = pid_file.and_then(pid_file::number).filter(|pid| exists(*pid));
     match running.map(|pid| (pid, namespace(pid), fs::read_link(exe(pid)))) {
         Some((pid, Ok(theirs), Ok(exe))) if is_httpd(&exe, asked) => {
@@ -44,7 +50,7 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
             has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
         // It is dead, or its number is another one's by now.
-        Some(_) | None => of_unit(&unit(control)),
+        Some(_) | None => of_unit(&unit(control, instance)),
     }
 }
 
@@ -73,14 +79,14 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 /// The unit that starts whom this control program speaks for, where no other is known.
-fn unit(control: &Path) -> String {
+fn unit(control: &Path, instance: Option<&Instance>) -> String {
     let name = control.to_string_lossy();
     let unit = match &*name {
         _ if name.contains("/httpd24/") => "httpd24-httpd",
         _ if name.contains("apache2") && !name.starts_with("/usr/local/") => "apache2",
         _ => "httpd",
     };
-    format!("{unit}.service")
+    instance.map_or(format!("{unit}.service"), |i| format!("{unit}@{}.service", i.name()))
 }
 
 /// The unit that a process is of.
@@ -114,7 +120,10 @@ mod tests {
             ("/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper", "httpd24-httpd.service"),
             ("/usr/local/apache2/bin/httpd", "httpd.service"),
         ] {
-            assert_eq!(unit(Path::new(control)), name);
+            assert_eq!(unit(Path::new(control), None), name);
+            let shop = "shop".parse().expect("a name");
+            let of_shop = name.replace(".service", "@shop.service");
+            assert_eq!(unit(Path::new(control), Some(&shop)), of_shop);
         }
     }
 }
