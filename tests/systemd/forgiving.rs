@@ -211,6 +211,55 @@ fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
     contains(&said, "httpd-semguard gave no answer (exit code 1): httpd starts without it");
 }
 
+// ---- a healthy start ---------------------------------------------------------------------------------
+
+#[test]
+fn a_healthy_start_on_debian_12_has_one_line_of_the_guards_whatever_its_settings_are() {
+    has_one_line("bookworm");
+}
+
+#[test]
+fn a_healthy_start_on_debian_13_has_one_line_of_the_guards_whatever_its_settings_are() {
+    has_one_line("trixie");
+}
+
+fn has_one_line(release: &str) {
+    let m = boot!(release);
+    m.install_guard();
+    let said = || {
+        let before = mark(&m);
+        m.sh("systemctl restart apache2").exits(0);
+        m.get(80).exits(0);
+        said_since(&m, &before, "apache2 -t sh")
+    };
+    let line = |said: &str| {
+        contains(said, "httpd's locks can be made: it needs ");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    line(&said());
+    line(&said());
+    for format in ["json", "prometheus", "nagios"] {
+        let settings = format!(
+            "HTTPD_SEMGUARD_FORMAT={format}\nHTTPD_SEMGUARD_MIN_FREE=1\nHTTPD_SEMGUARD_USER=www-data\n"
+        );
+        m.write("/etc/default/httpd-semguard", &settings);
+        line(&said());
+    }
+    // Into a file, as it was asked for.
+    m.sh("echo HTTPD_SEMGUARD_FORMAT=json >>/etc/default/httpd-semguard
+          echo HTTPD_SEMGUARD_OUTPUT=/run/report.json >>/etc/default/httpd-semguard")
+        .exits(0);
+    assert_eq!(said().replace("-- No entries --\n", ""), "");
+    m.sh("grep -q '\"forecast\": \"starts\"' /run/report.json").exits(0);
+    // A set that was removed is news.
+    m.sh("rm /etc/default/httpd-semguard").exits(0);
+    let before = mark(&m);
+    m.kill("apache2");
+    m.start("apache2").exits(0);
+    let said = said_since(&m, &before, "apache2 -t sh");
+    contains(&said, "removed semaphore set ");
+}
+
 // ---- what it sees ------------------------------------------------------------------------------------
 
 /// What a process of the unit sees: its words, and of its surroundings what a start depends on.
