@@ -30,7 +30,7 @@ fn measure(m: &Machine) -> String {
 }
 
 fn without_time(metrics: &str) -> String {
-    let time = "httpd_semguard_last_run_timestamp_seconds ";
+    let time = "httpd_semguard_last_run_timestamp_seconds";
     metrics.lines().filter(|l| !l.starts_with(time)).map(|l| format!("{l}\n")).collect()
 }
 
