@@ -386,6 +386,9 @@ fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
         for settings in values(&file, "EnvironmentFile") {
             assert!(settings.starts_with("-/etc/"), "{file}: {settings}");
         }
+        // What a drop-in sets counts before the unit's own lines: an OPTIONS= here, so that newer systemd
+        // does not remark that it is unset, would take away what httpd is started with.
+        assert_eq!(values(&file, "Environment"), [""; 0], "{file}");
         // To forgive by this key would forgive httpd's own failures too.
         assert_eq!(values(&file, "SuccessExitStatus"), [""; 0], "{file}");
     }
