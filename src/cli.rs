@@ -83,8 +83,8 @@ pub struct Options {
     #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
     pub httpd: Option<PathBuf>,
 
-    /// Look after this one of several httpds (httpd@NAME.service, apache2@NAME.service): ask it with
-    /// its own configuration, read its own settings too, and name it in metrics
+    /// Which of several httpds this is about (apache2@NAME.service, httpd@NAME.service): ask for its
+    /// configuration, read its own settings too, and label its metrics
     #[arg(long, value_name = "NAME")]
     pub instance: Option<Instance>,
 
