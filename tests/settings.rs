@@ -53,7 +53,10 @@ fn a_check_and_a_list_go_by_the_distributions_file_and_say_so_and_a_guard_does_n
     ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("goes by");
     // A unit's guard has them from systemd, or is not to have them.
     ns.guard("guard --user 33").exits(0).does_not_log("goes by");
-    ns.guard("guard --user 33 --settings /etc/default/httpd-semguard").exits(69);
+    let told = "guard --user 33 --settings /etc/default/httpd-semguard";
+    ns.guard(told).exits(69).does_not_log("goes by");
+    ns.guard(&format!("{told} --verbose")).exits(69).logs("goes by HTTPD_SEMGUARD_MIN_FREE=");
+    ns.guard(&format!("{told} --dry-run")).exits(69).logs("goes by HTTPD_SEMGUARD_MIN_FREE=");
 }
 
 #[test]
