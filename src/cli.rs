@@ -269,8 +269,8 @@ impl TypedValueParser for Commands {
     }
 }
 
-/// Options for a person who looks; no environment variable stands for them.
-const OF_LIST: &str = "Options of list";
+/// The heading of the options that go with `list` alone; no environment variable stands for them.
+pub const OF_LIST: &str = "Options of list";
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
 const MOST_SETS: i64 = 1 << 24;
