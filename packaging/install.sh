@@ -167,3 +167,9 @@ else
     say "no unit of httpd is here; without one: $SBINDIR/apachectl-semguard start (see its manual page)"
 fi
 say "to see how things are: $SBINDIR/httpd-semguard check"
+[ -d /run/systemd/system ] || exit 0
+# A unit in the failed state stays there until somebody starts it.
+failed=$(systemctl --system list-units --state=failed --full --plain --no-legend apache2.service \
+    'apache2@*.service' httpd.service 'httpd@*.service' httpd24-httpd.service 2>/dev/null |
+    while read -r unit _; do printf ' %s' "${unit%.service}"; done)
+[ -z "$failed" ] || say "httpd has failed and is not running; now: systemctl start$failed"

@@ -12,7 +12,8 @@ set -euo pipefail
 readonly PACKAGES=(ansible-core ansible-lint apache2 binutils cpio curl debootstrap dpkg-dev faketime
     fish groff-base icinga2-bin icinga2-common iproute2 libc6-arm64-cross libcap2-bin lintian mandoc
     nagios4-core openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema
-    python3-venv qemu-user rpm rpmlint shellcheck strace systemd systemd-container util-linux zsh)
+    python3-venv python3-yaml qemu-user rpm rpmlint shellcheck strace systemd systemd-container
+    util-linux zsh)
 
 # Services that come with them.
 readonly SERVICES=(apache2 apache-htcacheclean icinga2 nagios4 prometheus

@@ -57,13 +57,27 @@ impl Machine {
         format!("/run/p/{name}")
     }
 
-    /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`.
+    /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`. Asked for
+    /// failed units, it lists those lines of `/run/p/failed` whose units the patterns match.
     pub(crate) fn with_systemd(&self) {
+        const SYSTEMCTL: &str = r#"#!/bin/sh
+case " $* " in
+*" show "*) ;;
+*" list-units --state=failed "*)
+    while read -r unit rest; do
+        for pattern; do
+            case $unit in $pattern) echo "$unit $rest" ;; esac
+        done
+    done </run/p/failed
+    ;;
+*) echo "$@" >>/run/p/told ;;
+esac
+"#;
+        fs::write(self.path("/run/p/failed"), "").expect("written");
+        fs::write(self.path("/run/p/systemctl"), SYSTEMCTL).expect("written");
         self.sh(
             "set -e; mkdir -p /run/systemd/system; rm -f /usr/bin/systemctl /usr/sbin/policy-rc.d; \
-             printf '#!/bin/sh\\n[ \"$1\" = show ] || echo \"$@\" >>/run/p/told\\n' \
-                 >/usr/bin/systemctl; \
-             chmod 755 /usr/bin/systemctl",
+                 mv /run/p/systemctl /usr/bin; chmod 755 /usr/bin/systemctl",
         )
         .exits(0);
     }

@@ -15,6 +15,7 @@ use machine::Machine;
 
 #[path = "../common/mod.rs"]
 mod common;
+mod failed;
 mod machine;
 mod release;
 

@@ -120,6 +120,15 @@ fn without_the_package_a_httpd_that_is_killed_often_enough_never_starts_again() 
     let journal = m.journal("apache2");
     assert_eq!(run.code, Some(1), "{run}\n{journal}");
     contains(&journal, REFUSED);
+
+    // Installed now, the package says what is left to do; done, that mends it.
+    let says = "httpd-semguard: httpd has failed and is not running; now: ";
+    let told = m.install_guard().out;
+    let command = told.lines().find_map(|l| l.strip_prefix(says));
+    assert_eq!(command, Some("systemctl start apache2"), "{told}");
+    m.sh(command.expect("a command")).exits(0);
+    m.get(80).exits(0);
+    assert!(!m.install_guard().out.contains(says), "it runs");
 }
 
 #[test]
