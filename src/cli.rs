@@ -407,10 +407,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
             }
             options.format = Format::Text;
         }
-    } else if let Some(of_list) =
-        ["orphans", "all", "sort", "explain"].into_iter().find(|o| typed(o))
+    } else if let Some(of_list) = Options::command()
+        .get_arguments()
+        .find(|arg| arg.get_help_heading() == Some(OF_LIST) && typed(arg.get_id().as_str()))
     {
-        return Err(conflict(&format!("--{of_list} goes with list")));
+        return Err(conflict(&format!("--{} goes with list", of_list.get_id())));
     }
     Ok(options)
 }
