@@ -296,6 +296,56 @@ fn has_metrics_of_its_own(release: &str) {
     assert_eq!(left.out, "", "{left}");
 }
 
+/// As EL and Fedora have it: httpd@NAME.service reads conf/NAME.conf, with the options of all.
+#[test]
+fn an_instance_of_el_is_asked_with_its_file_and_the_options_before_a_start_and_for_its_metrics() {
+    let m = boot!("bookworm");
+    set_up(&m);
+    m.sh("set -e; systemctl disable --now apache2; cp /usr/sbin/apache2 /usr/sbin/httpd; \
+          mkdir -p /etc/apache2/conf /run/httpd /etc/sysconfig")
+        .exits(0);
+    m.write(
+        "/etc/apache2/conf/shop.conf",
+        "ServerName a\nMutex sysvsem default\nUser www-data\nGroup www-data\nListen 81\nListen 82\n\
+         PidFile /run/httpd/instance-${HTTPD_INSTANCE}.pid\nDefaultRuntimeDir /run/httpd\n\
+         ErrorLog /var/log/shop.log\nInclude mods-enabled/mpm_prefork.load\n\
+         LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
+         <IfDefine MORE>\nLoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so\n</IfDefine>\n",
+    );
+    m.write(
+        "/etc/systemd/system/httpd@.service",
+        "[Service]\nEnvironment=HTTPD_INSTANCE=%i\nEnvironmentFile=-/etc/sysconfig/httpd\n\
+         ExecStart=/usr/sbin/httpd $OPTIONS -DFOREGROUND -f conf/%i.conf\n",
+    );
+    let drop_in = crate::common::read("systemd/httpd@.service.d/20-semguard.conf");
+    m.write("/etc/systemd/system/httpd@.service.d/20-semguard.conf", &drop_in);
+    m.write("/etc/sysconfig/httpd", "OPTIONS=-DMORE\n");
+    // Debian's own control program is there, too.
+    m.write("/etc/sysconfig/httpd-semguard-shop", "HTTPD_SEMGUARD_HTTPD=/usr/sbin/httpd\n");
+    m.sh("systemctl daemon-reload; systemctl start httpd@shop").exits(0);
+    let file = format!("{DIRECTORY}/httpd-semguard-shop.prom");
+    wait_until("it has its locks", || m.sets_of(WWW).len() == 2);
+    contains(&m.journal("httpd@shop"), "httpd's locks can be made: it needs 2 semaphore sets");
+
+    m.sh(&format!("systemctl start {UNIT}@shop")).exits(0);
+    let seen = fs::read_to_string(m.path(&file)).expect("written");
+    for part in [
+        "needed_sets{httpd=\"shop\",bound=\"at_least\"} 2\n",
+        "httpd_asked{httpd=\"shop\",state=\"answered\"} 1\n",
+        "semaphore_sets{httpd=\"shop\",owner=\"www-data\",state=\"in_use\"} 2\n",
+        "start_forecast{httpd=\"shop\",state=\"starts\"} 1\n",
+    ] {
+        contains(&seen, part);
+    }
+    // Its sets are room for itself: the one that runs was found by its own PidFile.
+    m.limits("250 32000 32 2");
+    m.sh(&format!("systemctl start {UNIT}@shop")).exits(0);
+    let seen = fs::read_to_string(m.path(&file)).expect("written");
+    contains(&seen, "start_forecast{httpd=\"shop\",state=\"starts\"} 1\n");
+    let by_hand = m.sh("httpd-semguard check --instance shop -- -DMORE").exits(0);
+    contains(&by_hand.out, "it needs 2 semaphore sets");
+}
+
 // ---- what the journal gets -------------------------------------------------------------------------
 
 #[test]
