@@ -571,7 +571,9 @@ fn nagios_takes_the_example_and_reads_the_answer_of_the_check() {
     let service = kept.split("service {").nth(1).unwrap_or_else(|| panic!("{kept}"));
     assert!(service.contains("\ncurrent_state=2\n"), "{service}");
     assert!(
-        service.contains("\nplugin_output=SEMGUARD CRITICAL - httpd would not start"),
+        service.contains(
+            "\nplugin_output=SEMGUARD CRITICAL - semaphore table full: httpd would not start"
+        ),
         "{service}"
     );
     assert!(service.contains("\nperformance_data='sets'=6;"), "{service}");
@@ -613,7 +615,10 @@ fn icinga_takes_the_example_and_reads_the_answer_of_the_check() {
     let said = || ns.sh("cat /run/t/i/spool/service.* /run/t/i/spool/.service").out;
     wait_until("it has checked", || said().contains("FIGURES"));
     let said = said();
-    assert!(said.contains("CRITICAL SEMGUARD CRITICAL - httpd would not start"), "{said}");
+    assert!(
+        said.contains("CRITICAL SEMGUARD CRITICAL - semaphore table full: httpd would not start"),
+        "{said}"
+    );
     // It reads each figure, and writes it anew.
     assert!(said.contains("FIGURES sets=6;4;5;0;6 semaphores=6;"), "{said}");
 }
