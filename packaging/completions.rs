@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, CommandFactory, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::aot::generate_to;
-use httpd_semguard::cli::Options;
+use httpd_semguard::cli::{OF_LIST, Options};
 use httpd_semguard::facts::request;
 
 fn main() -> io::Result<()> {
@@ -42,7 +42,7 @@ fn program() -> Command {
         .collect();
     let has = |command: request::Command, arg: &Arg| match arg.get_id().as_str() {
         "dry_run" => command == request::Command::Guard,
-        "orphans" | "sort" | "explain" => command == request::Command::List,
+        _ if arg.get_help_heading() == Some(OF_LIST) => command == request::Command::List,
         _ => true,
     };
     let of = |command| options.iter().filter(move |arg| has(command, arg));

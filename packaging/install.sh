@@ -48,6 +48,7 @@ SETTINGS=${SETTINGS:-/etc/default/httpd-semguard}
 METRICS=${METRICS:-/var/lib/prometheus/node-exporter/httpd-semguard.prom}
 # What the program keeps between runs; it knows no other place.
 STATE=/var/lib/httpd-semguard
+WANTS=/etc/systemd/system/timers.target.wants
 UNITS=${UNITS:-apache2 apache2@ httpd httpd@ httpd24-httpd}
 PROGRAM=${PROGRAM:-./httpd-semguard}
 COMPLETIONS=${COMPLETIONS:-completions}
@@ -101,9 +102,19 @@ units() {
     done
 }
 
+# The timers that somebody switched on for one httpd of several.
+instances() {
+    for link in "$DESTDIR$WANTS"/httpd-semguard-metrics@*.timer; do
+        [ ! -h "$link" ] || echo "${link##*/}"
+    done
+}
+
 if [ "$what" = uninstall ]; then
     if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
         systemctl --quiet --now disable httpd-semguard-metrics.timer 2>/dev/null || true
+        instances | while read -r timer; do
+            systemctl --quiet --now disable "$timer" 2>/dev/null || true
+        done
     fi
     files | while IFS='|' read -r _ _ to; do
         rm -f "$DESTDIR$to"
@@ -116,8 +127,8 @@ if [ "$what" = uninstall ]; then
     rm -f "$DESTDIR$STATE/starts.json"
     rmdir "$DESTDIR$STATE" 2>/dev/null || true
     # What the timer wrote goes with it: its age would raise the alarm.
-    rm -f "$DESTDIR/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer" \
-        "$DESTDIR$METRICS"
+    rm -f "$DESTDIR$WANTS/httpd-semguard-metrics.timer" "$DESTDIR$WANTS"/httpd-semguard-metrics@*.timer \
+        "$DESTDIR$METRICS" "$DESTDIR${METRICS%.prom}"-*.prom
     reload
     exit
 fi

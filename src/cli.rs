@@ -9,14 +9,14 @@ use clap::builder::{
     BoolishValueParser, EnumValueParser, PossibleValue, PossibleValuesParser, Resettable,
     StyledStr, TypedValueParser,
 };
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
 
 use crate::facts::error::{Error, Exit};
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
-use crate::facts::request::{Command, Format, LogTo, SortKey};
+use crate::facts::request::{Command, Format, Instance, LogTo, SortKey};
 use crate::facts::settings::{Complaint, Origin, Setting};
 use crate::facts::site::GuardCommand;
 use crate::look::settings::{self, Line, Part};
@@ -89,6 +89,11 @@ pub struct Options {
     /// distribution's
     #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
     pub httpd: Option<PathBuf>,
+
+    /// Which of several httpds this is about (apache2@NAME.service, httpd@NAME.service): ask for its
+    /// configuration, read its own settings too, and label its metrics
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<Instance>,
 
     /// Do not ask httpd what it will need; assume one accept lock
     #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
@@ -224,6 +229,9 @@ impl Options {
         if let Some(httpd) = &self.httpd {
             words.extend(["--httpd".into(), text(httpd.as_os_str())]);
         }
+        if let Some(instance) = &self.instance {
+            words.extend(["--instance".into(), instance.name().to_owned()]);
+        }
         if !self.httpd_args.is_empty() {
             words.push("--".into());
             words.extend(self.httpd_args.iter().map(|word| text(word)));
@@ -261,8 +269,8 @@ impl TypedValueParser for Commands {
     }
 }
 
-/// Options for a person who looks; no environment variable stands for them.
-const OF_LIST: &str = "Options of list";
+/// The heading of the options that go with `list` alone; no environment variable stands for them.
+pub const OF_LIST: &str = "Options of list";
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
 const MOST_SETS: i64 = 1 << 24;
@@ -302,10 +310,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if let Some(word) = args.get_mut(1).filter(|word| *word == "help") {
         *word = "--help".into();
     }
-    let stop = |e: clap::Error| Stop {
-        exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
-        text: e.render(),
-        nagios: asks_for_nagios(&args),
+    let stop = |mut e: clap::Error| {
+        // A tip to put an unknown option behind "--": what stands there is httpd's.
+        e.remove(ContextKind::Suggested);
+        Stop {
+            exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
+            text: e.render(),
+            nagios: asks_for_nagios(&args),
+        }
     };
     // Without the environment: what is wrong there is no mistake of who typed this.
     let definition = || Options::command().mut_args(|arg| arg.env(Resettable::Reset));
@@ -350,16 +362,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if let Some(value) = given_user {
         options.user = names(&options.user.join(","));
         let mut setting = value.setting.clone();
-        find(&mut setting);
+        find(&mut setting, options.instance.as_ref());
         options.given.user = Some(setting);
     }
     let reserve = settings.values.iter().find(|v| v.id == "min_free" && !typed("min_free"));
     options.given.min_free = reserve.map(|value| {
         let mut setting = value.setting.clone();
-        find(&mut setting);
+        find(&mut setting, options.instance.as_ref());
         setting
     });
-    options.given.events = settings.events(typed);
+    options.given.events = settings.events(typed, options.instance.as_ref());
     options.given.dry_run = settings.dry_run;
 
     // What is said of every run gives way to what was typed for this one.
@@ -378,8 +390,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
-    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does.
-    if (options.command, options.format) == (Command::Guard, Format::Nagios) && !typed("format") {
+    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does; and a document
+    // belongs into a file: without one, it would stand in the journal of the start.
+    let is_document = options.format == Format::Nagios || options.output.is_none();
+    if options.command == Command::Guard && is_document && !typed("format") {
         options.format = Format::Text;
     }
     // A monitor reads what its plugin prints, and no file.
@@ -393,10 +407,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
             }
             options.format = Format::Text;
         }
-    } else if let Some(of_list) =
-        ["orphans", "all", "sort", "explain"].into_iter().find(|o| typed(o))
+    } else if let Some(of_list) = Options::command()
+        .get_arguments()
+        .find(|arg| arg.get_help_heading() == Some(OF_LIST) && typed(arg.get_id().as_str()))
     {
-        return Err(conflict(&format!("--{of_list} goes with list")));
+        return Err(conflict(&format!("--{} goes with list", of_list.get_id())));
     }
     Ok(options)
 }
@@ -426,7 +441,7 @@ impl Settings {
         let files = match options.command {
             _ if !options.settings.is_empty() => options.settings.clone(),
             Command::Guard => Vec::new(),
-            Command::Check | Command::List => settings::present(),
+            Command::Check | Command::List => settings::present(options.instance.as_ref()),
         };
         let mut of_files = Vec::new();
         for file in files {
@@ -516,10 +531,10 @@ impl Settings {
     }
 
     /// What is to be said of all this: the complaints, and which files count for this run.
-    fn events(&self, typed: impl Fn(&str) -> bool) -> Vec<Event> {
+    fn events(&self, typed: impl Fn(&str) -> bool, instance: Option<&Instance>) -> Vec<Event> {
         let complaints = self.complaints.iter().cloned().map(|mut complaint| {
             if let Complaint::Value(setting, _) | Complaint::Name(setting, _) = &mut complaint {
-                find(setting);
+                find(setting, instance);
             }
             Event::SettingInDoubt(complaint)
         });
@@ -533,9 +548,9 @@ impl Settings {
 
 /// Finds out where a setting stands that came by the environment: in a unit, in one of the
 /// distribution's files.
-fn find(setting: &mut Setting) {
+fn find(setting: &mut Setting, instance: Option<&Instance>) {
     if setting.origin == Origin::Environment {
-        if let Some((file, line)) = settings::place(&setting.name, &setting.value) {
+        if let Some((file, line)) = settings::place(&setting.name, &setting.value, instance) {
             setting.origin = Origin::File(file, line);
         }
     }
@@ -688,6 +703,36 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_option_is_not_said_to_belong_to_httpd() {
+        let text = of(&["check", "--jsom"]).expect_err("refused").text.to_string();
+        assert!(text.contains("'--json'") && !text.contains("-- --jsom"), "{text}");
+    }
+
+    #[test]
+    fn a_guard_that_removes_what_was_counted_gets_what_decides() {
+        let command = |args: &[&str]| of(args).expect("parses").guard_command().to_string();
+        assert_eq!(command(&["check"]), "httpd-semguard guard");
+        assert_eq!(
+            command(&[
+                "check",
+                "-u",
+                "a,b",
+                "--private-ipc",
+                "--format",
+                "json",
+                "--",
+                "-f",
+                "a b"
+            ]),
+            "httpd-semguard guard --user a,b --private-ipc -- -f 'a b'"
+        );
+        assert_eq!(
+            command(&["check", "--instance", "shop"]),
+            "httpd-semguard guard --instance shop"
+        );
+    }
+
+    #[test]
     fn a_dry_run_of_what_changes_nothing_is_refused() {
         for command in ["check", "list"] {
             assert_eq!(of(&[command, "--dry-run"]).expect_err("refused").exit, Exit::Usage);
@@ -731,8 +776,9 @@ mod tests {
     fn every_option_has_an_environment_variable_of_its_name() {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            // A file that named files would be no simpler to read; json has that of format.
-            if ["help", "version", "settings", "json"].contains(&long)
+            // A file that named files would be no simpler to read, nor one that named an instance and
+            // with it more files; json has the variable of format.
+            if ["help", "version", "settings", "instance", "json"].contains(&long)
                 || arg.get_help_heading() == Some(OF_LIST)
             {
                 assert_eq!(arg.get_env(), None);

@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     if let Some(table) = table.as_mut().filter(|_| is_in_doubt) {
         table.holders = table::holders(maker);
     }
-    let site = is_in_doubt.then(|| look_around(&asked, table.as_ref(), &events));
+    let site = is_in_doubt.then(|| look_around(options, &asked, table.as_ref(), &events));
 
     // Keeps what this run shows about the next start, or a note before it.
     if let (Some(witness), Some(table)) = (&asked.witness, &table) {
@@ -78,6 +78,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
     Ok(Report {
         command: options.command,
+        instance: options.instance.clone(),
         dry_run: options.dry_run,
         strict: options.strict,
         by_root: by.is_root(),
@@ -106,14 +107,14 @@ pub fn run(options: &Options) -> Result<Report, Error> {
 
 /// What this machine offers to make room. Asked only when a start is in doubt, since it runs
 /// systemctl(1).
-fn look_around(asked: &Asked, table: Option<&Table>, events: &[Event]) -> Site {
+fn look_around(options: &Options, asked: &Asked, table: Option<&Table>, events: &[Event]) -> Site {
     let running = table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid);
     let in_doubt = table.and_then(Table::undecided).map(|u| u.process.pid);
     let inside = events.iter().find_map(|event| match event {
         Event::TableOf(leader) => Some(leader.pid),
         _ => None,
     });
-    site(asked.heard.control(), running, in_doubt, inside)
+    site(asked.heard.control(), options.instance.as_ref(), running, in_doubt, inside)
 }
 
 /// Removes the orphans and what a killed guard left behind; a dry run takes the same path but removes

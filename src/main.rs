@@ -147,7 +147,8 @@ fn write(
         Ok(report) => report.write(options.format, screen, out),
         Err(e) => {
             let time = clock::now().map_or(WallTime(0), |clock| clock.now);
-            report::write_error(e, options.command, time, options.format, out)
+            let instance = options.instance.as_ref();
+            report::write_error(e, options.command, instance, time, options.format, out)
         }
     }
 }

@@ -25,9 +25,11 @@ const MAN: &str = "man/httpd-semguard.8";
 const OF_OTHERS: [&str; 3] = ["collector", "check", "now"];
 
 /// What monitors and fleets read.
-const FOR_FLEETS: [&str; 9] = [
+const FOR_FLEETS: [&str; 11] = [
     "systemd/httpd-semguard-metrics.service",
     "systemd/httpd-semguard-metrics.timer",
+    "systemd/httpd-semguard-metrics@.service",
+    "systemd/httpd-semguard-metrics@.timer",
     "packaging/prometheus/httpd-semguard.rules.yml",
     "packaging/nagios/httpd-semguard.cfg",
     "packaging/nagios/httpd-semguard.icinga2.conf",

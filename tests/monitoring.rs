@@ -30,7 +30,7 @@ const WORLDS: [World; 8] = [
     ("orphans", ROOMY, 3, "--no-ask", 0, 0),
     ("nearly full", SMALL, 5, "--no-ask", 1, 0),
     ("full", SMALL, 6, "--no-ask", 2, 69),
-    ("full, and no matter", SMALL, 6, "--need 0", 0, 0),
+    ("full, and no matter", SMALL, 6, "--no-ask --need 0", 0, 0),
     ("at risk", SMALL, 6, "--httpd /bin/false", 1, 0),
     ("at risk, strictly", SMALL, 6, "--httpd /bin/false --strict", 2, 69),
     ("no answer", ROOMY, 0, "--no-ask --user no-such-user", 3, 78),
@@ -298,7 +298,43 @@ fn promtool_has_nothing_to_remark_on_the_metrics_in_every_state() {
         let forecast = ["starts", "at_risk", "fails"]
             .map(|s| series[&format!("httpd_semguard_start_forecast{{state=\"{s}\"}}")]);
         assert_eq!(forecast.iter().sum::<f64>(), 1.0, "one of them: {run}");
+        let is_mute = args.contains("--httpd");
+        came_of_asking(&series, if is_mute { "no_answer" } else { "not_asked" });
     }
+}
+
+#[track_caller]
+fn came_of_asking(series: &BTreeMap<String, f64>, what: &str) {
+    for state in ["answered", "no_answer", "not_found", "not_asked"] {
+        let is = series[&format!("httpd_semguard_httpd_asked{{state=\"{state}\"}}")];
+        assert_eq!(is, f64::from(u8::from(state == what)), "{state}, not {what}");
+    }
+}
+
+#[test]
+fn the_metrics_tell_an_httpd_that_could_not_be_asked_from_one_that_is_not_there() {
+    require!("apache2");
+    let ns = Namespace::new(ROOMY);
+    let modules = "/usr/lib/apache2/modules";
+    ns.write(
+        "httpd.conf",
+        &format!(
+            "ServerName a\nUser www-data\nGroup www-data\nErrorLog /dev/null\n\
+             DefaultRuntimeDir /run/t\nPidFile /run/t/pid\nListen 127.0.0.1:81\n\
+             LoadModule mpm_event_module {modules}/mod_mpm_event.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n"
+        ),
+    );
+    let series = |args: &str| {
+        let run = check(&ns, &format!("--format prometheus --user 33 {args}"));
+        read_metrics(&run.exits(0).out)
+    };
+    let httpd = "--httpd /usr/sbin/apache2 -- -f /run/t";
+    came_of_asking(&series(&format!("{httpd}/httpd.conf")), "answered");
+    came_of_asking(&series(&format!("{httpd}/nowhere.conf")), "no_answer");
+    came_of_asking(&series("--no-ask"), "not_asked");
+    ns.sh("mount -t tmpfs tmpfs /usr/sbin").exits(0);
+    came_of_asking(&series(""), "not_found");
 }
 
 #[test]
@@ -358,7 +394,9 @@ fn promtool_passes_the_rules_and_each_fires_when_it_should_and_not_before() {
     let tests = fs::read_to_string(source("packaging/prometheus/httpd-semguard.rules.test.yml"));
     let tests = tests.expect("read");
     for alert in RULES.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")) {
-        let times = tests.matches(&format!("alertname: {alert}\n        exp_alerts:\n")).count();
+        let fires = |end| format!("alertname: {alert}\n        exp_alerts:{end}");
+        // An anchor names alerts that are expected again.
+        let times = tests.matches(&fires("\n")).count() + tests.matches(&fires(" &")).count();
         assert!(times > 0, "no test has {alert} fire");
     }
 }
@@ -427,6 +465,10 @@ fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
     );
     let output = "--no-ask --format prometheus --output /run/t/textfile/httpd-semguard.prom";
     check(&ns, output).exits(69);
+    // One of several has a file beside it, of the same figures, which differ by its name.
+    let of_shop = "--no-ask --instance shop --format prometheus --output \
+                   /run/t/textfile/httpd-semguard-shop.prom";
+    check(&ns, of_shop).exits(69);
     let as_nobody = format!("--reuid {NOBODY} --regid {NOBODY} --clear-groups");
     let _exporter = Daemon::start(
         &ns,
@@ -448,20 +490,34 @@ fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
         "/run/t/prometheus.log",
     );
     let alerts = || ns.sh("curl -s http://127.0.0.1:9090/api/v1/alerts").out;
-    wait_until("the alarm is raised", || {
-        alerts().contains("\"alertname\":\"HttpdStartWouldFail\"")
+    wait_until("both alarms are raised", || {
+        alerts().matches("\"alertname\":\"HttpdStartWouldFail\"").count() == 2
     });
     let raised = alerts();
-    for part in ["127.0.0.1:9100 would not start again", "\"severity\":\"critical\"", "\"firing\""]
-    {
+    for part in [
+        "httpd on 127.0.0.1:9100 would not start again",
+        "httpd shop on 127.0.0.1:9100 would not start again",
+        "\\\"httpd-semguard check --instance shop\\\"",
+        "\"severity\":\"critical\"",
+        "\"firing\"",
+    ] {
         assert!(raised.contains(part), "{part}: {raised}");
     }
-    ns.sh("curl -s http://127.0.0.1:9100/metrics").prints("\nnode_textfile_scrape_error 0\n");
+    let scrape = || ns.sh("curl -s http://127.0.0.1:9100/metrics");
+    scrape().prints("\nnode_textfile_scrape_error 0\n");
 
     ns.guard("guard").exits(0);
     assert!(ns.ids().iter().all(|id| !sets.contains(id)));
     check(&ns, output).exits(0);
-    wait_until("the alarm is over", || !alerts().contains("HttpdStartWouldFail"));
+    check(&ns, of_shop).exits(0);
+    wait_until("the alarms are over", || !alerts().contains("HttpdStartWouldFail"));
+
+    // Without its name, the second file's figures would be refused.
+    let refused = || ns.sh("cat /run/t/exporter.log").out.contains("was collected before with");
+    assert!(!refused());
+    ns.sh("cd /run/t/textfile; cp httpd-semguard.prom httpd-semguard-shop.prom").exits(0);
+    scrape();
+    wait_until("node_exporter refuses them", refused);
 }
 
 // ---- Nagios and Icinga -------------------------------------------------------------------------------
@@ -515,7 +571,9 @@ fn nagios_takes_the_example_and_reads_the_answer_of_the_check() {
     let service = kept.split("service {").nth(1).unwrap_or_else(|| panic!("{kept}"));
     assert!(service.contains("\ncurrent_state=2\n"), "{service}");
     assert!(
-        service.contains("\nplugin_output=SEMGUARD CRITICAL - httpd would not start"),
+        service.contains(
+            "\nplugin_output=SEMGUARD CRITICAL - semaphore table full: httpd would not start"
+        ),
         "{service}"
     );
     assert!(service.contains("\nperformance_data='sets'=6;"), "{service}");
@@ -557,7 +615,10 @@ fn icinga_takes_the_example_and_reads_the_answer_of_the_check() {
     let said = || ns.sh("cat /run/t/i/spool/service.* /run/t/i/spool/.service").out;
     wait_until("it has checked", || said().contains("FIGURES"));
     let said = said();
-    assert!(said.contains("CRITICAL SEMGUARD CRITICAL - httpd would not start"), "{said}");
+    assert!(
+        said.contains("CRITICAL SEMGUARD CRITICAL - semaphore table full: httpd would not start"),
+        "{said}"
+    );
     // It reads each figure, and writes it anew.
     assert!(said.contains("FIGURES sets=6;4;5;0;6 semaphores=6;"), "{said}");
 }

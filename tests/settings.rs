@@ -53,7 +53,10 @@ fn check_and_list_use_the_distributions_file_and_say_so_but_guard_does_not() {
     ns.guard("check --settings /dev/null --user 33").exits(0).does_not_log("using ");
     // A unit's guard gets them from systemd, or is not meant to have them.
     ns.guard("guard --user 33").exits(0).does_not_log("using ");
-    ns.guard("guard --user 33 --settings /etc/default/httpd-semguard").exits(69);
+    let told = "guard --user 33 --settings /etc/default/httpd-semguard";
+    ns.guard(told).exits(69).does_not_log("using ");
+    ns.guard(&format!("{told} --verbose")).exits(69).logs("using HTTPD_SEMGUARD_MIN_FREE=");
+    ns.guard(&format!("{told} --dry-run")).exits(69).logs("using HTTPD_SEMGUARD_MIN_FREE=");
 }
 
 #[test]
@@ -111,6 +114,105 @@ fn output_settings_for_a_guard_do_not_apply_to_check_list_or_dry_run() {
     assert!(!ns.path("/run/t/report").exists());
     ns.guard("guard --settings /etc/default/httpd-semguard --user 33").exits(0);
     assert!(ns.path("/run/t/report").exists());
+}
+
+/// A document in the journal of a start is noise: without a file for it, a start has its line.
+#[test]
+fn a_format_by_a_setting_is_for_the_file_of_a_guard_and_not_for_the_journal() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let guard = |format: &str, output: &str, args: &str| {
+        let mut guard = ns.guard_command(&format!("guard --user 33 --need 1 {args}"));
+        guard.env("HTTPD_SEMGUARD_FORMAT", format).env("HTTPD_SEMGUARD_OUTPUT", output);
+        Run::of(&mut guard).exits(0)
+    };
+    for format in ["json", "prometheus", "nagios"] {
+        let run = guard(format, "", "");
+        let line = "httpd's locks can be made: it needs 1 semaphore set";
+        assert!(run.out.starts_with(line), "{format}: {run}");
+        assert_eq!(run.out.lines().count() + run.err.lines().count(), 1, "{format}: {run}");
+    }
+    for (format, begins) in [("json", "{"), ("prometheus", "# HELP ")] {
+        let run = guard(format, "/run/t/report", "");
+        assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{format}");
+        let report = std::fs::read_to_string(ns.path("/run/t/report")).expect("written");
+        assert!(report.starts_with(begins), "{format}: {report}");
+        // Typed for this one run, either counts.
+        assert!(guard("text", "", &format!("--format {format}")).out.starts_with(begins));
+        guard(format, "", "--output /run/t/typed");
+        let report = std::fs::read_to_string(ns.path("/run/t/typed")).expect("written");
+        assert!(report.starts_with(begins), "{format}: {report}");
+    }
+}
+
+// One httpd of several.
+
+#[test]
+fn the_settings_of_an_instance_count_before_the_common_ones_and_for_it_alone() {
+    require!();
+    let ns = with_settings(ROOMY, "HTTPD_SEMGUARD_MIN_FREE=200\nHTTPD_SEMGUARD_USER=www-data\n");
+    let own = ns.write("own", "\nHTTPD_SEMGUARD_MIN_FREE=1\nHTTPD_SEMGUARD_STRICT=maybe\n");
+    ns.sh(&format!("cp {own} /etc/default/httpd-semguard-shop")).exits(0);
+    ns.guard("check --instance shop --need 1")
+        .exits(0)
+        .logs("goes by HTTPD_SEMGUARD_MIN_FREE=\"1\" (/etc/default/httpd-semguard-shop:2)")
+        .logs("goes by HTTPD_SEMGUARD_USER=\"www-data\" (/etc/default/httpd-semguard:2)")
+        .logs("STRICT=\"maybe\" (/etc/default/httpd-semguard-shop:3) has no effect");
+    ns.guard("check --need 1").exits(69).does_not_log("-shop");
+    ns.guard("check --instance wiki --need 1").exits(69).does_not_log("-shop");
+    // To see what an instance would do with other files than these.
+    let common = "--settings /etc/default/httpd-semguard";
+    ns.guard(&format!("check --instance shop {common} --need 1")).exits(69);
+
+    // A unit's guard has the values from systemd, and says which line it was.
+    let mut guard = ns.guard_command("guard --instance shop --user 33 --need 1");
+    Run::of(guard.env("HTTPD_SEMGUARD_STRICT", "maybe"))
+        .exits(0)
+        .logs("STRICT=\"maybe\" (/etc/default/httpd-semguard-shop:3) has no effect");
+    for name in ["", "a/b", "a b", "$(x)", "\u{e4}"] {
+        let run = program(&["check", "--instance", name], &[]).exits(64);
+        assert!(run.err.contains("--instance") && run.err.contains("behind the @"), "{run}");
+    }
+    program(&["check", "--instance", "a.b_c-d:e\\x2df@9"], &[]).exits(78);
+}
+
+/// As apache2@.service of Debian and SUSE starts it, and httpd@.service of EL and Fedora.
+#[test]
+fn an_instance_is_asked_for_its_own_configuration_as_its_unit_starts_it() {
+    require!();
+    let ns = Namespace::new(ROOMY);
+    let write = "#!/bin/sh\necho \"$APACHE_CONFDIR|$HTTPD_INSTANCE|$*\" >>/run/t/asked; exit 1\n";
+    for name in ["apache2ctl", "start_apache2", "httpd"] {
+        ns.write(name, write);
+    }
+    ns.sh("cd /run/t; chmod 755 apache2ctl start_apache2 httpd; ln -s apache2ctl apachectl")
+        .exits(0);
+    let asked = |control: &str, args: &str, variables: &[(&str, &str)]| {
+        let mut check = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
+        check.args(["check", "--user", "33", "--httpd"]).arg(format!("/run/t/{control}"));
+        check.args(args.split_whitespace()).env_remove("APACHE_CONFDIR");
+        let run = Run::of(check.envs(variables.iter().copied())).exits(0);
+        let asked = std::fs::read_to_string(ns.path("/run/t/asked"));
+        let asked = asked.unwrap_or_else(|e| panic!("{e}: {run}"));
+        std::fs::remove_file(ns.path("/run/t/asked")).expect("removed");
+        let first = asked.lines().next().expect("a call");
+        first.split(" -t ").next().expect("its beginning").trim_end_matches("-t").to_owned()
+    };
+    let shop = "--instance shop";
+    for debians in ["apache2ctl", "apachectl"] {
+        assert!(asked(debians, shop, &[]).starts_with("/etc/apache2-shop||"));
+        assert!(asked(debians, "", &[]).starts_with("||"));
+        let elsewhere = [("APACHE_CONFDIR", "/srv/shop")];
+        assert!(asked(debians, shop, &elsewhere).starts_with("/srv/shop||"));
+    }
+    assert!(!asked("apache2ctl", shop, &[]).contains("conf/shop.conf"));
+    let suses = asked("start_apache2", shop, &[]);
+    assert!(suses.starts_with("|shop|") && !suses.contains("conf/shop.conf"), "{suses}");
+    assert_eq!(asked("httpd", "--instance shop -- -DX", &[]), "|shop|-DX -f conf/shop.conf");
+    for given in ["-f conf/other.conf", "-fconf/other.conf"] {
+        assert_eq!(asked("httpd", &format!("{shop} -- {given}"), &[]), format!("|shop|{given}"));
+    }
+    assert_eq!(asked("httpd", "-- -DX", &[]), "||-DX");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::Run;
 use httpd_semguard::cli;
-use httpd_semguard::facts::request::Command as Asked;
+use httpd_semguard::facts::request::{Command as Asked, Instance};
 
 mod common;
 
@@ -64,6 +64,7 @@ const KEYS: &[(&str, u32, &[&str])] = &[
     ("Service", 232, &["ProtectControlGroups", "ProtectKernelModules", "ProtectKernelTunables"]),
     ("Service", 233, &["RestrictNamespaces"]),
     ("Service", 235, &["IPAddressDeny", "LockPersonality"]),
+    ("Service", 236, &["LogLevelMax"]),
     ("Service", 239, &["PrivateMounts"]),
     ("Service", 242, &["ProtectHostname", "RestrictSUIDSGID"]),
     ("Service", 244, &["ProtectKernelLogs"]),
@@ -342,7 +343,7 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
     for shell in shells() {
         for (unit, before, after) in [
             ("httpd", none, none),
-            ("httpd@", none, &["-f", "conf/shop.conf"]),
+            ("httpd@", &["--instance", "shop"], &["-f", "conf/shop.conf"]),
             ("httpd24-httpd", &collection, none),
         ] {
             let file = format!("systemd/{unit}.service.d/20-semguard.conf");
@@ -355,11 +356,12 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
                 assert_eq!(args, words.join("\n.\n") + "\n.\n", "{file} {shell:?}");
             }
         }
-        for unit in ["apache2", "apache2@"] {
+        for (unit, words) in [("apache2", none), ("apache2@", &["--instance", "shop"])] {
             let file = format!("systemd/{unit}.service.d/20-semguard.conf");
             scratch.run(&shell, &file, &["-DX"]).exits(0);
+            let words = [&["guard"], words].concat();
             let args = fs::read_to_string(scratch.0.join("args")).expect("it was called");
-            assert_eq!(args, "guard\n.\n", "{file} {shell:?}");
+            assert_eq!(args, words.join("\n.\n") + "\n.\n", "{file} {shell:?}");
         }
     }
 }
@@ -375,15 +377,92 @@ fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
     for file in drop_ins() {
         let [line] = &values(&file, "ExecStartPre")[..] else { panic!("{file}: one line") };
         let words = as_systemd(line, &["-DX"]);
-        let call = call_of(&words[2]).replace("\"$@\"", "-DX");
+        let call = call_of(&words[2]).replace("\"$@\"", "-DX").replace("\"shop\"", "shop");
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
         assert_eq!(options.command, Asked::Guard, "{file}");
+        let instance = file.contains('@').then_some("shop");
+        assert_eq!(options.instance.as_ref().map(Instance::name), instance, "{file}");
         for settings in values(&file, "EnvironmentFile") {
             assert!(settings.starts_with("-/etc/"), "{file}: {settings}");
         }
+        // What a drop-in sets counts before the unit's own lines: an OPTIONS= here, so that newer systemd
+        // does not remark that it is unset, would take away what httpd is started with.
+        assert_eq!(values(&file, "Environment"), [""; 0], "{file}");
         // To forgive by this key would forgive httpd's own failures too.
         assert_eq!(values(&file, "SuccessExitStatus"), [""; 0], "{file}");
+    }
+}
+
+/// What an instance's units read, and in which order: of two files that say the same, the later counts.
+#[test]
+fn the_settings_of_an_instance_are_read_after_the_common_ones() {
+    let common = ["-/etc/default/httpd-semguard", "-/etc/sysconfig/httpd-semguard"];
+    let own = common.map(|file| format!("{file}-%i"));
+    for file in shipped().into_iter().filter(|f| f.starts_with("systemd/")) {
+        let read = values(&file, "EnvironmentFile");
+        let read: Vec<&str> = read.iter().map(String::as_str).collect();
+        let read = match read.split_first() {
+            None => continue,
+            // What EL starts httpd with.
+            Some((&"-/etc/sysconfig/httpd", rest)) => rest,
+            Some(_) => &read[..],
+        };
+        let mut want = common.to_vec();
+        if file.contains('@') {
+            want.extend(own.iter().map(String::as_str));
+        }
+        assert_eq!(read, want, "{file}");
+    }
+}
+
+#[test]
+fn an_instances_metrics_are_those_of_the_one_unit_but_for_its_name() {
+    const ONE: &str = "systemd/httpd-semguard-metrics.service";
+    const OF_SHOP: &str = "systemd/httpd-semguard-metrics@.service";
+    let of = |file: &str| -> Vec<(String, String)> {
+        let all = settings(file, 257).into_iter();
+        let alike = |key: &str| !["Description", "EnvironmentFile", "ExecStart"].contains(&key);
+        all.filter(|s| alike(&s.1)).map(|s| (s.1, s.2)).collect()
+    };
+    assert_eq!(of(OF_SHOP), of(ONE));
+    for key in ["OnCalendar", "AccuracySec", "WantedBy"] {
+        let timer = |file: &str| values(&file.replace(".service", ".timer"), key);
+        assert_eq!(timer(OF_SHOP), timer(ONE), "{key}");
+    }
+
+    // As systemd sees it: "%%" is "%".
+    let [line] = &values(OF_SHOP, "ExecStart")[..] else { panic!("{OF_SHOP}: one line") };
+    let line = line.replace("%%", "PERCENT");
+    let words = as_systemd(&line, &["-D", "a b"]);
+    let scratch = Scratch::new("metrics");
+    scratch.put(&stub("printf \"%%s\\n\" \"$@\" >args"));
+    let program = scratch.program().to_str().expect("text").to_owned();
+    let script = words[2].replace("PERCENT", "%").replace("/usr/sbin/httpd-semguard", &program);
+    for (variable, file) in
+        [("/t/httpd-semguard.prom", "/t/httpd-semguard-shop.prom"), ("/a b/c", "/a b/c-shop.prom")]
+    {
+        for shell in shells() {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg("-c").arg(&script).args(&words[3..]);
+            command.env("SEMGUARD_METRICS", variable).current_dir(&scratch.0);
+            Run::of(&mut command).exits(0);
+            let args = fs::read_to_string(scratch.0.join("args")).expect("it was called");
+            let want = [
+                "check",
+                "--quiet",
+                "--instance",
+                "shop",
+                "--format",
+                "prometheus",
+                "--output",
+                file,
+                "--",
+                "-D",
+                "a b",
+            ];
+            assert_eq!(args.lines().collect::<Vec<_>>(), want, "{shell:?}");
+        }
     }
 }
 

@@ -382,7 +382,8 @@ fn settings_are_read_as_systemd_reads_them_and_never_run() {
     let run = ns
         .sh(&format!(
             "cd /run/t; SEMGUARD={guard} SEMGUARD_SETTINGS='/run/t/sett*s /run/t/settings' \
-             APACHECTL=/run/t/ctl HTTPD_SEMGUARD_MIN_FREE=0 {WRAPPER} start"
+             APACHECTL=/run/t/ctl HTTPD_SEMGUARD_MIN_FREE=0 HTTPD_SEMGUARD_VERBOSE=yes \
+             {WRAPPER} start"
         ))
         .exits(0)
         .logs("using HTTPD_SEMGUARD_USER=\"www-data\" (/run/t/settings:3)")

@@ -1,5 +1,7 @@
 //! What is asked of a run: the parts of the command line that several rooms need.
 
+use std::str::FromStr;
+
 use clap::ValueEnum;
 
 /// What a run does.
@@ -51,4 +53,38 @@ pub enum SortKey {
     Pid,
     /// Orphans first, then the identifier
     Verdict,
+}
+
+/// The name of one of several httpds: what stands behind the "@" in the name of its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance(String);
+
+impl Instance {
+    /// The most bytes of a unit's name (systemd's basic/unit-name.h, `UNIT_NAME_MAX`).
+    const MOST: usize = 255;
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Instance {
+    type Err = String;
+
+    /// Takes what can stand in the name of a unit (basic/unit-name.c, `VALID_CHARS_WITH_AT`): so it
+    /// can be a part of a file's name, too.
+    ///
+    /// # Errors
+    /// That it cannot.
+    fn from_str(name: &str) -> Result<Instance, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+        if name.is_empty() || name.len() > Instance::MOST || !name.chars().all(fits) {
+            return Err(
+                "write the name of an instance, as it stands behind the @ of its unit".into()
+            );
+        }
+        Ok(Instance(name.to_owned()))
+    }
 }

@@ -39,7 +39,8 @@ pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, E
     let heard = hear(options, &given);
     if options.command != Command::Guard {
         // A guard runs where httpd will run; a check or list has to go where httpd is.
-        let enter = |control| namespace::enter(heard.pid_file(), control, options.httpd.as_deref());
+        let (asked, instance) = (options.httpd.as_deref(), options.instance.as_ref());
+        let enter = |control| namespace::enter(heard.pid_file(), control, asked, instance);
         events.extend(heard.control().and_then(enter));
     }
     let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
@@ -80,9 +81,12 @@ fn hear(options: &Options, given: &[String]) -> Heard {
         return Heard::NotAsked;
     }
     let patience = Duration::from_secs(options.ask_timeout.into());
-    let question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
+    let mut question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
+    if let Some(instance) = &options.instance {
+        httpd::place::of_instance(&mut question, instance);
+    }
     match httpd::ask(&question, demand::depends_on_build) {
-        Ok(told) => Heard::Answered(Box::new(demand::answer(told, &options.httpd_args))),
+        Ok(told) => Heard::Answered(Box::new(demand::answer(told, &question.args))),
         Err(why) => Heard::Refused(why),
     }
 }

@@ -9,13 +9,19 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
 use crate::facts::event::Event;
+use crate::facts::request::Instance;
 use crate::look::processes::{is_httpd, names_of};
 use crate::look::{pid_file, unit};
 
 /// Goes to httpd's semaphore table: enters the IPC namespace of the running httpd or, if a unit with
 /// PrivateIPC= will start it, a new one, as that start will. `None` if it is the current namespace.
 #[must_use]
-pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> Option<Event> {
+pub fn enter(
+    pid_file: Option<&Path>,
+    control: &Path,
+    asked: Option<&Path>,
+    instance: Option<&Instance>,
+) -> Option<Event> {
     let running = pid_file.and_then(pid_file::number).filter(|pid| exists(*pid));
     match running.map(|pid| (pid, namespace(pid), fs::read_link(exe(pid)))) {
         Some((pid, Ok(theirs), Ok(exe))) if is_httpd(&exe, asked) => {
@@ -36,7 +42,7 @@ pub fn enter(pid_file: Option<&Path>, control: &Path, asked: Option<&Path>) -> O
             unit::has_private_ipc(&unit).then_some(Event::TableOfNobody(unit, e))
         }
         // It is dead, or its pid has been reused.
-        Some(_) | None => of_unit(&unit::of_control(control)),
+        Some(_) | None => of_unit(&unit::of_control(control, instance)),
     }
 }
 

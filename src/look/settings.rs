@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
+use crate::facts::request::Instance;
 use crate::facts::settings::{MOST_SETTINGS, Unread};
 
 /// The distributions' settings files, in the order in which the units read them: if two lines set the
@@ -60,18 +61,20 @@ pub fn read(path: &Path) -> Result<Vec<Line>, Unread> {
     parse(&text)
 }
 
-/// The [`FILES`] that exist.
+/// The [`FILES`] that exist, followed by those of the instance alone.
 #[must_use]
-pub fn present() -> Vec<PathBuf> {
-    FILES.iter().map(PathBuf::from).filter(|f| f.exists()).collect()
+pub fn present(instance: Option<&Instance>) -> Vec<PathBuf> {
+    let own = |file| instance.map(|i| PathBuf::from(format!("{file}-{}", i.name())));
+    let common = FILES.iter().map(PathBuf::from);
+    common.chain(FILES.iter().filter_map(own)).filter(|f| f.exists()).collect()
 }
 
 /// Where the distributions' files set this variable to this value; if several do, the one that takes
 /// effect. systemd gives a unit only the variables.
 #[must_use]
-pub fn place(name: &str, value: &str) -> Option<(PathBuf, usize)> {
+pub fn place(name: &str, value: &str, instance: Option<&Instance>) -> Option<(PathBuf, usize)> {
     let sets = |line: &Line| matches!(&line.part, Part::Variable(n, v) if n == name && v == value);
-    present().into_iter().rev().find_map(|file| {
+    present(instance).into_iter().rev().find_map(|file| {
         let lines = read(&file).ok()?;
         let number = lines.iter().rfind(|line| sets(line))?.number;
         Some((file, number))

@@ -5,22 +5,25 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 
+use crate::facts::request::Instance;
 use crate::facts::site::Site;
 use crate::look::sysctl::sysctl;
 use crate::look::unit;
 
-/// What there is for the httpd of this control program. `running` is that httpd, `in_doubt` a process
+/// What there is for the httpd of this control program, or this instance of it. `running` is that httpd, `in_doubt` a process
 /// whose memory could not be read, `inside` one whose IPC namespace the table is of.
 #[must_use]
 pub fn site(
     control: Option<&Path>,
+    instance: Option<&Instance>,
     running: Option<Pid>,
     in_doubt: Option<Pid>,
     inside: Option<Pid>,
 ) -> Site {
+    let of_control = || control.map(|control| unit::of_control(control, instance));
     // In httpd's own unit the guard is one of its processes.
     let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
-    let of_httpd = running.and_then(unit::of).or_else(own).or(control.map(unit::of_control));
+    let of_httpd = running.and_then(unit::of).or_else(own).or_else(of_control);
     Site {
         sysctl: sysctl(),
         inside,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
+use crate::facts::request::Instance;
 use crate::look::httpd::ask::{self, Question};
 
 /// How long systemctl may take to describe a unit.
@@ -18,9 +19,9 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// The first systemd with `PrivateIPC=` (systemd.exec(5)).
 const FIRST_WITH_PRIVATE_IPC: u32 = 248;
 
-/// The unit that starts the httpd of this control program, where no process tells.
+/// The unit that starts the httpd of this control program, or this instance of it, if no process tells.
 #[must_use]
-pub(super) fn of_control(control: &Path) -> String {
+pub(super) fn of_control(control: &Path, instance: Option<&Instance>) -> String {
     let name = control.to_string_lossy();
     let [httpd, apache2, scl] = HTTPDS;
     let unit = match &*name {
@@ -28,7 +29,7 @@ pub(super) fn of_control(control: &Path) -> String {
         _ if name.contains("apache2") && !name.starts_with("/usr/local/") => apache2,
         _ => httpd,
     };
-    format!("{unit}.service")
+    instance.map_or(format!("{unit}.service"), |i| format!("{unit}@{}.service", i.name()))
 }
 
 /// The unit that a process belongs to.
@@ -107,7 +108,10 @@ mod tests {
             ("/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper", "httpd24-httpd.service"),
             ("/usr/local/apache2/bin/httpd", "httpd.service"),
         ] {
-            assert_eq!(of_control(Path::new(control)), name);
+            assert_eq!(of_control(Path::new(control), None), name);
+            let shop = "shop".parse().expect("a name");
+            let of_shop = name.replace(".service", "@shop.service");
+            assert_eq!(of_control(Path::new(control), Some(&shop)), of_shop);
         }
     }
 

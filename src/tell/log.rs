@@ -128,7 +128,7 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
         found(report).into_iter().for_each(|line| say(Level::Debug, line));
     }
     for event in report.events.iter().filter(|event| !event.is_warning()) {
-        say(if event.is_routine() { Level::Debug } else { Level::Info }, happened(event));
+        say(if is_detail(event, report) { Level::Debug } else { Level::Info }, happened(event));
     }
     if let Some(table) = &report.table {
         removals(report, table, verbose).into_iter().for_each(|(level, line)| say(level, line));
@@ -161,6 +161,13 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
     }
     entries.extend(warnings(report).into_iter().map(|line| (Level::Warn, Entry::Line(line))));
     entries
+}
+
+/// Whether it is only for whoever wants to know all. A healthy start has one line, whatever its
+/// settings are; who looks is told what the answer goes by.
+fn is_detail(event: &Event, report: &Report) -> bool {
+    let is_start = report.command == Command::Guard && !report.dry_run;
+    event.is_routine() || (is_start && matches!(event, Event::SettingTaken(_)))
 }
 
 /// The entries for what happened in a run that has found no answer.

@@ -5,50 +5,53 @@ use std::io::{self, Write};
 
 use crate::decide::forecast::Forecast;
 use crate::facts::capacity::{Capacity, count};
-use crate::facts::request::Command;
+use crate::facts::heard::{Heard, NoAnswer};
+use crate::facts::request::{Command, Instance};
 use crate::facts::row::{Outcome, Row};
 use crate::facts::table::Table;
 use crate::facts::time::WallTime;
-use crate::facts::verdict::State;
+use crate::facts::verdict::{Reason, State, Unread, Verdict};
 use crate::tell::log::warnings;
 use crate::tell::report::Report;
+
+/// What can come of asking httpd.
+const ASKED: [&str; 4] = ["answered", "no_answer", "not_found", "not_asked"];
+
+/// Why memory does not tell whether a set is used: it was not read in full, or was not to be read.
+const CAUSES: [&str; 2] = ["memory_unread", "memory_off"];
 
 /// Writes the metrics.
 ///
 /// # Errors
 /// Those of the writer.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    run(report.time, true, out)?;
+    let mut out = Exposition { out, instance: report.instance.as_ref() };
+    run(report.time, true, &mut out)?;
     if let Some(table) = &report.table {
-        sets(report, table, out)?;
-        capacity(table, out)?;
+        sets(report, table, &mut out)?;
+        capacity(table, &mut out)?;
     }
-    family(
+    out.family(
         "warnings",
-        "Things that deserve attention beside the forecast: the log names them.",
+        "Number of warnings in this run, which its log explains.",
         &single(count(warnings(report).len())),
-        out,
     )?;
     let need = &report.input.need;
-    family(
+    out.family(
         "needed_sets",
-        "Semaphore sets that httpd makes when it starts, at least and at most.",
-        &[(label("bound", "at_least"), need.at_least), (label("bound", "at_most"), need.at_most)],
-        out,
+        "Number of semaphore sets that httpd creates when it starts: at least, at most.",
+        &[(vec![("bound", "at_least")], need.at_least), (vec![("bound", "at_most")], need.at_most)],
     )?;
-    family(
-        "httpd_answered",
-        "1 if httpd said what it will make, 0 if it was not asked or gave no answer.",
-        &single(report.heard.answer().is_some().into()),
-        out,
+    out.family(
+        "httpd_asked",
+        "Result of asking httpd which semaphore sets it needs: 1 for the state that applies, else 0.",
+        &one_of(ASKED, asked(&report.heard)),
     )?;
     let Some(forecast) = &report.forecast else { return Ok(()) };
-    let is = Forecast::NAMES.map(|name| (label("state", name), i64::from(name == forecast.name())));
-    family(
+    out.family(
         "start_forecast",
-        "1 for what would happen to httpd's locks if it were started now, 0 for the others.",
-        &is,
-        out,
+        "Forecast for a start of httpd at this moment: 1 for the state that applies, else 0.",
+        &one_of(Forecast::NAMES, forecast.name()),
     )
 }
 
@@ -56,27 +59,50 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_error(time: WallTime, out: &mut dyn Write) -> io::Result<()> {
-    run(time, false, out)
+pub fn write_error(
+    instance: Option<&Instance>,
+    time: WallTime,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    run(time, false, &mut Exposition { out, instance })
 }
 
-fn run(time: WallTime, answered: bool, out: &mut dyn Write) -> io::Result<()> {
-    family(
+fn asked(heard: &Heard) -> &'static str {
+    match heard {
+        Heard::Answered(_) => "answered",
+        Heard::Refused(NoAnswer::NotFound) => "not_found",
+        Heard::Refused(_) => "no_answer",
+        Heard::NotAsked => "not_asked",
+    }
+}
+
+fn undecided_for(row: &Row) -> Option<&'static str> {
+    match row.verdict {
+        Verdict::Ask | Verdict::Keep(Reason::MayBeKnownTo(_, Unread::Part(_))) => Some(CAUSES[0]),
+        Verdict::Keep(Reason::MayBeKnownTo(_, Unread::Off)) => Some(CAUSES[1]),
+        Verdict::Keep(_) | Verdict::Orphan => None,
+    }
+}
+
+fn run(time: WallTime, answered: bool, out: &mut Exposition) -> io::Result<()> {
+    out.family(
         "build_info",
-        "1, with the version of httpd-semguard.",
-        &[(label("version", env!("CARGO_PKG_VERSION")), 1)],
-        out,
+        "Version of httpd-semguard; the value is always 1.",
+        &[(vec![("version", env!("CARGO_PKG_VERSION"))], 1)],
     )?;
-    family("last_run_timestamp_seconds", "When these figures were taken.", &single(time.0), out)?;
-    family(
+    out.family(
+        "last_run_timestamp_seconds",
+        "Unix time of the run that wrote these metrics.",
+        &single(time.0),
+    )?;
+    out.family(
         "last_run_success",
-        "1 if that run found an answer, 0 if it could not look.",
+        "Whether that run reached an answer (1) or failed (0).",
         &single(answered.into()),
-        out,
     )
 }
 
-fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
+fn sets(report: &Report, table: &Table, out: &mut Exposition) -> io::Result<()> {
     // By name, once each: two numbers may bear one name, and two series must not bear one label. A
     // user without a set has its zeros, so that a graph does not break off.
     let mut owners: Vec<String> = Vec::new();
@@ -85,48 +111,68 @@ fn sets(report: &Report, table: &Table, out: &mut dyn Write) -> io::Result<()> {
             owners.push(owner);
         }
     }
-    let is_of = |uid, owner: &String| report.names.of(uid) == *owner;
+    let is_of = |uid, owner: &str| report.names.of(uid) == *owner;
     let tallies = table.tallies();
-    let of_owner = |owner: &String, state| -> usize {
+    let of_owner = |owner: &str, state| -> usize {
         let own = tallies.iter().filter(|(uid, _)| is_of(*uid, owner));
         own.map(|(_, tally)| tally.of(state)).sum()
     };
     let mut series = Vec::new();
     for owner in &owners {
         for state in State::ALL {
-            let labels = format!("{},{}", pair("owner", owner), pair("state", state.name()));
-            series.push((format!("{{{labels}}}"), count(of_owner(owner, state))));
+            let labels = vec![("owner", owner.as_str()), ("state", state.name())];
+            series.push((labels, count(of_owner(owner, state))));
         }
     }
-    family(
+    out.family(
         "semaphore_sets",
-        "Semaphore sets of the guarded users, by owner and by what is known of them.",
+        "Number of semaphore sets that belong to the guarded users, by owner and verdict.",
         &series,
-        out,
     )?;
-    family(
+    let mut series = Vec::new();
+    for owner in &owners {
+        for cause in CAUSES {
+            let rows = table.rows.iter().filter(|row| is_of(row.set.uid, owner));
+            let number = rows.filter(|row| undecided_for(row) == Some(cause)).count();
+            series.push((vec![("owner", owner.as_str()), ("cause", cause)], count(number)));
+        }
+    }
+    out.family(
+        "undecided_sets",
+        "Number of semaphore sets that stay undecided, by owner and cause.",
+        &series,
+    )?;
+    out.family(
         "unreadable_sets",
-        "Sets that this run was not allowed to look at.",
+        "Number of semaphore sets that this run was not allowed to look at.",
         &single(count(table.unseen())),
-        out,
     )?;
     if report.command != Command::Guard {
         return Ok(());
     }
-    let of_owner = |owner: &String, is: fn(&Row) -> bool| {
+    let of_owner = |owner: &str, is: fn(&Row) -> bool| {
         let own = table.orphans().filter(|row| is_of(row.set.uid, owner));
         own.filter(|row| is(row)).count()
     };
-    let series = |is| -> Vec<(String, i64)> {
-        owners.iter().map(|owner| (label("owner", owner), count(of_owner(owner, is)))).collect()
+    let series = |is| -> Vec<Series> {
+        let of = |owner: &String| count(of_owner(owner, is));
+        owners.iter().map(|owner| (vec![("owner", owner.as_str())], of(owner))).collect()
     };
     let removed = series(|row| row.outcome == Some(Outcome::Removed));
-    family("removed_sets", "Orphaned sets that this run removed.", &removed, out)?;
+    out.family(
+        "removed_sets",
+        "Number of orphaned semaphore sets that this run removed.",
+        &removed,
+    )?;
     let refused = series(|row| matches!(row.outcome, Some(Outcome::Refused(_))));
-    family("refused_sets", "Orphaned sets that this run could not remove.", &refused, out)
+    out.family(
+        "refused_sets",
+        "Number of orphaned semaphore sets that this run could not remove.",
+        &refused,
+    )
 }
 
-fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
+fn capacity(table: &Table, out: &mut Exposition) -> io::Result<()> {
     let Capacity { limits, usage } = table.left;
     let limits = [
         ("semmsl", limits.semmsl),
@@ -134,44 +180,60 @@ fn capacity(table: &Table, out: &mut dyn Write) -> io::Result<()> {
         ("semopm", limits.semopm),
         ("semmni", limits.semmni),
     ];
-    family(
+    out.family(
         "limit",
-        "The limits of kernel.sem: semaphores in a set, in all sets, operations, sets.",
-        &limits.map(|(name, value)| (label("name", name), value)),
-        out,
+        "Limits from kernel.sem: semaphores per set, in total, operations per call, sets in total.",
+        &limits.map(|(name, value)| (vec![("name", name)], value)),
     )?;
     let used = [("semmns", usage.semaphores), ("semmni", usage.sets)];
-    family(
+    out.family(
         "used",
-        "What is in use of them in this IPC namespace, by whomever.",
-        &used.map(|(name, value)| (label("name", name), value)),
-        out,
+        "Semaphores and semaphore sets in use in this IPC namespace, whoever owns them.",
+        &used.map(|(name, value)| (vec![("name", name)], value)),
     )?;
-    family(
+    out.family(
         "free_sets",
-        "Sets of one semaphore that can still be made.",
+        "Number of semaphore sets, of one semaphore each, that can still be created.",
         &single(table.left.room().sets),
-        out,
     )
 }
 
-/// One metric with all its series: their labels, and their values.
-fn family(name: &str, help: &str, series: &[(String, i64)], out: &mut dyn Write) -> io::Result<()> {
-    let name = format!("httpd_semguard_{name}");
-    writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge")?;
-    for (labels, value) in series {
-        writeln!(out, "{name}{labels} {value}")?;
+/// The labels of a series, and its value.
+type Series<'a> = (Vec<(&'a str, &'a str)>, i64);
+
+/// Where the metrics go, and what all their series are labelled with: of several httpds each has a
+/// file of its own, and node_exporter takes a series from one file only.
+struct Exposition<'a> {
+    out: &'a mut dyn Write,
+    instance: Option<&'a Instance>,
+}
+
+impl Exposition<'_> {
+    /// One metric with all its series.
+    fn family(&mut self, name: &str, help: &str, series: &[Series]) -> io::Result<()> {
+        let name = format!("httpd_semguard_{name}");
+        writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} gauge")?;
+        for (labels, value) in series {
+            let instance = self.instance.map(|i| ("httpd", i.name()));
+            let labels: Vec<String> =
+                instance.iter().chain(labels).map(|(name, value)| pair(name, value)).collect();
+            match labels.join(",") {
+                labels if labels.is_empty() => writeln!(self.out, "{name} {value}")?,
+                labels => writeln!(self.out, "{name}{{{labels}}} {value}")?,
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A series without labels.
-fn single(value: i64) -> [(String, i64); 1] {
-    [(String::new(), value)]
+fn single(value: i64) -> [Series<'static>; 1] {
+    [(Vec::new(), value)]
 }
 
-fn label(name: &str, value: &str) -> String {
-    format!("{{{}}}", pair(name, value))
+/// A series for each state: 1 for the one that is, 0 for the others.
+fn one_of<const N: usize>(states: [&'static str; N], is: &str) -> [Series<'static>; N] {
+    states.map(|state| (vec![("state", state)], i64::from(state == is)))
 }
 
 /// A label with its value, in which backslash, quote and line break are escaped.
@@ -186,6 +248,6 @@ mod tests {
 
     #[test]
     fn a_label_holds_any_name() {
-        assert_eq!(label("owner", "a\"b\\c\nd"), "{owner=\"a\\\"b\\\\c\\nd\"}");
+        assert_eq!(pair("owner", "a\"b\\c\nd"), "owner=\"a\\\"b\\\\c\\nd\"");
     }
 }

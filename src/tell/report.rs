@@ -12,7 +12,7 @@ use crate::facts::capacity::{Capacity, Limit};
 use crate::facts::error::{Error, Exit};
 use crate::facts::event::Event;
 use crate::facts::heard::Heard;
-use crate::facts::request::{Command, Format, SortKey};
+use crate::facts::request::{Command, Format, Instance, SortKey};
 use crate::facts::set::SemId;
 use crate::facts::settings::Setting;
 use crate::facts::site::{GuardCommand, Site};
@@ -27,6 +27,8 @@ use crate::tell::{json, nagios, prometheus, text};
 pub struct Report {
     /// What was asked for.
     pub command: Command,
+    /// The one of several httpds that it is about, where it was named.
+    pub instance: Option<Instance>,
     /// Nothing was to be removed.
     pub dry_run: bool,
     /// A start at risk counts as a failure.
@@ -190,6 +192,7 @@ impl Report {
 pub fn write_error(
     error: &Error,
     command: Command,
+    instance: Option<&Instance>,
     time: WallTime,
     format: Format,
     out: &mut dyn Write,
@@ -198,6 +201,6 @@ pub fn write_error(
         Format::Text => Ok(()),
         Format::Json => json::write_error(error, command, time, out),
         Format::Nagios => nagios::write_error(error, out),
-        Format::Prometheus => prometheus::write_error(time, out),
+        Format::Prometheus => prometheus::write_error(instance, time, out),
     }
 }

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 
 use httpd_semguard::decide::forecast::{Forecast, Input};
 use httpd_semguard::facts::capacity::{Capacity, Limits, Usage};
+use httpd_semguard::facts::error::Error;
 use httpd_semguard::facts::event::Event;
 use httpd_semguard::facts::request::{Command, Format};
 use httpd_semguard::facts::row::{Outcome, Row, Running};
 use httpd_semguard::facts::set::SemId;
 use httpd_semguard::facts::table::Table;
+use httpd_semguard::facts::time::WallTime;
 use httpd_semguard::facts::trial::Trial;
 use httpd_semguard::tell::nagios::Status;
 use httpd_semguard::tell::report::Report;
 use httpd_semguard::tell::screen::Screen;
-use httpd_semguard::tell::{log, nagios};
+use httpd_semguard::tell::{log, nagios, report};
 use nix::errno::Errno;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -340,6 +342,26 @@ fn agree(report: &Report) {
     assert_eq!(number(&json, "/counts/orphans"), orphans as f64);
     let announces = text.contains("\"httpd-semguard guard\" would remove");
     assert_eq!(announces, report.command == Command::Check && orphans > 0, "{text}");
+    // Why some stay undecided, and whether httpd was asked.
+    let undecided = |why: &str| {
+        let of = |owner| metric(&format!("undecided_sets{{owner=\"{owner}\",cause=\"{why}\"}}"));
+        of("www-data") + of("postgres")
+    };
+    if report.table.is_some() {
+        let causes = undecided("memory_unread") + undecided("memory_off");
+        assert_eq!(causes, number(&json, "/counts/left/undecided"), "{json}");
+    }
+    let httpd = &json["httpd"];
+    let asked = match (&httpd["control"], &httpd["error"]) {
+        (Value::String(_), _) => "answered",
+        (_, Value::String(why)) if why.contains("no httpd was found") => "not_found",
+        (_, Value::String(_)) => "no_answer",
+        _ => "not_asked",
+    };
+    for state in ["answered", "no_answer", "not_found", "not_asked"] {
+        let is = metric(&format!("httpd_asked{{state=\"{state}\"}}"));
+        assert_eq!(is, f64::from(u8::from(state == asked)), "{state}: {json}");
+    }
     // What was not seen.
     assert_eq!(metric("unreadable_sets"), number(&json, "/counts/unreadable"));
 }
@@ -362,6 +384,33 @@ fn no_format_denies_another_of_what_can_be_said() {
             agree(&Report { users, ..report });
         }
     }
+}
+
+/// node_exporter takes a series from one file only, and each httpd has a file of its own.
+#[test]
+fn of_a_named_httpd_every_series_bears_its_name_and_is_otherwise_the_same() {
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    let shop = || "shop".parse().ok();
+    for (name, report) in samples::forecasts() {
+        let plain = lines(&said(&report, Format::Prometheus));
+        let named = said(&Report { instance: shop(), ..report }, Format::Prometheus);
+        for (plain, named) in plain.iter().zip(lines(&named)) {
+            let without = named.replace("{httpd=\"shop\",", "{").replace("{httpd=\"shop\"}", "");
+            assert_ne!(&named, plain, "{name}");
+            assert_eq!(&without, plain, "{name}");
+        }
+    }
+    let error = Error::GuardedRoot;
+    let mut out = Vec::new();
+    let time = WallTime(0);
+    let format = Format::Prometheus;
+    report::write_error(&error, Command::Check, shop().as_ref(), time, format, &mut out)
+        .expect("written");
+    let lines = lines(&String::from_utf8(out).expect("utf-8"));
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.contains("{httpd=\"shop\"")), "{lines:?}");
 }
 
 /// Random reports in which all kinds of ending occur.

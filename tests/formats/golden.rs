@@ -99,7 +99,7 @@ fn every_error_reads_as_before() {
     let mut wrong = Vec::new();
     for (name, error) in errors() {
         let mut line = Vec::new();
-        report::write_error(&error, Command::Check, WallTime(0), Format::Nagios, &mut line)
+        report::write_error(&error, Command::Check, None, WallTime(0), Format::Nagios, &mut line)
             .expect("written");
         let line = String::from_utf8(line).expect("utf-8");
         let code = error.exit() as u8;

@@ -183,6 +183,7 @@ pub(crate) fn input(need: Need) -> Input {
 pub(crate) fn report() -> Report {
     Report {
         command: Command::Check,
+        instance: None,
         dry_run: false,
         strict: false,
         by_root: true,

@@ -110,7 +110,7 @@ fn every_document_is_of_the_published_form() {
     }
     for (_, error) in errors() {
         let mut out = Vec::new();
-        report::write_error(&error, Command::List, WallTime(0), Format::Json, &mut out)
+        report::write_error(&error, Command::List, None, WallTime(0), Format::Json, &mut out)
             .expect("written");
         lines += &line(&String::from_utf8(out).expect("utf-8"));
     }

@@ -22,7 +22,7 @@ mod release;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 27] = [
+const BOTH: [(&str, &str); 29] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
@@ -31,6 +31,8 @@ const BOTH: [(&str, &str); 27] = [
     ("/usr/lib/systemd/system/httpd-semguard-metrics.service", "644"),
     ("/usr/lib/systemd/system/httpd-semguard-metrics.timer", "644"),
     ("/usr/share/bash-completion/completions/apachectl-semguard", "644"),
+    ("/usr/lib/systemd/system/httpd-semguard-metrics@.service", "644"),
+    ("/usr/lib/systemd/system/httpd-semguard-metrics@.timer", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
     ("/usr/share/doc/httpd-semguard/README.md", "644"),
     ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
@@ -387,11 +389,15 @@ fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     again
 }
 
-/// The timer of the metrics is switched on, and has written; something was learnt.
+/// The timers of the metrics are switched on, one of them of an instance, and have written; something
+/// was learnt.
 const SWITCHED_ON: &str = "set -e; echo {} >/var/lib/httpd-semguard/starts.json; cd /etc/systemd/system; mkdir -p timers.target.wants; \
     ln -s /usr/lib/systemd/system/httpd-semguard-metrics.timer timers.target.wants; \
+    ln -s /usr/lib/systemd/system/httpd-semguard-metrics@.timer \
+        timers.target.wants/httpd-semguard-metrics@shop.timer; \
     for dir in prometheus/node-exporter node_exporter/textfile_collector; do \
-        mkdir -p /var/lib/$dir; touch /var/lib/$dir/httpd-semguard.prom; done";
+        mkdir -p /var/lib/$dir; touch /var/lib/$dir/httpd-semguard.prom \
+            /var/lib/$dir/httpd-semguard-shop.prom; done";
 
 #[test]
 fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
@@ -417,7 +423,8 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     assert!(!machine.has("/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer"));
     machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
     let verify = "systemd-analyze --man=no verify apache2.service apache2@shop.service \
-        httpd-semguard-metrics.timer httpd-semguard-metrics.service";
+        httpd-semguard-metrics.timer httpd-semguard-metrics.service \
+        httpd-semguard-metrics@shop.timer httpd-semguard-metrics@shop.service";
     let run = machine.sh(verify).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{run}");
     // Where its drop-in calls the guard, systemd sees a fault that is made there.
@@ -436,14 +443,16 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     machine.sh(SWITCHED_ON).exits(0);
     machine.sh("dpkg -r httpd-semguard").exits(0);
     let told = machine.told();
-    assert!(told.iter().any(|t| t.ends_with("stop httpd-semguard-metrics.timer")), "{told:?}");
+    for timer in ["httpd-semguard-metrics.timer", "httpd-semguard-metrics@shop.timer"] {
+        assert!(told.iter().any(|t| t.ends_with(&format!("stop {timer}"))), "{told:?}");
+    }
     assert_eq!(
         told.last().map(String::as_str),
         Some(reload[0]),
         "systemd learns that the units are gone"
     );
     // That of EL is none of this package's.
-    machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard.prom").exits(0);
+    machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard*.prom").exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
     let until_purge = ["/etc/default/httpd-semguard", "/var/lib/httpd-semguard/starts.json"];
     assert_eq!(left, until_purge, "settings, and what was learnt, stay until a purge");
@@ -590,12 +599,13 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
         .exits(0);
     machine.sh(SWITCHED_ON).exits(0);
     rpm("-e httpd-semguard").exits(0);
-    let off = "--quiet --now disable httpd-semguard-metrics.timer";
-    assert_eq!(machine.told(), [off, reload[0]]);
+    let off = ["", "@shop"];
+    let off = off.map(|i| format!("--quiet --now disable httpd-semguard-metrics{i}.timer"));
+    assert_eq!(machine.told(), [&off[0], &off[1], reload[0]]);
     assert!(!machine.has(metrics), "its age would raise the alarm");
     machine
-        .sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer \
-                /var/lib/prometheus/node-exporter/httpd-semguard.prom")
+        .sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics* \
+                /var/lib/prometheus/node-exporter/httpd-semguard*.prom")
         .exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
     // An edited file is kept beside, as rpm does with all configuration.
@@ -634,6 +644,9 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     let text = read("opt/g/lib/systemd/system/httpd-semguard-metrics.service");
     assert!(text.contains("\nExecStart=/opt/g/sbin/httpd-semguard check "), "{text}");
     read("opt/g/lib/systemd/system/httpd-semguard-metrics.timer");
+    let text = read("opt/g/lib/systemd/system/httpd-semguard-metrics@.service");
+    assert!(text.contains("'exec /opt/g/sbin/httpd-semguard check "), "{text}");
+    read("opt/g/lib/systemd/system/httpd-semguard-metrics@.timer");
     for script in ["opt/g/sbin/apachectl-semguard", "opt/g/libexec/httpd-semguard/after-httpd"] {
         let text = read(script);
         assert!(text.contains("/opt/g/sbin/httpd-semguard"), "{script}");
@@ -687,7 +700,18 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     assert_eq!(read("etc/default/httpd-semguard"), "mine\n");
 
     fs::write(root.join("var/lib/httpd-semguard/starts.json"), "{}").expect("written");
+    // Somebody switched on the metrics of an instance.
+    let wants = root.join("etc/systemd/system/timers.target.wants");
+    let link = wants.join("httpd-semguard-metrics@shop.timer");
+    let metrics = root.join("var/lib/prometheus/node-exporter");
+    for dir in [&wants, &metrics] {
+        fs::create_dir_all(dir).expect("made");
+    }
+    std::os::unix::fs::symlink("/opt/g/lib/systemd/system/httpd-semguard-metrics@.timer", &link)
+        .expect("made");
+    fs::write(metrics.join("httpd-semguard-shop.prom"), "").expect("written");
     make("uninstall");
+    assert!(!link.is_symlink());
     assert!(!root.join("var/lib/httpd-semguard").exists());
     let left = Run::of(command("find").arg(&root).args(["-type", "f"])).exits(0);
     let left: Vec<&str> = left.out.lines().collect();

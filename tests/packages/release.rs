@@ -231,7 +231,7 @@ fn works_on(debian: &str) {
     machine.sh(SWITCHED_ON).exits(0);
     machine.sh("dpkg -P httpd-semguard").exits(0);
     assert_eq!(machine.told().last().map(String::as_str), Some(reload[0]));
-    machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard.prom").exits(0);
+    machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard*.prom").exits(0);
     assert_eq!(machine.changed(), before);
 }
 

@@ -211,6 +211,60 @@ fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
     contains(&said, "httpd-semguard gave no answer (exit code 1): httpd starts without it");
 }
 
+// ---- a healthy start ---------------------------------------------------------------------------------
+
+#[test]
+fn a_healthy_start_on_debian_12_has_one_line_of_the_guards_whatever_its_settings_are() {
+    has_one_line("bookworm");
+}
+
+#[test]
+fn a_healthy_start_on_debian_13_has_one_line_of_the_guards_whatever_its_settings_are() {
+    has_one_line("trixie");
+}
+
+fn has_one_line(release: &str) {
+    let m = boot!(release);
+    m.install_guard();
+    // What the shell of the drop-in has brought into the journal, of this start alone.
+    let mut seen = 0;
+    let mut news = || {
+        let read = "journalctl --sync; journalctl -b -q -o cat --no-pager -u apache2 -t sh";
+        let all = m.sh(read).exits(0).out;
+        let news: Vec<String> = all.lines().skip(seen).map(|l| format!("{l}\n")).collect();
+        seen += news.len();
+        news.concat()
+    };
+    let mut said = || {
+        m.sh("systemctl reset-failed apache2; systemctl restart apache2").exits(0);
+        m.get(80).exits(0);
+        news()
+    };
+    let line = |said: &str| {
+        contains(said, "httpd's locks can be made: it needs ");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    };
+    line(&said());
+    line(&said());
+    for format in ["json", "prometheus", "nagios"] {
+        let settings = format!(
+            "HTTPD_SEMGUARD_FORMAT={format}\nHTTPD_SEMGUARD_MIN_FREE=1\nHTTPD_SEMGUARD_USER=www-data\n"
+        );
+        m.write("/etc/default/httpd-semguard", &settings);
+        line(&said());
+    }
+    // Into a file, as it was asked for.
+    m.sh("echo HTTPD_SEMGUARD_FORMAT=json >>/etc/default/httpd-semguard
+          echo HTTPD_SEMGUARD_OUTPUT=/run/report.json >>/etc/default/httpd-semguard")
+        .exits(0);
+    assert_eq!(said(), "");
+    m.sh("grep -q '\"forecast\": \"starts\"' /run/report.json").exits(0);
+    // A set that was removed is news.
+    m.sh("rm /etc/default/httpd-semguard").exits(0);
+    m.kill("apache2");
+    contains(&said(), "removed semaphore set ");
+}
+
 // ---- what it sees ------------------------------------------------------------------------------------
 
 /// What a process of the unit sees: its words, and of its surroundings what a start depends on.
@@ -289,7 +343,7 @@ fn sees_what_httpd_sees(m: &Machine, more: &str) {
         assert_eq!(rest, format!("nofile{around}"), "{unit}");
     };
     seen("httpd", &["guard", "--"], &[]);
-    seen("httpd@", &["guard", "--"], &["-f", "conf/shop.conf"]);
+    seen("httpd@", &["guard", "--instance", "shop", "--"], &["-f", "conf/shop.conf"]);
     let scl = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
     seen("httpd24-httpd", &["guard", "--httpd", scl, "--"], &[]);
 }

@@ -4,8 +4,8 @@
 use std::fs;
 
 use crate::common::WWW;
-use crate::contains;
 use crate::machine::{Machine, deb, wait_until};
+use crate::{contains, set_up_instances};
 
 const UNIT: &str = "httpd-semguard-metrics";
 
@@ -30,7 +30,7 @@ fn measure(m: &Machine) -> String {
 }
 
 fn without_time(metrics: &str) -> String {
-    let time = "httpd_semguard_last_run_timestamp_seconds ";
+    let time = "httpd_semguard_last_run_timestamp_seconds";
     metrics.lines().filter(|l| !l.starts_with(time)).map(|l| format!("{l}\n")).collect()
 }
 
@@ -71,11 +71,16 @@ fn no_unit_of_the_package_makes_systemd_247_complain_and_it_reads_the_whole_sand
     let m = boot!("bullseye");
     m.copy_in(&deb(""), "/root/guard.deb");
     m.sh("dpkg --force-depends --unpack /root/guard.deb; systemctl daemon-reload").exits(0);
-    let units = format!("{UNIT}.timer {UNIT}.service apache2.service apache2@shop.service");
+    let units = format!(
+        "{UNIT}.timer {UNIT}.service {UNIT}@shop.timer {UNIT}@shop.service apache2.service \
+         apache2@shop.service"
+    );
     let run = m.sh(&format!("systemd-analyze verify --man=no {units}")).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
     for key in ["PrivateTmp", "LockPersonality", "RestrictSUIDSGID", "ProtectClock"] {
-        assert_eq!(m.show(UNIT, key), "yes", "{key}");
+        for unit in [UNIT.to_owned(), format!("{UNIT}@shop")] {
+            assert_eq!(m.show(&unit, key), "yes", "{unit}: {key}");
+        }
     }
     let said = m.sh("journalctl -b -o cat --no-pager").exits(0).out;
     assert!(!said.contains("Unknown "), "{said}");
@@ -84,19 +89,21 @@ fn no_unit_of_the_package_makes_systemd_247_complain_and_it_reads_the_whole_sand
 fn is_off_and_closed(release: &str) {
     let m = boot!(release);
     set_up(&m);
-    m.sh(&format!("systemctl is-enabled {UNIT}.timer")).prints("disabled\n");
-    m.sh(&format!("systemctl is-active {UNIT}.timer")).prints("inactive\n");
+    for unit in [UNIT.to_owned(), format!("{UNIT}@shop")] {
+        m.sh(&format!("systemctl is-enabled {unit}.timer")).prints("disabled\n");
+        m.sh(&format!("systemctl is-active {unit}.timer")).prints("inactive\n");
+        let run = m.sh(&format!("systemd-analyze security {unit}.service")).exits(0);
+        let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
+        let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
+        // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it. 0.3 is
+        // for SYS_ADMIN, without which the memory that processes share cannot be seen, nor orphans told.
+        assert!(score.parse::<f64>().expect("a number") < 2.4, "{run}");
+        // A manual page that was left out when the machine was made does not matter here.
+        let verify = format!("systemd-analyze verify --man=no {unit}.timer {unit}.service");
+        let run = m.sh(&verify).exits(0);
+        assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+    }
     assert!(!m.path(FILE).exists());
-    let run = m.sh(&format!("systemd-analyze security {UNIT}.service")).exits(0);
-    let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
-    let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
-    // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it. 0.3 is for
-    // SYS_ADMIN, without which the memory that processes share cannot be seen, nor orphans told.
-    assert!(score.parse::<f64>().expect("a number") < 2.4, "{run}");
-    // A manual page that was left out when the machine was made is no matter.
-    let run =
-        m.sh(&format!("systemd-analyze verify --man=no {UNIT}.timer {UNIT}.service")).exits(0);
-    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
     contains(&as_plain_root(&m, "a living httpd"), &forecast("starts"));
 }
 
@@ -212,6 +219,170 @@ fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
     m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
     assert_eq!(m.show(UNIT, "ExecMainStatus"), "73", "{}", m.journal(UNIT));
     contains(&m.journal(UNIT), DIRECTORY);
+}
+
+// ---- one of several --------------------------------------------------------------------------------
+
+#[test]
+fn each_instance_on_debian_12_has_metrics_of_its_own_and_settings_beside_the_common_ones() {
+    has_metrics_of_its_own("bookworm");
+}
+
+#[test]
+fn each_instance_on_debian_13_has_metrics_of_its_own_and_settings_beside_the_common_ones() {
+    has_metrics_of_its_own("trixie");
+}
+
+fn has_metrics_of_its_own(release: &str) {
+    let m = boot!(release);
+    set_up(&m);
+    set_up_instances(&m);
+    // a keeps its two listeners; b has one, and makes no lock.
+    m.sh("echo 'Listen 8003' >/etc/apache2-b/ports.conf; systemctl start apache2@a apache2@b")
+        .exits(0);
+    let measure = |name: &str, file: &str| {
+        let unit = format!("{UNIT}@{name}");
+        m.sh(&format!("rm -f {file}; systemctl start {unit}")).exits(0);
+        let text = fs::read_to_string(m.path(file));
+        text.unwrap_or_else(|e| panic!("{e}: {}", m.journal(&unit)))
+    };
+    let of = |name: &str| format!("{DIRECTORY}/httpd-semguard-{name}.prom");
+    let need = |name: &str, most: u32| {
+        format!("httpd_semguard_needed_sets{{httpd=\"{name}\",bound=\"at_most\"}} {most}\n")
+    };
+    for (name, most) in [("a", 1), ("b", 0)] {
+        let seen = measure(name, &of(name));
+        contains(&seen, &need(name, most));
+        contains(&seen, &format!("_httpd_asked{{httpd=\"{name}\",state=\"answered\"}} 1\n"));
+        let check = format!("httpd-semguard check --instance {name} --format prometheus");
+        assert_eq!(without_time(&seen), without_time(&m.sh(&check).exits(0).out), "{name}");
+    }
+    let others = measure("none", &of("none"));
+    contains(&others, "_httpd_asked{httpd=\"none\",state=\"no_answer\"} 1\n");
+
+    // Its own settings count before the common ones, for its metrics, by hand, and before its start.
+    m.write("/etc/default/httpd-semguard", "HTTPD_SEMGUARD_NEED=2\n");
+    m.write("/etc/default/httpd-semguard-b", "HTTPD_SEMGUARD_NEED=3\n");
+    contains(&measure("a", &of("a")), &need("a", 2));
+    contains(&measure("b", &of("b")), &need("b", 3));
+    let check = m.sh("httpd-semguard check --instance b").exits(0);
+    contains(&check.out, "it needs 3 semaphore sets");
+    m.write(
+        "/etc/default/httpd-semguard-b",
+        "HTTPD_SEMGUARD_NEED=3\nHTTPD_SEMGUARD_MIN_FREE=32001\n",
+    );
+    m.sh("systemctl stop apache2@a apache2@b").exits(0);
+    m.start("apache2@a").exits(0);
+    m.start("apache2@b").exits(1);
+    contains(&m.journal("apache2@b"), "--min-free 32001");
+    contains(&m.journal("apache2@a"), "it needs 2 semaphore sets");
+    m.write("/etc/default/httpd-semguard-b", "HTTPD_SEMGUARD_STRICT=maybe\n");
+    m.start("apache2@b").exits(0);
+    contains(&m.journal("apache2@b"), "(/etc/default/httpd-semguard-b:1) has no effect");
+
+    // Elsewhere, and never into one file.
+    m.write("/etc/default/httpd-semguard", "SEMGUARD_METRICS=/srv/text/semguard.prom\n");
+    m.write("/etc/default/httpd-semguard-b", "SEMGUARD_METRICS=/srv/b/semguard.prom\n");
+    m.sh("mkdir /srv/text /srv/b").exits(0);
+    contains(&measure("a", "/srv/text/semguard-a.prom"), &need("a", 1));
+    contains(&measure("b", "/srv/b/semguard-b.prom"), &need("b", 0));
+
+    let link = TIMER_LINK.replace(".timer", "@b.timer");
+    m.sh(&format!("systemctl enable --now {UNIT}@b.timer; test -e {link}")).exits(0);
+    measure("a", "/srv/text/semguard-a.prom");
+    m.sh("dpkg -r httpd-semguard").exits(0);
+    m.sh(&format!("systemctl is-active {UNIT}@b.timer")).prints("inactive\n");
+    let left = m.sh(&format!("ls -d {link} {DIRECTORY}/httpd-semguard*"));
+    assert_eq!(left.out, "", "{left}");
+}
+
+/// As EL and Fedora have it: httpd@NAME.service reads conf/NAME.conf, with the options of all.
+#[test]
+fn an_instance_of_el_is_asked_with_its_file_and_the_options_before_a_start_and_for_its_metrics() {
+    let m = boot!("bookworm");
+    set_up(&m);
+    m.sh("set -e; systemctl disable --now apache2; cp /usr/sbin/apache2 /usr/sbin/httpd; \
+          mkdir -p /etc/apache2/conf /run/httpd /etc/sysconfig")
+        .exits(0);
+    m.write(
+        "/etc/apache2/conf/shop.conf",
+        "ServerName a\nMutex sysvsem default\nUser www-data\nGroup www-data\nListen 81\nListen 82\n\
+         PidFile /run/httpd/instance-${HTTPD_INSTANCE}.pid\nDefaultRuntimeDir /run/httpd\n\
+         ErrorLog /var/log/shop.log\nInclude mods-enabled/mpm_prefork.load\n\
+         LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
+         <IfDefine MORE>\nLoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so\n</IfDefine>\n",
+    );
+    m.write(
+        "/etc/systemd/system/httpd@.service",
+        "[Service]\nEnvironment=HTTPD_INSTANCE=%i\nEnvironmentFile=-/etc/sysconfig/httpd\n\
+         ExecStart=/usr/sbin/httpd $OPTIONS -DFOREGROUND -f conf/%i.conf\n",
+    );
+    let drop_in = crate::common::read("systemd/httpd@.service.d/20-semguard.conf");
+    m.write("/etc/systemd/system/httpd@.service.d/20-semguard.conf", &drop_in);
+    m.write("/etc/sysconfig/httpd", "OPTIONS=-DMORE\n");
+    // Debian's own control program is there, too.
+    m.write("/etc/sysconfig/httpd-semguard-shop", "HTTPD_SEMGUARD_HTTPD=/usr/sbin/httpd\n");
+    m.sh("systemctl daemon-reload; systemctl start httpd@shop").exits(0);
+    let file = format!("{DIRECTORY}/httpd-semguard-shop.prom");
+    wait_until("it has its locks", || m.sets_of(WWW).len() == 2);
+    contains(&m.journal("httpd@shop"), "httpd's locks can be made: it needs 2 semaphore sets");
+
+    m.sh(&format!("systemctl start {UNIT}@shop")).exits(0);
+    let seen = fs::read_to_string(m.path(&file)).expect("written");
+    for part in [
+        "needed_sets{httpd=\"shop\",bound=\"at_least\"} 2\n",
+        "httpd_asked{httpd=\"shop\",state=\"answered\"} 1\n",
+        "semaphore_sets{httpd=\"shop\",owner=\"www-data\",state=\"in_use\"} 2\n",
+        "start_forecast{httpd=\"shop\",state=\"starts\"} 1\n",
+    ] {
+        contains(&seen, part);
+    }
+    // Its sets are room for itself: the one that runs was found by its own PidFile.
+    m.limits("250 32000 32 2");
+    m.sh(&format!("systemctl start {UNIT}@shop")).exits(0);
+    let seen = fs::read_to_string(m.path(&file)).expect("written");
+    contains(&seen, "start_forecast{httpd=\"shop\",state=\"starts\"} 1\n");
+    let by_hand = m.sh("httpd-semguard check --instance shop -- -DMORE").exits(0);
+    contains(&by_hand.out, "it needs 2 semaphore sets");
+}
+
+// ---- what the journal gets -------------------------------------------------------------------------
+
+#[test]
+fn on_debian_12_a_healthy_run_leaves_the_journal_alone_and_a_warning_does_not() {
+    leaves_the_journal_alone("bookworm");
+}
+
+#[test]
+fn on_debian_13_a_healthy_run_leaves_the_journal_alone_and_a_warning_does_not() {
+    leaves_the_journal_alone("trixie");
+}
+
+fn leaves_the_journal_alone(release: &str) {
+    let m = boot!(release);
+    set_up(&m);
+    set_up_instances(&m);
+    m.sh("systemctl start apache2@a").exits(0);
+    let of_a = format!("{UNIT}@a");
+    // What the settings say of a guard before a start is not for the metrics.
+    let settings = "HTTPD_SEMGUARD_FORMAT=json\nHTTPD_SEMGUARD_MIN_FREE=1\n";
+    m.write("/etc/default/httpd-semguard", settings);
+    let journal = |unit: &str| m.journal(unit).replace("-- No entries --\n", "");
+    for unit in [UNIT, &of_a] {
+        m.sh(&format!("systemctl start {unit}; systemctl start {unit}")).exits(0);
+        assert_eq!(m.show(unit, "Result"), "success");
+        assert_eq!(journal(unit), "", "{unit}");
+    }
+    for name in ["httpd-semguard", "httpd-semguard-a"] {
+        assert!(m.path(&format!("{DIRECTORY}/{name}.prom")).exists(), "{name}");
+    }
+    m.write("/etc/default/httpd-semguard-a", "HTTPD_SEMGUARD_NEED=lots\n");
+    m.sh(&format!("systemctl start {of_a}")).exits(0);
+    contains(&journal(&of_a), "NEED=\"lots\" (/etc/default/httpd-semguard-a:1) has no effect");
+    m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
+    contains(&journal(UNIT), "the report cannot be written to ");
+    contains(&journal(UNIT), "status=73/CANTCREAT");
+    contains(&journal(UNIT), "Failed to start ");
 }
 
 // ---- on ----------------------------------------------------------------------------------------------

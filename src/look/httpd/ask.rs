@@ -29,6 +29,8 @@ pub struct Question {
     pub httpd: Option<PathBuf>,
     /// The arguments that httpd will be started with.
     pub args: Vec<OsString>,
+    /// Variables that its start has, and this process does not.
+    pub variables: Vec<(&'static str, String)>,
     /// How long everything together may take.
     pub patience: Duration,
     /// When that time is up.
@@ -39,7 +41,8 @@ impl Question {
     /// A question whose time starts now.
     #[must_use]
     pub fn new(httpd: Option<PathBuf>, args: Vec<OsString>, patience: Duration) -> Question {
-        Question { httpd, args, patience, deadline: Instant::now() + patience }
+        let deadline = Instant::now() + patience;
+        Question { httpd, args, variables: Vec::new(), patience, deadline }
     }
 }
 
@@ -112,6 +115,7 @@ pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
 pub fn run(control: &Path, args: &[OsString], question: &Question) -> Result<Said, NoAnswer> {
     let mut child = Command::new(control)
         .args(args.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>())
+        .envs(question.variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

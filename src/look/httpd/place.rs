@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::ask::Question;
 use crate::facts::heard::{FileId, NoAnswer};
+use crate::facts::request::Instance;
 
 /// Servers, and the program to ask for each: the script that reads their environment first, if there is
 /// one and it passes arguments on; otherwise httpd itself, because newer apachectl scripts refuse
@@ -75,6 +78,27 @@ pub fn control_program(named: Option<&Path>) -> Result<PathBuf, NoAnswer> {
 
 fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// Has a question be about one of several httpds, by what the distributions' units start it with:
+/// Debian's apache2@NAME, SUSE's, httpd@NAME of EL and Fedora. What is set or given already stays.
+pub fn of_instance(question: &mut Question, instance: &Instance) {
+    let Ok(control) = control_program(question.httpd.as_deref()) else { return };
+    let name = instance.name();
+    // apachectl is a link to it on Debian.
+    let control = control.canonicalize().unwrap_or(control);
+    let is_debians = control.ends_with("apache2ctl");
+    let (variable, value) = match is_debians {
+        true => ("APACHE_CONFDIR", format!("/etc/apache2-{name}")),
+        false => ("HTTPD_INSTANCE", name.to_owned()),
+    };
+    if std::env::var_os(variable).is_none() {
+        question.variables.push((variable, value));
+    }
+    let has_file = question.args.iter().any(|arg| arg.as_bytes().starts_with(b"-f"));
+    if !is_debians && !control.ends_with("start_apache2") && !has_file {
+        question.args.extend(["-f".into(), format!("conf/{name}.conf").into()]);
+    }
 }
 
 /// The server that a control program runs: the program itself or, if it is a script with a known name,
