@@ -69,7 +69,9 @@ files() {
     for file in man/*.8; do
         echo "644|$file|$MANDIR/man8/${file##*/}"
     done
-    echo "644|README.md|$DOCDIR/README.md"
+    for file in README.md docs/install.md docs/monitoring.md docs/mutexes.md docs/systemd.md; do
+        echo "644|$file|$DOCDIR/$file"
+    done
     for file in packaging/examples/* packaging/nagios/* \
         packaging/prometheus/httpd-semguard.rules.yml; do
         echo "644|$file|$DOCDIR/examples/${file##*/}"

@@ -65,7 +65,7 @@ fn install_sh_ends_with_the_command_that_starts_a_failed_httpd() {
     // As a release's archive has it: everything beside the program.
     let archive = scratch("archive");
     let files = format!(
-        "set -e; cp -r --parents README.md man systemd packaging {0}; cp -r {1}/completions \
+        "set -e; cp -r --parents README.md docs man systemd packaging {0}; cp -r {1}/completions \
          {1}/release/httpd-semguard packaging/install.sh {0}; tar -C {0} -cf {0}.tar .",
         archive.display(),
         built().display()

@@ -22,7 +22,7 @@ mod release;
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Everything the packages hold but what is about one of them alone.
-const BOTH: [(&str, &str); 29] = [
+const BOTH: [(&str, &str); 33] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
     ("/usr/sbin/httpd-semguard", "755"),
@@ -35,6 +35,10 @@ const BOTH: [(&str, &str); 29] = [
     ("/usr/lib/systemd/system/httpd-semguard-metrics@.timer", "644"),
     ("/usr/share/bash-completion/completions/httpd-semguard", "644"),
     ("/usr/share/doc/httpd-semguard/README.md", "644"),
+    ("/usr/share/doc/httpd-semguard/docs/install.md", "644"),
+    ("/usr/share/doc/httpd-semguard/docs/monitoring.md", "644"),
+    ("/usr/share/doc/httpd-semguard/docs/mutexes.md", "644"),
+    ("/usr/share/doc/httpd-semguard/docs/systemd.md", "644"),
     ("/usr/share/doc/httpd-semguard/examples/10-private-ipc.conf", "644"),
     ("/usr/share/doc/httpd-semguard/examples/container-entrypoint.sh", "644"),
     ("/usr/share/doc/httpd-semguard/examples/httpd-semguard.cfg", "644"),

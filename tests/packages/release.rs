@@ -338,7 +338,7 @@ fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
     ]);
     for (file, names) in installed {
         machine
-            .sh(&format!("grep -q {names} {file} && ! grep -q /usr/sbin/httpd-s {file}"))
+            .sh(&format!("grep -q {names} {file} && ! grep -q /usr/sbin/httpd-semguard {file}"))
             .exits(0);
     }
     machine.sh("/usr/local/sbin/httpd-semguard check").exits(0);
