@@ -158,23 +158,26 @@ impl<'a, W: Write> Reader<'a, W> {
     /// # Errors
     /// Nobody listens.
     pub(super) fn all(&mut self) -> io::Result<()> {
+        let mut said = Vec::new();
         for suspect in 0..self.request.suspects.len() {
-            self.say(Answer::Begins(suspect))?;
+            said.push(Answer::Begins(suspect));
+            self.say(&said)?;
             let extent = match self.process(suspect) {
                 Ok(()) => Extent::Full,
                 Err(Halt::With(extent)) => extent,
                 Err(Halt::Over) => Extent::Part(Gap::Restless),
                 Err(Halt::Unheard(e)) => return Err(e),
             };
-            self.say(Answer::Alive(self.bytes))?;
-            self.say(Answer::Done(suspect, extent))?;
+            // Told together with who is next: each piece wakes the listener.
+            said = vec![Answer::Alive(self.bytes), Answer::Done(suspect, extent)];
         }
-        Ok(())
+        self.say(&said)
     }
 
-    fn say(&mut self, answer: Answer) -> io::Result<()> {
+    fn say(&mut self, answers: &[Answer]) -> io::Result<()> {
         self.spoke = Instant::now();
-        self.out.write_all(wire::answer(&answer).as_bytes())?;
+        let lines: String = answers.iter().map(wire::answer).collect();
+        self.out.write_all(lines.as_bytes())?;
         self.out.flush()
     }
 
@@ -186,7 +189,7 @@ impl<'a, W: Write> Reader<'a, W> {
             return Err(Halt::With(Extent::Part(Gap::Budget)));
         }
         if now - self.spoke > HEARTBEAT {
-            self.say(Answer::Alive(self.bytes)).map_err(Halt::Unheard)?;
+            self.say(&[Answer::Alive(self.bytes)]).map_err(Halt::Unheard)?;
         }
         Ok(())
     }
@@ -199,7 +202,7 @@ impl<'a, W: Write> Reader<'a, W> {
             return Ok(());
         }
         let place = hit.index as usize;
-        self.say(Answer::Holds(job.suspect, self.sets[place])).map_err(Halt::Unheard)?;
+        self.say(&[Answer::Holds(job.suspect, self.sets[place])]).map_err(Halt::Unheard)?;
         job.open -= usize::from(!std::mem::replace(&mut self.settled[place], true));
         self.enough(job)
     }
@@ -253,7 +256,9 @@ impl<'a, W: Write> Reader<'a, W> {
         let mut tries = 0;
         for round in 0..ROUNDS {
             // Those who move their memory about do it in some rhythm.
-            nap(Duration::from_millis(u64::from(round.saturating_sub(2))));
+            if round > 2 {
+                nap(Duration::from_millis(u64::from(round - 2)));
+            }
             let mut view = View::open(pid, &mut self.known).map_err(Halt::With)?;
             if let Some(old) = &first {
                 if old.stat.start != view.stat.start {
