@@ -189,7 +189,7 @@ fn threads(pid: Pid) -> Vec<String> {
 }
 
 /// What is read of a file of /proc that fits in `buffer`; the rest of a longer one is not needed.
-fn front<'b>(path: &str, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+pub(super) fn front<'b>(path: impl AsRef<Path>, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
     // What the kernel has to tell comes in one piece (fs/seq_file.c, `seq_read_iter`).
     let mut file = File::open(path)?;
     loop {
