@@ -144,8 +144,11 @@ fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'
     let end = converse(&mut child, &wire::request(request), deadline, patience, heard);
     let _ = child.kill();
     let killed = Instant::now();
+    // One that has said all is gone within some microseconds.
+    let mut wait = Duration::from_micros(20);
     while matches!(child.try_wait(), Ok(None)) && killed.elapsed() < GRACE {
-        nap(Duration::from_millis(1));
+        nap(wait);
+        wait = (wait * 2).min(Duration::from_millis(1));
     }
     end
 }
