@@ -86,7 +86,9 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
             b"Threads" => {
                 threads = number();
                 // What follows is of no interest, and as long as all before.
-                break;
+                if uids.is_some() {
+                    break;
+                }
             }
             _ => {}
         }
