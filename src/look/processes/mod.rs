@@ -195,7 +195,7 @@ fn threads(pid: Pid) -> Vec<String> {
 }
 
 /// What is read of a file of /proc that fits in `buffer`; the rest of a longer one is not needed.
-pub(super) fn front<'b>(path: impl AsRef<Path>, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+pub(super) fn front(path: impl AsRef<Path>, buffer: &mut [u8]) -> io::Result<&[u8]> {
     // What the kernel has to tell comes in one piece (fs/seq_file.c, `seq_read_iter`).
     let mut file = File::open(path)?;
     loop {
@@ -363,7 +363,7 @@ impl Reader<'_> {
     }
 
     fn stat(&mut self, pid: Pid) -> Option<Stat> {
-        parse_stat(front(&format!("/proc/{pid}/stat"), &mut self.buffer[..1024]).ok()?)
+        parse_stat(front(format!("/proc/{pid}/stat"), &mut self.buffer[..1024]).ok()?)
     }
 
     /// Whether the process, or any thread of it, is in this IPC namespace. What cannot be read may be.
