@@ -146,11 +146,13 @@ fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'
     let killed = Instant::now();
     // One that has said all is gone within some microseconds.
     let mut wait = Duration::from_micros(20);
-    while matches!(child.try_wait(), Ok(None)) && killed.elapsed() < GRACE {
+    loop {
         nap(wait);
+        if !matches!(child.try_wait(), Ok(None)) || killed.elapsed() >= GRACE {
+            return end;
+        }
         wait = (wait * 2).min(Duration::from_millis(1));
     }
-    end
 }
 
 fn converse(
