@@ -14,6 +14,7 @@ use crate::act::{lock, numbering, reap};
 use crate::cli::Options;
 use crate::decide::forecast::Forecast;
 use crate::decide::maker::maker;
+use crate::decide::remedies::without_sets;
 use crate::facts::error::Error;
 use crate::facts::event::Event;
 use crate::facts::printable::printable;
@@ -23,7 +24,7 @@ use crate::facts::set::SemId;
 use crate::facts::site::Site;
 use crate::facts::table::Table;
 use crate::facts::users::{Guarded, Names};
-use crate::look::site::site;
+use crate::look::site::{Subject, site};
 use crate::look::{clock, table, users};
 use crate::tell::report::{Report, View};
 
@@ -106,15 +107,20 @@ pub fn run(options: &Options) -> Result<Report, Error> {
 }
 
 /// What this machine offers to make room. Asked only when a start is in doubt, since it runs
-/// systemctl(1).
+/// systemctl(1), and httpd's control program again.
 fn look_around(options: &Options, asked: &Asked, table: Option<&Table>, events: &[Event]) -> Site {
-    let running = table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid);
-    let in_doubt = table.and_then(Table::undecided).map(|u| u.process.pid);
-    let inside = events.iter().find_map(|event| match event {
-        Event::TableOf(leader) => Some(leader.pid),
-        _ => None,
-    });
-    site(asked.heard.control(), options.instance.as_ref(), running, in_doubt, inside)
+    let subject = Subject {
+        control: asked.heard.control(),
+        instance: options.instance.as_ref(),
+        running: table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid),
+        in_doubt: table.and_then(Table::undecided).map(|u| u.process.pid),
+        inside: events.iter().find_map(|event| match event {
+            Event::TableOf(leader) => Some(leader.pid),
+            _ => None,
+        }),
+        directive: asked.heard.demand().and_then(without_sets).map(|(directive, _)| directive),
+    };
+    site(&subject, &ask::question(options))
 }
 
 /// Removes the orphans and what a killed guard left behind; a dry run takes the same path but removes

@@ -29,6 +29,10 @@ fn calls(ns: &Namespace, args: &str) -> BTreeMap<String, usize> {
     for line in trace.lines() {
         let Some((_, call)) = line.split_once(' ') else { continue };
         let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
+        // The end of a call that another process's cut in two.
+        if name.starts_with('<') {
+            continue;
+        }
         // "semctl IPC_STAT"
         let command = ["IPC_", "SEM_", "GET"].iter().find_map(|c| {
             let mut words = arguments.split([' ', ',', ')']);
@@ -243,4 +247,45 @@ fn a_process_of_httpds_user_costs_what_tells_whether_it_may_know_a_set() {
     assert!(total <= 28.0, "{total} calls\n{cost:#?}");
     assert!(cost["readlink"] <= 2.0 + 2.0 * ONE_IN_ALL, "{cost:#?}");
     assert!(cost["openat"] <= 5.0 + 5.0 * ONE_IN_ALL, "{cost:#?}");
+}
+
+#[test]
+fn a_worker_whose_memory_is_read_costs_a_look_at_its_page_tables() {
+    require!("strace");
+    let cost = |workers: usize| {
+        let ns = Namespace::new(ROOMY);
+        // A number that memory can tell, and that nobody has.
+        ns.dead_actor("httpd", "number 700000 make 1 33 exit");
+        let crowd = format!("{} stay leader", "fork { stay worker } ".repeat(workers));
+        let _httpd = ns.actor("httpd", &crowd);
+        let calls = calls(&ns, "guard -q --dry-run");
+        assert!(calls["pread64"] > 10, "no memory was read\n{calls:#?}");
+        calls
+    };
+    let cost = each(&cost(1), &cost(1 + MORE));
+    // Before its memory is read and afterwards: its status, and its stat, again for its name. Of the
+    // reading, twice: whether it lives, and its mem, maps and pagemap.
+    let files = 2.0 * (1.0 + 2.0) + 2.0 * 4.0;
+    let noise = 10.0 * ONE_IN_ALL;
+    at_most(
+        &cost,
+        &[
+            ("openat", files + noise),
+            ("read", files + 1.0 + noise),
+            ("close", files + 1.0 + noise),
+            ("readlink", 4.0),
+            // sysinfo's, of the files that it reads.
+            ("statx", 2.0),
+            ("lseek", 4.0),
+            // Of each mapping what exists; and of what it shares, whether its first reader has it still.
+            ("pread64", 60.0),
+            // Its end, with the next one's beginning.
+            ("write", 1.0 + noise),
+            ("poll", 1.0 + noise),
+            ("prlimit64", 1.0),
+            ("clock_nanosleep", noise),
+            ("restart_syscall", noise),
+            ("wait4", noise),
+        ],
+    );
 }

@@ -276,3 +276,24 @@ fn whose_sets_fill_the_table_is_said_with_how_they_go() {
     let json: Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(json["other_sets"].as_array().map(Vec::len), Some(1), "{json}");
 }
+
+#[test]
+fn the_mutex_directive_is_proposed_if_httpd_accepts_it_and_then_ends_the_need() {
+    require!("apache2", "openssl", "bash");
+    const SAID: &str = "\"Mutex pthread default\" in httpd's configuration";
+    let world =
+        World { orphans: 0, php: 0, others: 2, limits: Limits::Sets(0), boot: Boot::Nothing };
+    let ns = make(&world);
+    server::ask(&ns, &["check"], APACHE, &CONF).exits(69).logs(SAID);
+    // An httpd whose APR lacks that mechanism refuses the line.
+    let control = ns.write(
+        "apache2",
+        "#!/bin/sh\ncase \"$*\" in *pthread*) echo 'Invalid Mutex argument pthread' >&2; exit 1 ;; esac\n\
+         exec /usr/sbin/apache2 \"$@\"\n",
+    );
+    ns.sh(&format!("chmod 755 {control}")).exits(0);
+    server::ask(&ns, &["check"], &control, &CONF).exits(69).does_not_log(SAID);
+    ns.sh("sed -i 's/Mutex sysvsem default/Mutex pthread default/' /run/t/httpd.conf").exits(0);
+    server::ask(&ns, &["check"], APACHE, &CONF).exits(0).prints("it needs no semaphore set");
+    assert_eq!(server::start(&ns, APACHE, &CONF).outcome, Outcome::Serves);
+}

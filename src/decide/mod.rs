@@ -10,7 +10,7 @@ pub mod kernel_sem;
 pub mod learn;
 pub mod maker;
 pub mod message;
-mod remedies;
+pub mod remedies;
 pub mod situation;
 pub mod suspects;
 pub mod verdict;

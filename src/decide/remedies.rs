@@ -9,7 +9,7 @@ use crate::decide::situation::Situation;
 use crate::facts::capacity::{self, Capacity, Limits, Usage};
 use crate::facts::kinds;
 use crate::facts::message::Remedy;
-use crate::facts::mutex::{LogLine, Mechanism, Mutexes};
+use crate::facts::mutex::{Demand, LogLine, Mechanism, Mutexes};
 use crate::facts::need::{NeedSource, sets};
 use crate::facts::printable::printable;
 use crate::facts::site::{Lasting, Site, Sysctl, quoted};
@@ -176,34 +176,35 @@ fn own_table(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::command(command, remark).that_cures(cures(s.input, own)))
 }
 
-/// To have httpd make no sets.
-fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
-    let demand = s.demand?;
+/// The directive with which httpd does without the sets that its configuration can do without, and
+/// whether these are all that it needs.
+#[must_use]
+pub fn without_sets(demand: &Demand) -> Option<(&'static str, bool)> {
     let rows: Vec<&Mutexes> = demand.by(Mechanism::SysVSem).collect();
     let is_of_24 = |row: &&&Mutexes| {
         row.words == LogLine::Ah00023 && !kinds::named(&row.mutex, None).is_empty()
     };
     let configurable = rows.iter().filter(is_of_24).count();
     if configurable > 0 {
-        let rest = match rows.len() - configurable {
-            0 => "it then needs no semaphore set",
-            _ => "only modules that are not httpd's own then need sets",
-        };
-        return Some(
-            Remedy::advice(format!(
-                "remove the cause for good: \"Mutex pthread default\" in httpd's configuration, in place \
-                 of any \"Mutex sysvsem\"; {rest}"
-            ))
-            .that_cures(configurable == rows.len()),
-        );
+        return Some(("Mutex pthread default", configurable == rows.len()));
     }
-    let is_accept = |row: &&&Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
-    let all = !rows.is_empty() && rows.iter().all(|row| is_accept(&row));
-    all.then(|| {
-        let advice = "remove the cause for good: \"AcceptMutex pthread\" in httpd's configuration; it then \
-                      needs no semaphore set";
-        Remedy::advice(advice).that_cures(true)
-    })
+    let is_accept = |row: &&Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
+    let accepts = rows.iter().copied().filter(|row| is_accept(&row)).count();
+    (accepts > 0).then_some(("AcceptMutex pthread", accepts == rows.len()))
+}
+
+/// To have httpd make no sets.
+fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
+    let (directive, is_all) = without_sets(s.demand?)?;
+    s.site?.directive.filter(|accepted| *accepted == directive)?;
+    let (first, _) = directive.split_once(' ')?;
+    let rest =
+        if is_all { "it then needs no semaphore set" } else { "the rest then still need sets" };
+    let remark = format!(
+        "remove the cause for good: \"{directive}\" in httpd's configuration, in place of any \
+         \"{first} sysvsem\"; {rest}"
+    );
+    Some(Remedy::advice(remark).that_cures(is_all))
 }
 
 /// Where sets stay because the memory of a process could not be read: to see why; at the very last, to

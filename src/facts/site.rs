@@ -18,6 +18,8 @@ pub struct Site {
     pub unit: Option<String>,
     /// The unit of the process whose memory could not be read, where sets stay because of that.
     pub unit_in_doubt: Option<String>,
+    /// A directive with which httpd does without semaphore sets, and which this one accepts.
+    pub directive: Option<&'static str>,
 }
 
 /// How to set `kernel.sem`.

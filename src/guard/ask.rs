@@ -29,6 +29,16 @@ pub(super) struct Asked {
     pub(super) need: Need,
 }
 
+/// The question to httpd, whose time starts now.
+pub(super) fn question(options: &Options) -> Question {
+    let patience = Duration::from_secs(options.ask_timeout.into());
+    let mut question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
+    if let Some(instance) = &options.instance {
+        httpd::place::of_instance(&mut question, instance);
+    }
+    question
+}
+
 /// Asks httpd and finds the users to guard.
 ///
 /// # Errors
@@ -80,11 +90,7 @@ fn hear(options: &Options, given: &[String]) -> Heard {
     if options.no_ask || (only_users && !given.is_empty()) {
         return Heard::NotAsked;
     }
-    let patience = Duration::from_secs(options.ask_timeout.into());
-    let mut question = Question::new(options.httpd.clone(), options.httpd_args.clone(), patience);
-    if let Some(instance) = &options.instance {
-        httpd::place::of_instance(&mut question, instance);
-    }
+    let question = question(options);
     match httpd::ask(&question, demand::depends_on_build) {
         Ok(told) => Heard::Answered(Box::new(demand::answer(told, &question.args))),
         Err(why) => Heard::Refused(why),

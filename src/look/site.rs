@@ -1,5 +1,5 @@
 //! What this machine offers to make room for semaphore sets: asked only once a start is in doubt.
-//! Touches what `sysctl` and `unit` touch; reads only.
+//! Touches what `sysctl` and `unit` touch, and httpd's control program; reads only.
 
 use std::path::Path;
 
@@ -7,27 +7,42 @@ use nix::unistd::Pid;
 
 use crate::facts::request::Instance;
 use crate::facts::site::Site;
+use crate::look::httpd::ask::{Question, accepts};
 use crate::look::sysctl::sysctl;
 use crate::look::unit;
 
-/// What there is for the httpd of this control program, or this instance of it. `running` is that httpd, `in_doubt` a process
-/// whose memory could not be read, `inside` one whose IPC namespace the table is of.
+/// What it is to be found out for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// httpd's control program, if it answered.
+    pub control: Option<&'a Path>,
+    /// Which instance of it, if it is one of several.
+    pub instance: Option<&'a Instance>,
+    /// That httpd, if it is running.
+    pub running: Option<Pid>,
+    /// A process whose memory could not be read, where sets stay because of that.
+    pub in_doubt: Option<Pid>,
+    /// A process in the IPC namespace that the table is of, if it is not this one's.
+    pub inside: Option<Pid>,
+    /// A directive that would make httpd do without semaphore sets.
+    pub directive: Option<&'static str>,
+}
+
+/// What there is for this httpd; `question` is how it is asked.
 #[must_use]
-pub fn site(
-    control: Option<&Path>,
-    instance: Option<&Instance>,
-    running: Option<Pid>,
-    in_doubt: Option<Pid>,
-    inside: Option<Pid>,
-) -> Site {
+pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
+    let Subject { control, instance, running, in_doubt, inside, directive } = *subject;
     let of_control = || control.map(|control| unit::of_control(control, instance));
     // In httpd's own unit the guard is one of its processes.
     let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
     let of_httpd = running.and_then(unit::of).or_else(own).or_else(of_control);
+    let is_accepted =
+        |directive: &&str| control.is_some_and(|control| accepts(question, control, directive));
     Site {
         sysctl: sysctl(),
         inside,
         unit: of_httpd.filter(|unit| unit::could_have_private_ipc(unit)),
         unit_in_doubt: in_doubt.and_then(unit::of),
+        directive: directive.filter(is_accepted),
     }
 }

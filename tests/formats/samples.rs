@@ -213,7 +213,8 @@ fn site() -> Site {
     let new = Some(PathBuf::from("/etc/sysctl.d/99-httpd-semguard.conf"));
     let lasting = Lasting { edit: Vec::new(), new };
     let sysctl = Sysctl::Here { has_program: true, lasting };
-    Site { sysctl, inside: None, unit: None, unit_in_doubt: None }
+    let directive = Some("Mutex pthread default");
+    Site { sysctl, inside: None, unit: None, unit_in_doubt: None, directive }
 }
 
 /// The report with a forecast's input that is of its own table.

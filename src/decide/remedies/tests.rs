@@ -16,7 +16,7 @@ use crate::facts::site::GuardCommand;
 /// A machine on which this is where `kernel.sem` is set at boot.
 fn site(lasting: Lasting) -> Site {
     let sysctl = Sysctl::Here { has_program: true, lasting };
-    Site { sysctl, inside: None, unit: None, unit_in_doubt: None }
+    Site { sysctl, inside: None, unit: None, unit_in_doubt: None, directive: None }
 }
 
 fn of_new_file() -> Site {
@@ -156,17 +156,25 @@ fn what_ends_the_trouble_for_good_is_named_where_it_can_be_had() {
         words,
     };
     let accept_lock = || LogLine::AcceptLock { file: None, mechanism: 2 };
-    for (rows, want, cures) in [
-        (vec![row("mpm-accept", LogLine::Ah00023)], Some("no semaphore set"), true),
+    const MUTEX: Option<&str> = Some("Mutex pthread default");
+    for (rows, directive, want, cures) in [
+        (vec![row("mpm-accept", LogLine::Ah00023)], MUTEX, Some("no semaphore set"), true),
+        (vec![row("mpm-accept", LogLine::Ah00023)], None, None, false),
         (
             vec![row("mpm-accept", LogLine::Ah00023), row("wsgi", LogLine::Ah00023)],
-            Some("not httpd's own then need sets"),
+            MUTEX,
+            Some("the rest then still need sets"),
             false,
         ),
-        (vec![row("wsgi", LogLine::Ah00023)], None, false),
-        (vec![row("AcceptMutex", accept_lock())], Some("AcceptMutex pthread"), true),
+        (vec![row("wsgi", LogLine::Ah00023)], None, None, false),
+        (
+            vec![row("AcceptMutex", accept_lock())],
+            Some("AcceptMutex pthread"),
+            Some("any \"AcceptMutex sysvsem\""),
+            true,
+        ),
     ] {
-        let (demand, site) = (Demand { rows }, of_new_file());
+        let (demand, site) = (Demand { rows }, Site { directive, ..of_new_file() });
         let s = Situation { demand: Some(&demand), ..with(&full, &site, &guard) };
         let said = remedies(&s);
         let pthread = said.iter().find(|r| r.remark.contains("pthread"));

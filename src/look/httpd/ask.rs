@@ -107,6 +107,13 @@ pub fn build(question: &Question, control: &Path) -> Result<Said, NoAnswer> {
     run(control, &args, question)
 }
 
+/// Whether httpd takes a directive (`-c`) after its configuration: what is not built into it, it refuses.
+#[must_use]
+pub fn accepts(question: &Question, control: &Path, directive: &str) -> bool {
+    let test = ["-t", "-c", directive].map(OsString::from);
+    run(control, &[&question.args[..], &test[..]].concat(), question).is_ok()
+}
+
 /// Runs the control program in a process group of its own, which is killed once the program has
 /// finished, printed too much or taken too long.
 ///

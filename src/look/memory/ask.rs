@@ -144,10 +144,15 @@ fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'
     let end = converse(&mut child, &wire::request(request), deadline, patience, heard);
     let _ = child.kill();
     let killed = Instant::now();
-    while matches!(child.try_wait(), Ok(None)) && killed.elapsed() < GRACE {
-        nap(Duration::from_millis(1));
+    // One that has said all is gone within some microseconds.
+    let mut wait = Duration::from_micros(20);
+    loop {
+        nap(wait);
+        if !matches!(child.try_wait(), Ok(None)) || killed.elapsed() >= GRACE {
+            return end;
+        }
+        wait = (wait * 2).min(Duration::from_millis(1));
     }
-    end
 }
 
 fn converse(

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::fs::FileExt;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -35,11 +36,33 @@ pub(super) struct Place {
     pub page: u64,
 }
 
+/// By frame number. Nobody chooses those of his pages: one multiplication spreads them.
+type ByFrame<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
+
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.write_u64(u64::from(*b)));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // Fibonacci hashing; the table takes the lowest bits, too.
+        let product = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ product >> 32;
+    }
+}
+
 /// The pages, by frame number.
 #[derive(Default)]
 pub(super) struct Frames {
-    places: HashMap<u64, Place>,
-    hits: HashMap<u64, Vec<Hit>>,
+    places: ByFrame<Place>,
+    hits: ByFrame<Vec<Hit>>,
     stored: usize,
     owners: Vec<File>,
     buffer: Vec<u8>,

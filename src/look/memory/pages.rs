@@ -105,7 +105,7 @@ impl<W: Write> Reader<'_, W> {
             page: first,
         };
         let shared = mapping.object.shared;
-        let (mut wanted, mut shown) = (Vec::new(), Vec::new());
+        let (mut wanted, mut shown, mut places) = (Vec::new(), Vec::new(), Vec::new());
         let mut all_mapped = true;
         for (page, entry) in (first..).zip(entries(&self.entries[..count * 8])) {
             all_mapped &= entry.mapped();
@@ -114,18 +114,21 @@ impl<W: Write> Reader<'_, W> {
             }
             let frame = entry.frame();
             match frame.and_then(|f| Some((f, self.frames.place(f, &me)?))) {
-                Some((frame, place)) => shown.push((page, frame, place)),
+                Some(known) => {
+                    shown.push(page);
+                    places.push(known);
+                }
                 None => wanted.push((page, frame)),
             }
         }
-        let places: Vec<_> = shown.iter().map(|(_, frame, place)| (*frame, *place)).collect();
-        for ((page, frame, _), still) in shown.iter().zip(self.frames.still_there(&places)) {
+        let still_there = self.frames.still_there(&places);
+        for ((page, (frame, _)), still) in shown.iter().zip(places).zip(still_there) {
             if still {
-                for hit in self.frames.hits(*frame).to_vec() {
+                for hit in self.frames.hits(frame).to_vec() {
                     self.found(job, hit)?;
                 }
             } else {
-                wanted.push((*page, Some(*frame)));
+                wanted.push((*page, Some(frame)));
             }
         }
         if !shown.is_empty() {

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -19,7 +20,7 @@ use super::parse::Object;
 use super::scan::{Hit, Index, Needles};
 use super::view::View;
 use super::wire::{self, Answer};
-use crate::facts::memory::{Doubt, Extent, Gap, Request, Words};
+use crate::facts::memory::{Ask, Doubt, Extent, Gap, Request, Words};
 use crate::facts::set::SemId;
 use crate::look::clock::nap;
 
@@ -78,6 +79,8 @@ pub(super) struct Reader<'a, W> {
     pub(super) any_language: Needles,
     /// Sets known to a process that was asked for them.
     settled: Vec<bool>,
+    /// What the last process was asked: an httpd's workers are all asked the same.
+    asked: (Vec<Ask>, Rc<Asked>),
     pub(super) page: u64,
     /// Others' memory; wiped when it is dropped.
     pub(super) buffer: Zeroizing<Vec<u8>>,
@@ -93,12 +96,22 @@ pub(super) struct Reader<'a, W> {
     spoke: Instant,
 }
 
+/// What is asked of a process.
+#[derive(Default)]
+struct Asked {
+    /// By index: how it may keep the number.
+    words: Vec<Option<Words>>,
+    /// The most of that; none if nothing is asked.
+    deepest: Option<Words>,
+    /// One of the sets was made by its owner.
+    by_owner: bool,
+}
+
 /// The process that is being read.
 pub(super) struct Job {
     /// Which of the suspects.
     suspect: usize,
-    /// What is asked of it, by index.
-    asked: HashMap<Index, Words>,
+    asked: Rc<Asked>,
     /// The most that is asked of it.
     pub(super) words: Words,
     /// How much of that no process is known to hold.
@@ -139,6 +152,7 @@ impl<'a, W: Write> Reader<'a, W> {
             plain: Needles::new(each().map(|(i, n, _)| (i, n, Words::Plain))),
             any_language: Needles::new(each()),
             settled: vec![false; sets.len()],
+            asked: Default::default(),
             page: page.and_then(|p| u64::try_from(p).ok()).unwrap_or(4096),
             buffer: Zeroizing::new(vec![0; BUFFER]),
             entries: vec![0; ENTRIES * 8],
@@ -158,23 +172,26 @@ impl<'a, W: Write> Reader<'a, W> {
     /// # Errors
     /// Nobody listens.
     pub(super) fn all(&mut self) -> io::Result<()> {
+        let mut said = Vec::new();
         for suspect in 0..self.request.suspects.len() {
-            self.say(Answer::Begins(suspect))?;
+            said.push(Answer::Begins(suspect));
+            self.say(&said)?;
             let extent = match self.process(suspect) {
                 Ok(()) => Extent::Full,
                 Err(Halt::With(extent)) => extent,
                 Err(Halt::Over) => Extent::Part(Gap::Restless),
                 Err(Halt::Unheard(e)) => return Err(e),
             };
-            self.say(Answer::Alive(self.bytes))?;
-            self.say(Answer::Done(suspect, extent))?;
+            // Told together with who is next: each piece wakes the listener.
+            said = vec![Answer::Alive(self.bytes), Answer::Done(suspect, extent)];
         }
-        Ok(())
+        self.say(&said)
     }
 
-    fn say(&mut self, answer: Answer) -> io::Result<()> {
+    fn say(&mut self, answers: &[Answer]) -> io::Result<()> {
         self.spoke = Instant::now();
-        self.out.write_all(wire::answer(&answer).as_bytes())?;
+        let lines: String = answers.iter().map(wire::answer).collect();
+        self.out.write_all(lines.as_bytes())?;
         self.out.flush()
     }
 
@@ -186,47 +203,55 @@ impl<'a, W: Write> Reader<'a, W> {
             return Err(Halt::With(Extent::Part(Gap::Budget)));
         }
         if now - self.spoke > HEARTBEAT {
-            self.say(Answer::Alive(self.bytes)).map_err(Halt::Unheard)?;
+            self.say(&[Answer::Alive(self.bytes)]).map_err(Halt::Unheard)?;
         }
         Ok(())
     }
 
     /// Takes in what was found in the memory of the process.
     pub(super) fn found(&mut self, job: &mut Job, hit: Hit) -> Result<(), Halt> {
-        if job.asked.get(&hit.index).is_none_or(|asked| hit.words > *asked)
-            || !job.holds.insert(hit.index)
-        {
+        let place = hit.index as usize;
+        let asked = job.asked.words.get(place).copied().flatten();
+        if asked.is_none_or(|asked| hit.words > asked) || !job.holds.insert(hit.index) {
             return Ok(());
         }
-        let place = hit.index as usize;
-        self.say(Answer::Holds(job.suspect, self.sets[place])).map_err(Halt::Unheard)?;
+        self.say(&[Answer::Holds(job.suspect, self.sets[place])]).map_err(Halt::Unheard)?;
         job.open -= usize::from(!std::mem::replace(&mut self.settled[place], true));
         self.enough(job)
     }
 
     fn enough(&self, job: &Job) -> Result<(), Halt> {
-        let enough = job.open == 0 && (job.asked.is_empty() || !self.request.thorough);
+        let enough = job.open == 0 && (job.asked.deepest.is_none() || !self.request.thorough);
         if enough { Err(Halt::With(Extent::Enough)) } else { Ok(()) }
     }
 
-    fn process(&mut self, suspect: usize) -> Result<(), Halt> {
-        let mut asked = HashMap::new();
-        let mut twice = false;
-        for ask in &self.request.suspects[suspect].asks {
+    /// What these asks come to.
+    fn asked(&self, asks: &[Ask]) -> Asked {
+        let mut asked = Asked { words: vec![None; self.sets.len()], ..Asked::default() };
+        for ask in asks {
             let Doubt { sets, made_by_owner } = &self.request.doubts[ask.doubt];
-            twice |= *made_by_owner && !sets.is_empty();
+            asked.by_owner |= *made_by_owner && !sets.is_empty();
             for set in sets {
                 let Ok(index) = self.sets.binary_search(set) else { continue };
-                let deepest = asked.entry(index as Index).or_insert(ask.words);
-                *deepest = ask.words.max(*deepest);
+                asked.words[index] = asked.words[index].max(Some(ask.words));
             }
         }
-        let open = asked.keys().filter(|i| !self.settled[**i as usize]).count();
+        asked.deepest = asked.words.iter().copied().max().flatten();
+        asked
+    }
+
+    fn process(&mut self, suspect: usize) -> Result<(), Halt> {
+        let asks = &self.request.suspects[suspect].asks;
+        if self.asked.0 != *asks {
+            self.asked = (asks.clone(), Rc::new(self.asked(asks)));
+        }
+        let asked = self.asked.1.clone();
+        let open = asked.words.iter().zip(&self.settled).filter(|(a, s)| a.is_some() && !**s);
         let mut job = Job {
             suspect,
-            words: asked.values().copied().max().unwrap_or(Words::Plain),
-            asked,
-            open,
+            words: asked.deepest.unwrap_or(Words::Plain),
+            open: open.count(),
+            asked: asked.clone(),
             holds: HashSet::new(),
             second: false,
             owner: None,
@@ -236,7 +261,7 @@ impl<'a, W: Write> Reader<'a, W> {
         };
         self.enough(&job)?;
         self.pass(&mut job)?;
-        if twice {
+        if asked.by_owner {
             job.second = true;
             self.pass(&mut job)?;
         }
@@ -253,7 +278,9 @@ impl<'a, W: Write> Reader<'a, W> {
         let mut tries = 0;
         for round in 0..ROUNDS {
             // Those who move their memory about do it in some rhythm.
-            nap(Duration::from_millis(u64::from(round.saturating_sub(2))));
+            if round > 2 {
+                nap(Duration::from_millis(u64::from(round - 2)));
+            }
             let mut view = View::open(pid, &mut self.known).map_err(Halt::With)?;
             if let Some(old) = &first {
                 if old.stat.start != view.stat.start {

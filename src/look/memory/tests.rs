@@ -141,6 +141,19 @@ fn found(needles: &Needles, words: &[u32]) -> BTreeSet<Hit> {
 }
 
 #[test]
+fn a_number_is_found_at_whatever_place_it_stands_alone() {
+    let needles = Needles::new([(0, 1_000_003, Words::Plain)]);
+    let hit = BTreeSet::from([Hit { index: 0, words: Words::Plain }]);
+    for length in [1, 2, 3, 4, 5, 63, 64, 66, 131] {
+        for place in 0..length {
+            let mut words = vec![0x8000_0001; length];
+            words[place] = 1_000_003;
+            assert_eq!(found(&needles, &words), hit, "{place} of {length}");
+        }
+    }
+}
+
+#[test]
 fn zero_is_a_number_like_any_other() {
     let needles = Needles::new([(0, 0, Words::Plain)]);
     assert_eq!(found(&needles, &[1, 0]).len(), 1);

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::parse::{self, Mapping, Object, Stat};
 use crate::facts::memory::{Extent, Gap, ProcFile};
 use crate::look::clock::nap;
+use crate::look::processes::front;
 
 /// How often a process that lives and shows no memory is looked at again, a millisecond apart: it
 /// is in the middle of an execve(2) or of its end.
@@ -52,7 +53,8 @@ impl View {
             let stat = life(pid)?;
             let process = PathBuf::from(format!("/proc/{pid}"));
             let mut refused = None;
-            let threads = threads(pid).unwrap_or_default();
+            // Listed only where the process itself shows nothing.
+            let threads = std::iter::once_with(|| threads(pid).unwrap_or_default()).flatten();
             for (at, base) in [process].into_iter().chain(threads).enumerate() {
                 match View::of(&base, stat, known) {
                     Ok(Some(view)) if at == 0 => {
@@ -124,15 +126,17 @@ impl View {
 /// # Errors
 /// As [`View::open`].
 fn life(pid: Pid) -> Result<Stat, Extent> {
-    let stat = |path: &Path| fs::read(path.join("stat"));
+    let stat = |path: &Path| {
+        let mut buffer = [0; 1024];
+        front(path.join("stat"), &mut buffer).map(parse::stat)
+    };
     match stat(Path::new(&format!("/proc/{pid}"))) {
-        Ok(line) => match parse::stat(&line) {
+        Ok(read) => match read {
             Some(stat) if stat.kernel_thread => Err(Extent::Full),
             Some(first) if first.ended => {
                 let others = threads(pid).unwrap_or_default();
-                let lives = |path: &PathBuf| {
-                    stat(path).is_ok_and(|l| parse::stat(&l).is_none_or(|s| !s.ended))
-                };
+                let lives =
+                    |path: &PathBuf| stat(path).is_ok_and(|read| read.is_none_or(|s| !s.ended));
                 if others.iter().any(lives) { Ok(first) } else { Err(Extent::Gone) }
             }
             Some(stat) => Ok(stat),

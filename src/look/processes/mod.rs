@@ -52,8 +52,8 @@ pub struct Snapshot {
     pub processes: Vec<Rc<Process>>,
     /// Set where the reading cannot be relied on.
     pub incomplete: Option<Incomplete>,
-    /// Every number that /proc listed, whatever it was.
-    listed: HashSet<i32>,
+    /// Every number that /proc listed, whatever it was; in order.
+    listed: Vec<Pid>,
 }
 
 impl Snapshot {
@@ -71,7 +71,9 @@ impl Snapshot {
                 reader.lost = true;
                 break;
             };
-            fresh.retain(|pid| snapshot.listed.insert(pid.as_raw()));
+            fresh.retain(|pid| !snapshot.has_listed(*pid));
+            snapshot.listed.extend(&fresh);
+            snapshot.listed.sort_unstable();
             let found_before = reader.found.len();
             let all_lived = reader.look_at_all(&fresh);
             let nothing_new = reader.found.len() == found_before;
@@ -83,7 +85,7 @@ impl Snapshot {
             }
         }
         let own = nix::unistd::getpid();
-        if !snapshot.listed.contains(&own.as_raw()) || !is_own_proc(own) {
+        if !snapshot.has_listed(own) || !is_own_proc(own) {
             snapshot.incomplete = Some(Incomplete::NoProc);
         } else if reader.lost {
             snapshot.incomplete = Some(Incomplete::Unreadable);
@@ -116,7 +118,11 @@ impl Snapshot {
     /// A number that now is a thread's, not a process's, does not count.
     #[must_use]
     pub fn hides(&self, pid: Pid) -> bool {
-        !self.listed.contains(&pid.as_raw()) && exists(pid) && !is_thread(pid)
+        !self.has_listed(pid) && exists(pid) && !is_thread(pid)
+    }
+
+    fn has_listed(&self, pid: Pid) -> bool {
+        self.listed.binary_search(&pid).is_ok()
     }
 }
 
@@ -189,7 +195,7 @@ fn threads(pid: Pid) -> Vec<String> {
 }
 
 /// What is read of a file of /proc that fits in `buffer`; the rest of a longer one is not needed.
-fn front<'b>(path: &str, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+pub(super) fn front(path: impl AsRef<Path>, buffer: &mut [u8]) -> io::Result<&[u8]> {
     // What the kernel has to tell comes in one piece (fs/seq_file.c, `seq_read_iter`).
     let mut file = File::open(path)?;
     loop {
@@ -198,6 +204,14 @@ fn front<'b>(path: &str, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
             read => return read.map(|length| &buffer[..length]),
         }
     }
+}
+
+/// The path of a file, in the place of the one before.
+fn joined<'p>(path: &'p mut String, dir: &str, file: &str) -> &'p str {
+    path.clear();
+    path.push_str(dir);
+    path.push_str(file);
+    path
 }
 
 fn is_thread(pid: Pid) -> bool {
@@ -223,9 +237,11 @@ struct Seen {
 struct Reader<'a> {
     interest: &'a Interest,
     own_ipc: Option<PathBuf>,
-    /// The parents of all that was seen.
-    parents: HashMap<i32, i32>,
+    /// All that was seen, each with its parent.
+    parents: Vec<(i32, i32)>,
     apr: Apr,
+    /// For a path and a file's text at a time.
+    path: String,
     buffer: Vec<u8>,
     found: HashMap<i32, Process>,
     lost: bool,
@@ -236,8 +252,9 @@ impl Reader<'_> {
         Reader {
             interest,
             own_ipc: fs::read_link("/proc/self/ns/ipc").ok(),
-            parents: HashMap::new(),
+            parents: Vec::new(),
             apr: Apr::default(),
+            path: String::new(),
             buffer: vec![0; 4096],
             found: HashMap::new(),
             lost: false,
@@ -314,8 +331,8 @@ impl Reader<'_> {
     fn see(&mut self, pid: Pid) -> Result<Option<Seen>, Gone> {
         let dir = format!("/proc/{pid}");
         let Some(status) = self.status(&dir) else { return Err(self.lose(pid)) };
-        self.parents.insert(pid.as_raw(), status.parent);
-        let exe = fs::read_link(format!("{dir}/exe"));
+        self.parents.push((pid.as_raw(), status.parent));
+        let exe = fs::read_link(joined(&mut self.path, &dir, "/exe"));
         let is_none = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
         if !status.ended && exe.is_ok() {
             return Ok(Some(Seen { dir, status, exe }));
@@ -342,11 +359,11 @@ impl Reader<'_> {
 
     fn status(&mut self, dir: &str) -> Option<Status> {
         // One page holds it, unless it is of very many groups; what matters most comes before them.
-        parse_status(front(&format!("{dir}/status"), &mut self.buffer).ok()?)
+        parse_status(front(joined(&mut self.path, dir, "/status"), &mut self.buffer).ok()?)
     }
 
     fn stat(&mut self, pid: Pid) -> Option<Stat> {
-        parse_stat(front(&format!("/proc/{pid}/stat"), &mut self.buffer[..1024]).ok()?)
+        parse_stat(front(format!("/proc/{pid}/stat"), &mut self.buffer[..1024]).ok()?)
     }
 
     /// Whether the process, or any thread of it, is in this IPC namespace. What cannot be read may be.
@@ -362,7 +379,10 @@ impl Reader<'_> {
     fn callers(&self, pid: Pid) -> Vec<i32> {
         let mut line = Vec::new();
         let mut at = pid.as_raw();
-        while let Some(parent) = self.parents.get(&at).filter(|p| **p != 0 && !line.contains(*p)) {
+        while let Some((_, parent)) = self.parents.iter().find(|(child, _)| *child == at) {
+            if *parent == 0 || line.contains(parent) {
+                break;
+            }
             line.push(*parent);
             at = *parent;
         }

@@ -64,28 +64,33 @@ pub struct Status {
 pub fn parse_status(text: &[u8]) -> Option<Status> {
     let (mut ended, mut parent, mut uids) = (None, None, None);
     let (mut threads, mut own, mut libraries) = (None, None, None);
-    for line in text.split_inclusive(|b| *b == b'\n') {
-        // A figure that the end of the text cuts off is another figure.
-        let Some(line) = line.strip_suffix(b"\n") else { break };
-        if !matches!(line.first(), Some(b'S' | b'P' | b'U' | b'T' | b'V')) {
-            continue;
-        }
-        let value = |name: &[u8]| std::str::from_utf8(line.strip_prefix(name)?).ok();
-        let number = |text: &str| text.split_ascii_whitespace().next()?.parse::<u64>().ok();
-        if let Some(state) = value(b"State:") {
-            ended = Some(state.trim_start().starts_with(['Z', 'X']));
-        } else if let Some(pid) = value(b"PPid:") {
-            parent = Some(pid.trim().parse().ok()?);
-        } else if let Some(four) = value(b"Uid:") {
-            let mut four = four.split_ascii_whitespace().map(|n| n.parse().map(Uid::from_raw));
-            let mut next = || four.next()?.ok();
-            uids = Some([next()?, next()?, next()?, next()?]);
-        } else if let Some(count) = value(b"Threads:") {
-            threads = number(count);
-        } else if let Some(size) = value(b"VmExe:") {
-            own = number(size);
-        } else if let Some(size) = value(b"VmLib:") {
-            libraries = number(size);
+    let mut rest = text;
+    // A figure that the end of the text cuts off is another figure.
+    while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
+        let value = || std::str::from_utf8(&line[colon + 1..]).ok();
+        let number = || value()?.split_ascii_whitespace().next()?.parse::<u64>().ok();
+        match &line[..colon] {
+            b"State" => ended = Some(value()?.trim_start().starts_with(['Z', 'X'])),
+            b"PPid" => parent = Some(value()?.trim().parse().ok()?),
+            b"Uid" => {
+                let four = value()?.split_ascii_whitespace();
+                let mut four = four.map(|n| n.parse().map(Uid::from_raw));
+                let mut next = || four.next()?.ok();
+                uids = Some([next()?, next()?, next()?, next()?]);
+            }
+            b"VmExe" => own = number(),
+            b"VmLib" => libraries = number(),
+            b"Threads" => {
+                threads = number();
+                // What follows is of no interest, and as long as all before.
+                if uids.is_some() {
+                    break;
+                }
+            }
+            _ => {}
         }
     }
     let code = own.zip(libraries);
