@@ -189,7 +189,7 @@ pub fn without_sets(demand: &Demand) -> Option<(&'static str, bool)> {
         return Some(("Mutex pthread default", configurable == rows.len()));
     }
     let is_accept = |row: &&Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
-    let accepts = rows.iter().copied().filter(|row| is_accept(&row)).count();
+    let accepts = rows.iter().copied().filter(is_accept).count();
     (accepts > 0).then_some(("AcceptMutex pthread", accepts == rows.len()))
 }
 

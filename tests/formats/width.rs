@@ -52,32 +52,33 @@ fn a_message_is_one_paragraph_on_every_screen() {
     }
 }
 
+/// What a report says on a screen of so many columns.
+fn said(report: &Report, columns: usize) -> String {
+    let mut out = Vec::new();
+    report.write(Format::Text, &screen(columns), &mut out).expect("written");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[track_caller]
+fn fits(name: &str, report: &Report, widths: [usize; 3]) {
+    for columns in widths {
+        for line in said(report, columns).lines() {
+            assert!(width(line) <= columns, "{name}, {columns} columns: {line}");
+        }
+    }
+}
+
 #[test]
 fn the_answer_itself_is_broken_between_words() {
     for (name, report) in forecasts() {
-        for columns in WIDTHS {
-            let mut out = Vec::new();
-            report.write(Format::Text, &screen(columns), &mut out).expect("written");
-            let text = String::from_utf8(out).expect("UTF-8");
-            for line in text.lines() {
-                assert!(width(line) <= columns, "{name}, {columns} columns: {line}");
-            }
-        }
+        fits(name, &report, WIDTHS);
     }
 }
 
 #[test]
 fn a_list_fits_80_columns() {
     for (name, row, world) in verdicts() {
-        let report = of_list(row, world, None);
-        for columns in [80, 100, 200] {
-            let mut out = Vec::new();
-            report.write(Format::Text, &screen(columns), &mut out).expect("written");
-            let text = String::from_utf8(out).expect("UTF-8");
-            for line in text.lines() {
-                assert!(width(line) <= columns, "{name}, {columns} columns: {line}");
-            }
-        }
+        fits(name, &of_list(row, world, None), [80, 100, 200]);
     }
 }
 
@@ -85,11 +86,6 @@ fn a_list_fits_80_columns() {
 fn a_list_on_a_narrow_screen_has_the_reason_on_a_line_of_its_own() {
     let (_, row, world) = verdicts().swap_remove(0);
     let report = of_list(row, world, None);
-    let said = |report: &Report, columns| {
-        let mut out = Vec::new();
-        report.write(Format::Text, &screen(columns), &mut out).expect("written");
-        String::from_utf8(out).expect("UTF-8")
-    };
     assert!(said(&report, 200).lines().next().is_some_and(|l| l.contains("CREATOR")));
     assert!(said(&report, 80).lines().next().is_some_and(|l| !l.contains("CREATOR")));
     let narrow = said(&report, 60);
