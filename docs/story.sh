@@ -178,10 +178,10 @@ is_explained() {
     must_exit 69
     must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
     if [ $BINDS = SEMMNS ]; then
-        must_say 'SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use'
+        must_say 'SEMMNS, the maximum number of semaphores, is 32, and all 32 are in use'
         must_say 'looks like "250 32000" with the space lost'
     else
-        must_say 'SEMMNI, the number of semaphore sets, is'
+        must_say 'SEMMNI, the maximum number of semaphore sets, is'
     fi
     must_be 'sets after the check' "$(count '' '')" "$before"
 }

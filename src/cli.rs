@@ -378,7 +378,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if options.dry_run && options.command != Command::Guard {
         if typed("dry_run") {
             return Err(conflict(
-                "--dry-run goes with guard; check and list change nothing anyway",
+                "--dry-run can only be used with guard; check and list change nothing anyway",
             ));
         }
         options.dry_run = false;
@@ -403,7 +403,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     if options.command == Command::List {
         if !matches!(options.format, Format::Text | Format::Json) {
             if typed("format") {
-                return Err(conflict("list is written as text or json; check and guard know more"));
+                return Err(conflict("list supports only the formats text and json"));
             }
             options.format = Format::Text;
         }
@@ -411,7 +411,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         .get_arguments()
         .find(|arg| arg.get_help_heading() == Some(OF_LIST) && typed(arg.get_id().as_str()))
     {
-        return Err(conflict(&format!("--{} goes with list", of_list.get_id())));
+        return Err(conflict(&format!("--{} can only be used with list", of_list.get_id())));
     }
     Ok(options)
 }

@@ -119,8 +119,18 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) -> Result<(), E
     if options.quiet && options.format == Format::Text && options.command != Command::List {
         return Ok(());
     }
-    output::to_stdout(|out| write(options, &Screen::of(&io::stdout()), outcome, out))
-        .map_err(|e| Error::stdout(&e))
+    let name = logging::name_in_journal(&io::stdout()).filter(|_| options.format == Format::Text);
+    let written = output::to_stdout(|out| match name {
+        // There, each line stands for itself.
+        Some(name) => {
+            let mut text = Vec::new();
+            write(options, &Screen::default(), outcome, &mut text)?;
+            let text = String::from_utf8_lossy(&text);
+            text.lines().try_for_each(|line| writeln!(out, "{name}{line}"))
+        }
+        None => write(options, &Screen::of(&io::stdout()), outcome, out),
+    });
+    written.map_err(|e| Error::stdout(&e))
 }
 
 /// A file has no log beside it, so words for people come with what the log got.

@@ -289,7 +289,7 @@ fn a_running_apache_knows_all_its_sets_where_its_memory_may_be_read() {
     ns.guard(&format!("check --no-memory {asked}"))
         .exits(0)
         .logs("httpd may not start (it needs 2 semaphore sets, and 0 to 2 can be made")
-        .logs("by stopping it frees 0, and 2 more if they are its own");
+        .logs("stopping it frees 0 semaphore sets, and 2 more if they are its own");
     apache.control("graceful").exits(0);
     apache.goes_on_answering(&["http://127.0.0.1:8080", "https://127.0.0.1:8443"]);
 }

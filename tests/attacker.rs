@@ -59,7 +59,7 @@ fn the_user_filling_the_table_is_named_and_nothing_else_happens() {
     let evil = ns.actor("evil", "as 33 make 12 33 stay evil");
     let before = ns.ids();
     let run = ns.guard("guard --user 33").exits(69).does_not_log("removed");
-    run.logs("SEMMNI, the number of semaphore sets, is 16 and 16 are in use")
+    run.logs("SEMMNI, the maximum number of semaphore sets, is 16, and all 16 are in use")
         .logs("14 of www-data (33), used by ")
         .logs("would not start");
     assert_eq!(ns.ids(), before);
@@ -88,7 +88,7 @@ fn few_sets_with_many_semaphores_fill_the_table_too() {
         ns.actor("evil", "as 33 key 0 250 600 key 0 250 600 key 0 250 600 key 0 250 600 stay evil");
     ns.guard("guard --user 33")
         .exits(69)
-        .logs("SEMMNS, the system-wide number of semaphores, is 1000 and 1000 are in use")
+        .logs("SEMMNS, the maximum number of semaphores, is 1000, and all 1000 are in use")
         .logs("4 of www-data (33), used by evil");
     assert_eq!(ns.ids().len(), 4);
 }
@@ -111,7 +111,7 @@ fn a_set_given_to_a_guarded_user_is_no_orphan() {
     let ns = Namespace::new(ROOMY);
     let handed = ns.dead_actor("evil", "as 33 make 1 33 give 0 1235 exit");
     let list = ns.guard("list --user 1235").exits(0);
-    assert!(list.verdict(handed[0]).contains("not httpd's: it was made by uid 33"), "{list}");
+    assert!(list.verdict(handed[0]).contains("not httpd's: it was created by uid 33"), "{list}");
     ns.guard("guard --user 1235").exits(0);
     assert_eq!(ns.ids(), handed);
 }
@@ -376,7 +376,7 @@ fn a_process_named_httpd_that_holds_every_semid_keeps_the_sets_and_is_named() {
     let numbers: String = ids.iter().map(|id| format!("use {id} ")).collect();
     let evil = ns.actor("httpd.worker", &format!("{numbers} as 33 stay evil"));
     let run = ns.guard("guard --user 33").exits(69).does_not_log("removed semaphore set");
-    run.logs("SEMMNI, the number of semaphore sets, is 4 and 4 are in use");
+    run.logs("SEMMNI, the maximum number of semaphore sets, is 4, and all 4 are in use");
     assert_eq!(ns.ids(), ids);
     let list = ns.guard("list --user 33").exits(0);
     let why = format!("known to httpd.worker {}", evil.pid("evil"));

@@ -194,7 +194,7 @@ fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
                 Reason::Waiters { .. } => "waiters",
                 Reason::Locked { .. } => "locked",
                 Reason::Unseen => "unseen",
-                Reason::JustMade(_) => "just made",
+                Reason::JustMade(_) => "just created",
                 Reason::LastPidLives(_) => "last pid lives",
                 Reason::KnownTo(_) => "known",
                 Reason::MayBeKnownTo(..) => "may be known",

@@ -397,6 +397,9 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     let last = text.lines().last();
     assert_eq!(last, Some("<3>  so:   too few semaphores free: httpd would not start"), "{text}");
     assert!(!text.contains("httpd-semguard:"), "the journal knows the name\n{text}");
+    // So does the answer, where it goes the same way.
+    let text = journal(format!("false || {guard} >&2 guard --user 33"));
+    assert_eq!(text.matches("httpd-semguard: httpd's locks can be made").count(), 1, "{text}");
     // Of what a shell runs it knows the shell's name.
     let text = journal(format!("false || {guard} guard --user 33 --need 129"));
     assert!(

@@ -32,9 +32,9 @@ fn the_lost_space_outage_is_diagnosed_and_cured() {
     let check = ns.guard("check --user 33").exits(69);
     let check = check
         .logs("httpd would not start (it would log: (28)No space left on device: AH00023")
-        .logs("SEMMNS, the system-wide number of semaphores, is 32 and 32 are in use")
+        .logs("SEMMNS, the maximum number of semaphores, is 32, and all 32 are in use")
         .logs("SEMMNI allows 512 semaphore sets")
-        .does_not_log("SEMMNI, the number of semaphore sets, is")
+        .does_not_log("SEMMNI, the maximum number of semaphore sets, is")
         .logs("25032000 looks like \"250 32000\" with the space lost")
         .logs("sysctl -w kernel.sem=\"250 32000 32 512\"")
         .logs("1 of root (0)")
@@ -44,7 +44,7 @@ fn the_lost_space_outage_is_diagnosed_and_cured() {
 
     let guard = ns.guard("guard --user 33").exits(0);
     assert_eq!(guard.err.matches("removed semaphore set").count(), 20, "{guard}");
-    let guard = guard.logs("removed 11 more (-v names each)");
+    let guard = guard.logs("removed 11 more (-v lists them all)");
     assert!(guard.out.contains("removed 31 orphaned sets"), "{guard}");
     assert_eq!(ns.ids(), roots, "root's set stays, and no trial set is left");
     ns.guard("check --user 33").exits(0);
@@ -59,9 +59,9 @@ fn a_table_full_of_another_users_used_sets_fails_and_names_the_holder() {
     let guard = ns.guard("guard --user 33").exits(69);
     guard
         .logs("(28)No space left on device")
-        .logs("SEMMNI, the number of semaphore sets, is 4 and 4 are in use")
+        .logs("SEMMNI, the maximum number of semaphore sets, is 4, and all 4 are in use")
         .logs(&format!("4 of 1234, used by postgres {}", holder.pid("holder")))
-        .does_not_log("SEMMNS, the system-wide number of semaphores, is")
+        .does_not_log("SEMMNS, the maximum number of semaphores, is")
         .does_not_log("removed");
     assert_eq!(ns.sets(), before);
 }
@@ -94,7 +94,7 @@ fn a_semmsl_of_zero_is_reported_with_the_error_that_httpd_gets() {
     ns.guard("guard --user 33")
         .exits(69)
         .logs("(22)Invalid argument: AH00023")
-        .logs("SEMMSL, the number of semaphores in a set, is 0");
+        .logs("SEMMSL, the maximum number of semaphores in a set, is 0");
 }
 
 // Sets that are not httpd's.
@@ -117,7 +117,7 @@ fn sets_of_php_of_other_users_and_of_root_are_never_touched() {
         (keyed, "not httpd's: it has the key 0x00000077"),
         (several, "not httpd's: it has 3 semaphores"),
         (open, "not httpd's: its mode is 0666"),
-        (given, "not httpd's: it was made by uid 1234"),
+        (given, "not httpd's: it was created by uid 1234"),
         (orphan, "no running process can use it"),
     ] {
         let verdict = list.verdict(id);
@@ -300,7 +300,7 @@ fn a_worker_that_waits_for_the_lock_is_named() {
     let id = httpd.sets[0];
     wait_until("it waits", || ns.semaphore(id).growing == 1);
     let verdict = ns.guard("list --user 33").exits(0).verdict(id);
-    let why = format!("in use: 1 waiting, httpd {} among them", httpd.pid("waiter"));
+    let why = format!("in use: httpd {} is waiting", httpd.pid("waiter"));
     assert!(verdict.contains(&why), "{verdict}");
     ns.guard("guard --user 33").exits(0);
     assert_eq!(ns.ids(), [id]);

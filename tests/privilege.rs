@@ -330,3 +330,30 @@ fn a_new_set_even_with_the_semid_of_a_judged_one_stays() {
     run.exits(0).logs("it has changed meanwhile").prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
+
+#[test]
+fn who_looks_without_root_is_told_of_the_httpd_that_root_starts() {
+    require!("apache2", "setpriv");
+    let ns = Namespace::new("250 32000 32 6");
+    ns.write(
+        "httpd.conf",
+        "ServerRoot /run/t\nServerName test\nErrorLog /dev/null\nUser www-data\nListen 127.0.0.1:8080\n\
+         Listen 127.0.0.1:8081\nMutex sysvsem default\n\
+         LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so\n\
+         LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n",
+    );
+    ns.orphans(6, 33);
+    let guard = ns.guard_copy();
+    let by = |command: &str| {
+        ns.sh(&format!(
+            "setpriv --reuid 1234 --regid 1234 --clear-groups {guard} {command} \
+             --httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf"
+        ))
+    };
+    by("check")
+        .exits(69)
+        .logs("6 semaphore sets of the guarded users could not be examined: run as root");
+    by("list").exits(77).prints("6 semaphore sets of the guarded users, 0 orphaned");
+    // A guard is for the httpd that its own user starts.
+    by("guard -v").exits(69).logs("users: 1234 (httpd's configuration)");
+}

@@ -250,7 +250,8 @@ fn with_proc_sys_read_only_it_is_said_what_to_do_outside() {
     check
         .logs("outside this container, in which /proc/sys is read-only")
         .logs("--sysctl kernel.sem=\"250 32000 32 128\"")
-        .does_not_log("sysctl -w");
+        .logs("on the host, if this container")
+        .does_not_log("until the next boot");
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub fn answer(told: Told, args: &[OsString]) -> Answer {
         further_users: further_users(&dump),
         pid_file: dump.pid_file(),
         user: dump.user,
+        user_of_root: dump.user_of_root,
         has_config: dump.has_config,
         locks,
         digest,

@@ -6,7 +6,7 @@ use crate::decide::forecast::{Failure, Input};
 use crate::decide::kernel_sem;
 use crate::decide::remedies::remedies;
 use crate::decide::situation::Situation;
-use crate::facts::capacity::{Capacity, Limit};
+use crate::facts::capacity::{self, Capacity, Limit};
 use crate::facts::error::strerror;
 use crate::facts::message::{Message, Remedy};
 use crate::facts::mutex::{Break, Demand, Mechanism};
@@ -79,7 +79,10 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
         why.push(format!("in doubt: {}, {} to {} ({})", row.mutex, row.least, row.most, row.cause));
     }
     Message {
-        brief: "semaphore table nearly full: httpd may not start".into(),
+        brief: match s.input.room() {
+            Some((_, most)) if most.sets == 0 => "semaphore table full: httpd may not start".into(),
+            _ => "semaphore table nearly full: httpd may not start".into(),
+        },
         detail: format!("it needs {}, and {}", input.need, s.room_in_words()),
         why,
         remedies: remedies(s),
@@ -323,7 +326,7 @@ fn why_refused(call: &str, errno: Errno, input: &Input) -> (Vec<String>, Vec<Rem
 fn why_no_operations(s: &Situation<'_>) -> (Vec<String>, Vec<Remedy>) {
     let semopm = s.input.capacity.map_or(0, |c| c.limits.semopm);
     let why = format!(
-        "SEMOPM, the number of operations in one semop call, is {semopm}: httpd could create its locks, \
+        "SEMOPM, the maximum number of operations in a semop call, is {semopm}: httpd could create its locks, \
          but not lock any"
     );
     (vec![why], remedies(s))
@@ -343,17 +346,18 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
     let Some(c) = s.input.capacity else { return Vec::new() };
     let (l, u) = (&c.limits, &c.usage);
     let used = |n: i64| if n == 1 { "1 is in use".to_owned() } else { format!("{n} are in use") };
-    let semmns = format!(
-        "SEMMNS, the system-wide number of semaphores, is {} and {}",
-        l.semmns,
-        used(u.semaphores)
-    );
+    let of = |most: i64, n: i64| match n == most && n > 1 {
+        true => format!("{most}, and all {n} are in use"),
+        false => format!("{most}, and {}", used(n)),
+    };
+    let semmns =
+        format!("SEMMNS, the maximum number of semaphores, is {}", of(l.semmns, u.semaphores));
     let semmni =
-        format!("SEMMNI, the number of semaphore sets, is {} and {}", l.semmni, used(u.sets));
+        format!("SEMMNI, the maximum number of semaphore sets, is {}", of(l.semmni, u.sets));
     let disk = "(this is not about disk space)";
     let mut why = match c.room().binding {
         Limit::Semmsl => {
-            vec![format!("SEMMSL, the number of semaphores in a set, is {}", l.semmsl)]
+            vec![format!("SEMMSL, the maximum number of semaphores in a set, is {}", l.semmsl)]
         }
         Limit::Semmns => vec![
             format!("{semmns} {disk}"),
@@ -381,8 +385,9 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
             n => format!(", and {n} more if they are its own"),
         };
         why.push(format!(
-            "it is running ({}): by stopping it frees {}{perhaps}",
-            r.leader, r.surely
+            "httpd is running ({}); stopping it frees {}{perhaps}",
+            r.leader,
+            sets(capacity::count(r.surely))
         ));
     }
     why

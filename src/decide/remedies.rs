@@ -31,6 +31,7 @@ pub(super) fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     remedies.extend(forget(s));
     remedies.extend(own_table(s));
     remedies.extend(no_sets(s));
+    remedies.extend(others(s));
     remedies.extend(undecided(s));
     remedies
 }
@@ -83,7 +84,10 @@ fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
     let is_mended = matches!(kernel_sem::oddity(&now.limits), Some(Oddity::LostSpace { .. }));
     let what = if is_mended { "set kernel.sem as it was meant," } else { "raise the limits" };
     let (has_program, lasting) = match s.site.map(|site| &site.sysctl) {
-        Some(Sysctl::Outside) => return vec![outside(better)],
+        Some(Sysctl::Outside) => {
+            let cures = cures(s.input, now.with_limits(better));
+            return outside(better).map(|remedy| remedy.that_cures(cures)).to_vec();
+        }
         Some(Sysctl::Here { has_program, lasting }) => (*has_program, Some(lasting)),
         None => (true, None),
     };
@@ -141,13 +145,21 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
     Remedy::command(commands.join(" && "), remark)
 }
 
-/// Where /proc/sys is read-only.
-fn outside(limits: Limits) -> Remedy {
-    Remedy::advice(format!(
-        "set kernel.sem to \"{limits}\" outside this container, in which /proc/sys is read-only: docker \
-         and podman run --sysctl kernel.sem=\"{limits}\"; Kubernetes: securityContext.sysctls of the \
-         pod; a container that shares its host's IPC namespace: on the host"
-    ))
+/// Where /proc/sys is read-only, as in most containers.
+fn outside(limits: Limits) -> [Remedy; 3] {
+    [
+        Remedy::advice(format!(
+            "outside this container, in which /proc/sys is read-only: start it with the option --sysctl \
+             kernel.sem=\"{limits}\" (docker, podman)"
+        )),
+        Remedy::advice(format!(
+            "in Kubernetes: set kernel.sem to \"{limits}\" in the pod's securityContext.sysctls"
+        )),
+        Remedy::command(
+            format!("sysctl -w kernel.sem=\"{limits}\""),
+            "on the host, if this container shares its host's IPC namespace",
+        ),
+    ]
 }
 
 /// To forget what earlier starts showed.
@@ -171,8 +183,8 @@ fn own_table(s: &Situation<'_>) -> Option<Remedy> {
         "mkdir -p {folder} && printf '[Service]\\nPrivateIPC=yes\\n' > {folder}/10-private-ipc.conf && \
          systemctl daemon-reload"
     );
-    let remark = "remove the cause for good: systemd gives each start of httpd a table of its own (not \
-                  where httpd shares System V IPC with other services)";
+    let remark = "remove the cause for good, from the next start on: give httpd a table of its own, unless it \
+                  shares System V IPC with other services";
     Some(Remedy::command(command, remark).that_cures(cures(s.input, own)))
 }
 
@@ -207,10 +219,26 @@ fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::advice(remark).that_cures(is_all))
 }
 
+/// Where others fill the table: to see who.
+fn others(s: &Situation<'_>) -> Option<Remedy> {
+    s.has_others.then(|| {
+        Remedy::command(
+            there(s.site, "httpd-semguard list --all"),
+            "see whose sets are in the table, which removes nothing",
+        )
+    })
+}
+
 /// Where sets stay because the memory of a process could not be read: to see why; at the very last, to
 /// stop it, if that could make room enough.
 fn undecided(s: &Situation<'_>) -> Vec<Remedy> {
     let (Some(undecided), Some(now)) = (s.undecided, s.input.capacity) else { return Vec::new() };
+    if let Some(user) = s.started_as {
+        return vec![Remedy::advice(format!(
+            "run this as root: {user} may not read the memory of {}, so {} of the sets cannot be judged",
+            undecided.process, undecided.sets
+        ))];
+    }
     let mut remedies = vec![Remedy::command(
         "httpd-semguard list",
         format!(

@@ -18,6 +18,8 @@ pub struct Situation<'a> {
     pub holders: &'a str,
     /// Sets that are not httpd's: whose they seem to be and who removes them, in words.
     pub strangers: &'a [String],
+    /// Others than httpd have sets in the table, too.
+    pub has_others: bool,
     /// How many sets a `guard` would remove now.
     pub removable: usize,
     /// The command that removes them.

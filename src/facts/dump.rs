@@ -69,6 +69,8 @@ pub struct Dump {
     pub user: Option<(String, u32)>,
     /// httpd says that this user is not used, because it was not root that asked.
     pub user_is_not_used: bool,
+    /// The user of its configuration, where another one counts because it was not root that asked.
+    pub user_of_root: Option<(String, u32)>,
     /// `ServerRoot`.
     pub server_root: Option<String>,
     /// `PidFile`; may be relative to `server_root`.

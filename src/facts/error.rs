@@ -136,6 +136,10 @@ impl Error {
             Error::Output(_, Errno::EINVAL) => {
                 "name a file; for standard output leave out --output".into()
             }
+            Error::Output(_, Errno::ENOENT) => {
+                "that directory does not exist: create it, or name a file elsewhere (--output)"
+                    .into()
+            }
             Error::Output(path, _) => {
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
                 let folder = folder.map_or(".".into(), |p| printable(&p.to_string_lossy()));

@@ -82,6 +82,12 @@ impl Heard {
         self.answer().map_or(&[], |a| &a.further_users)
     }
 
+    /// The uid of its workers if root starts it, where the caller is somebody else.
+    #[must_use]
+    pub fn user_of_root(&self) -> Option<u32> {
+        self.answer().and_then(|a| a.user_of_root.as_ref()).map(|(_, uid)| *uid)
+    }
+
     /// The file that a running httpd writes its pid to.
     #[must_use]
     pub fn pid_file(&self) -> Option<&Path> {
@@ -154,6 +160,8 @@ pub struct Answer {
     pub user: Option<(String, u32)>,
     /// Other users whose processes share mutexes, by name or as "#" and uid.
     pub further_users: Vec<String>,
+    /// The user of its workers if root starts it, where the caller is not root and another one counts.
+    pub user_of_root: Option<(String, u32)>,
     /// The file that it writes its pid to.
     pub pid_file: Option<PathBuf>,
     /// Whether it printed its configuration (mod_info could be loaded).

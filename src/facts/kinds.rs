@@ -119,9 +119,9 @@ pub const KINDS: &[Kind] = &[
     // server/mpm/prefork/prefork.c, server/mpm/worker/worker.c
     kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (V24, until(16)), Second, Run, Rule::Loaded(1)),
     kind("mpm-accept", &["mpm_prefork", "mpm_worker"], (since(17), None), Both, OpenLogs, Rule::Listeners),
-    // modules/aaa/mod_auth_digest.c
+    // modules/aaa/mod_auth_digest.c; the opaque one is in 2.4.68 and not in 2.4.71, as Debian has them.
     kind("authdigest-client", &["auth_digest"], (V24, None), Second, PostConfig, Rule::Loaded(1)),
-    kind("authdigest-opaque", &["auth_digest"], (V24, until(62)), Second, PostConfig, Rule::Loaded(1)),
+    kind("authdigest-opaque", &["auth_digest"], (V24, until(70)), Second, PostConfig, Rule::Loaded(1)),
     // modules/ssl/ssl_engine_mutex.c, ssl_util_stapling.c
     kind("ssl-cache", &["ssl"], (V24, None), Kept, PostConfig, Rule::SessionCache),
     kind("ssl-stapling", &["ssl"], (V24, until(15)), Kept, PostConfig, Rule::Stapling),

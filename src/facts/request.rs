@@ -81,9 +81,7 @@ impl FromStr for Instance {
     fn from_str(name: &str) -> Result<Instance, String> {
         let fits = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
         if name.is_empty() || name.len() > Instance::MOST || !name.chars().all(fits) {
-            return Err(
-                "write the name of an instance, as it stands behind the @ of its unit".into()
-            );
+            return Err("write the part after the @ in the name of its unit".into());
         }
         Ok(Instance(name.to_owned()))
     }

@@ -53,7 +53,12 @@ pub(super) fn ask(options: &Options, events: &mut Vec<Event>) -> Result<Asked, E
         let enter = |control| namespace::enter(heard.pid_file(), control, asked, instance);
         events.extend(heard.control().and_then(enter));
     }
-    let (users, source) = match users::guarded(&given, heard.user(), heard.further_users()) {
+    let mut further = heard.further_users().to_vec();
+    if options.command != Command::Guard {
+        // A monitor's user looks at the httpd that root starts, not at one of its own.
+        further.extend(heard.user_of_root().map(|uid| format!("#{uid}")));
+    }
+    let (users, source) = match users::guarded(&given, heard.user(), &further) {
         Err(e) if options.command == Command::Guard && (given.is_empty() || is_silence(&e)) => {
             events.push(Event::NobodyGuarded(e));
             (Vec::new(), Source::Account)

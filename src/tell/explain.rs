@@ -99,12 +99,12 @@ fn form(row: &Row, report: &Report) -> String {
     let creator = report.user(row.set.cuid);
     match mismatch(&row.set) {
         None => format!(
-            "It looks like one of httpd's mutexes: no key, one semaphore, mode 0600, made by {creator}."
+            "It looks like one of httpd's mutexes: no key, one semaphore, mode 0600, created by {creator}."
         ),
         Some(Mismatch::Creator(_)) => format!(
-            "It is not one of httpd's mutexes: it was made by {creator}, who is neither root nor its owner."
+            "It is not one of httpd's mutexes: it was created by {creator}, who is neither root nor its owner."
         ),
-        Some(m) => format!("It is not one of httpd's mutexes: {m}. It was made by {creator}."),
+        Some(m) => format!("It is not one of httpd's mutexes: {m}. It was created by {creator}."),
     }
 }
 

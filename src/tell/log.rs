@@ -14,6 +14,7 @@ use crate::facts::mutex::{self, Mechanism};
 use crate::facts::need::sets;
 use crate::facts::request::Command;
 use crate::facts::row::{Holder, Outcome, Row, Undecided};
+use crate::facts::set::Maker;
 use crate::facts::table::Table;
 use crate::facts::time::age;
 use crate::facts::trial::Trial;
@@ -189,6 +190,7 @@ pub fn message(report: &Report) -> Option<Message> {
         demand: report.heard.demand(),
         holders: &holders_in_words,
         strangers: &strangers,
+        has_others: table.is_some_and(|t| has_others(&t.holders, report)),
         removable: match table {
             Some(t) if report.is_for_the_table_as_it_is() => t.orphans().count(),
             _ => 0,
@@ -300,7 +302,7 @@ fn happened(event: &Event) -> String {
             format!("{e}: {}; whether there is room is unknown", e.hint())
         }
         Event::StateUnused(why) => {
-            format!("what earlier starts showed of httpd's need is not used: {why}")
+            format!("ignoring what earlier starts showed of httpd's need: {why}")
         }
         Event::StateNotKept(e) => {
             format!("what this run showed of httpd's need could not be saved: {}", because(e))
@@ -351,7 +353,7 @@ fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String
     }
     if done > MOST_NAMED && !verbose {
         let verb = verb(if report.dry_run { Outcome::WouldRemove } else { Outcome::Removed });
-        lines.push((Level::Info, format!("{verb} {} more (-v names each)", done - MOST_NAMED)));
+        lines.push((Level::Info, format!("{verb} {} more (-v lists them all)", done - MOST_NAMED)));
     }
     lines
 }
@@ -374,8 +376,9 @@ fn found(report: &Report) -> Vec<String> {
     if let Some(table) = &report.table {
         let (limits, usage) = (&table.found.limits, &table.found.usage);
         lines.push(format!(
-            "found: {} sets with {} semaphores; kernel.sem is \"{limits}\"",
-            usage.sets, usage.semaphores
+            "found: {} with {} semaphores; kernel.sem is \"{limits}\"",
+            sets(usage.sets),
+            usage.semaphores
         ));
     }
     lines
@@ -387,9 +390,11 @@ fn details(report: &Report, table: &Table) -> Vec<String> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    for row in table.rows.iter().filter(|row| !row.is_orphan()) {
+    // What became of an orphan, if anything did, has been told.
+    for row in table.rows.iter().filter(|row| row.outcome.is_none()) {
         let owner = report.user(row.set.uid);
-        lines.push(format!("kept set {} of {owner}: {}", row.set.id, why(&row.verdict)));
+        let what = if row.is_orphan() { "orphaned set" } else { "kept set" };
+        lines.push(format!("{what} {} of {owner}: {}", row.set.id, why(&row.verdict)));
     }
     lines.push(format!("need: {}", report.input.need));
     for row in report.heard.demand().iter().flat_map(|d| &d.rows) {
@@ -422,8 +427,9 @@ fn filling(f: Filling) -> String {
         _ => "semaphore sets",
     };
     let percent = f.used.saturating_mul(100) / f.most.max(1);
+    let is = if f.used < f.most { "filling up" } else { "full" };
     format!(
-        "the semaphore table is filling up: {} of {} {what} are in use ({percent}%, {}): \
+        "the semaphore table is {is}: {} of {} {what} are in use ({percent}%, {}): \
          \"httpd-semguard list --all\" shows whose, sysctl kernel.sem the limits",
         f.used, f.most, f.limit
     )
@@ -455,6 +461,12 @@ fn last_places(report: &Report, table: &Table) -> Option<String> {
             sets(left.max(0))
         )
     })
+}
+
+/// Whether sets in the table are of others than the guarded users, or not httpd's.
+fn has_others(holders: &[Holder], report: &Report) -> bool {
+    let is_guarded = |h: &Holder| report.users.iter().any(|user| user.uid == h.uid);
+    holders.iter().any(|h| !is_guarded(h) || h.maker != Maker::Httpd)
 }
 
 /// Whose sets are not httpd's, as far as their form tells, and how they go.

@@ -2,6 +2,7 @@
 //! Touches file descriptor 2 and the syslog socket. Losing a log line is never an error.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -80,15 +81,21 @@ enum Sink {
 }
 
 fn stderr() -> Sink {
-    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    match fstat(io::stderr()) {
-        // systemd has a program log by the name of what it started itself: for the drop-ins that is
-        // a shell. Its number is 1, or 0 seen from a PID namespace below (PrivatePIDs=).
-        Ok(stat) if is_journal(&stream, &stat) => {
-            Sink::Journal(if getppid().as_raw() <= 1 { "" } else { "httpd-semguard: " })
-        }
-        _ => Sink::Stderr(Screen::of(&io::stderr())),
+    match name_in_journal(&io::stderr()) {
+        Some(name) => Sink::Journal(name),
+        None => Sink::Stderr(Screen::of(&io::stderr())),
     }
+}
+
+/// What a line to this stream begins with, if it goes to the journal: this program's name, where the
+/// journal does not have it.
+pub fn name_in_journal(stream: &impl AsFd) -> Option<&'static str> {
+    let of_systemd = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let stat = fstat(stream).ok()?;
+    // systemd logs under the name of the program that it started itself: for the drop-ins that is a
+    // shell. Its pid is 1, or 0 seen from a PID namespace below (PrivatePIDs=).
+    is_journal(&of_systemd, &stat)
+        .then(|| if getppid().as_raw() <= 1 { "" } else { "httpd-semguard: " })
 }
 
 /// Whether `JOURNAL_STREAM` ("DEVICE:INODE", systemd.exec(5)) names this file.

@@ -47,7 +47,7 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     if let (true, Some(table), 1..) = (report.is_for_the_table_as_it_is(), table, orphans) {
         let then = table.found.without(orphans).room().sets;
         let line = format!(
-            "\"{}\" would remove {} that a dead httpd left; {} could be made then",
+            "\"{}\" would remove {} that a dead httpd left; that would leave room for {}",
             report.guard,
             sets(count(orphans)),
             sets(then)
@@ -78,8 +78,9 @@ pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     };
     let _ = write!(line, "; {} of {} free", table.left.room().sets, size(&table.left));
     if let Some(r) = table.running.as_ref().filter(|r| r.surely + r.perhaps > 0) {
-        let _ =
-            write!(line, ", {} in use by the running httpd ({})", r.surely + r.perhaps, r.leader);
+        let up_to = if r.perhaps > 0 { "up to " } else { "" };
+        let count = r.surely + r.perhaps;
+        let _ = write!(line, ", {up_to}{count} in use by the running httpd ({})", r.leader);
     }
     let removed = table.count(Outcome::Removed);
     let would = table.count(Outcome::WouldRemove);

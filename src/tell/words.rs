@@ -21,7 +21,7 @@ impl fmt::Display for Mismatch {
             Mismatch::Key(key) => write!(f, "it has the key 0x{key:08x}"),
             Mismatch::Nsems(n) => write!(f, "it has {n} semaphores"),
             Mismatch::Mode(m) => write!(f, "its mode is {m:04o}"),
-            Mismatch::Creator(uid) => write!(f, "it was made by uid {uid}"),
+            Mismatch::Creator(uid) => write!(f, "it was created by uid {uid}"),
         }
     }
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Reason {
             Reason::Unseen => f.write_str(
                 "last touched from a PID namespace that cannot be seen here (see --private-ipc)",
             ),
-            Reason::JustMade(p) => write!(f, "just made, perhaps by {p}"),
+            Reason::JustMade(p) => write!(f, "just created, perhaps by {p}"),
             Reason::LastPidLives(p) => write!(f, "in use by {p}"),
             Reason::KnownTo(p) => write!(f, "known to {p}"),
             Reason::MayBeKnownTo(p, unread) => write!(f, "may be known to {p}: {unread}"),

@@ -180,7 +180,9 @@ fn a_file_is_written_whole_and_a_file_that_cannot_be_is_told() {
     );
     let nowhere = "--format prometheus --output /run/nowhere/semguard.prom";
     let check = ns.guard(&format!("check --user 33 {nowhere}")).exits(73);
-    check.logs("/run/nowhere/semguard.prom: ENOENT").logs("ls -ld /run/nowhere");
+    check
+        .logs("/run/nowhere/semguard.prom: ENOENT")
+        .logs("that directory does not exist: create it");
     // Nobody's httpd stays down for want of a file.
     let guard = ns.guard(&format!("guard --user 33 {nowhere}")).exits(0);
     guard.logs("removed semaphore set").logs("/run/nowhere/semguard.prom");
@@ -261,7 +263,7 @@ fn a_table_of_32768_sets_stays_aligned_and_its_log_short() {
     assert!(numbers.eq(ids.iter().map(ToString::to_string)));
     let guard = ns.guard("guard --user 33").exits(0);
     assert_eq!(guard.err.lines().count(), 21, "{guard}");
-    guard.logs("removed 32748 more (-v names each)").prints("removed 32768 orphaned sets");
+    guard.logs("removed 32748 more (-v lists them all)").prints("removed 32768 orphaned sets");
     assert_eq!(ns.ids(), [0; 0]);
 }
 

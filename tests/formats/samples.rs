@@ -159,6 +159,7 @@ fn heard(demand: Demand) -> Heard {
         demand,
         user: Some(("www-data".into(), WWW)),
         further_users: Vec::new(),
+        user_of_root: None,
         pid_file: None,
         has_config: true,
         locks: true,

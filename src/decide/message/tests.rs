@@ -20,6 +20,7 @@ fn situation(input: &Input) -> Situation<'_> {
         demand: None,
         holders: "14 of postgres (26), used by postgres 811; 1 of root (0)",
         strangers: &[],
+        has_others: false,
         removable: 0,
         guard: GUARD.get_or_init(GuardCommand::default),
         undecided: None,
@@ -47,7 +48,7 @@ fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
     for part in [
         "semaphore table full: httpd would not start (it would log: (28)No space left on device: AH00023: \
          Couldn't create the mpm-accept mutex)",
-        "SEMMNI, the number of semaphore sets, is 15 and 15 are in use (this is not about disk space)",
+        "SEMMNI, the maximum number of semaphore sets, is 15, and all 15 are in use (this is not about disk space)",
         "14 of postgres (26), used by postgres 811; 1 of root (0)",
         "sysctl -w kernel.sem=\"250 32000 32 128\"",
     ] {

@@ -29,6 +29,7 @@ fn with<'a>(input: &'a Input, site: &'a Site, guard: &'a GuardCommand) -> Situat
         demand: None,
         holders: "",
         strangers: &[],
+        has_others: false,
         removable: 0,
         guard,
         undecided: None,
@@ -109,9 +110,10 @@ fn in_a_container_it_is_said_what_to_do_outside() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
     let closed = Site { sysctl: Sysctl::Outside, ..of_new_file() };
     let said = remedies(&with(&full, &closed, &guard));
-    assert!(commands(&said).is_empty(), "{said:?}");
     assert!(said[0].remark.contains("outside this container"), "{said:?}");
     assert!(said[0].remark.contains("--sysctl kernel.sem=\"250 32000 32 128\""), "{said:?}");
+    assert_eq!(commands(&said), ["sysctl -w kernel.sem=\"250 32000 32 128\""]);
+    assert!(said[2].remark.starts_with("on the host"), "{said:?}");
 }
 
 #[test]

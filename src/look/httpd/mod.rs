@@ -39,7 +39,7 @@ pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result
         return ask22(question, control, &text);
     }
     if dump.user_is_not_used {
-        dump.user = Some(caller());
+        dump.user_of_root = dump.user.replace(caller());
     }
     let host = host(&dump);
     // If the second call gives no answer, the first one still counts.
@@ -65,7 +65,7 @@ fn ask22(question: &Question, control: PathBuf, listed: &str) -> Result<Told, No
     let (modules, compiled_in) = dump::modules(listed);
     let mut dump = httpd22::read(&httpd22::Real, &build, &question.args, &modules, compiled_in);
     if !geteuid().is_root() {
-        dump.user = Some(caller());
+        dump.user_of_root = dump.user.replace(caller());
     }
     let host = host(&dump);
     let files = place::identities(place::server(&control).as_deref(), &[], &[]);
