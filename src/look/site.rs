@@ -1,4 +1,4 @@
-//! What this machine offers to make room for semaphore sets: asked only once a start is in doubt.
+//! What this machine offers for making room for semaphore sets: examined only if a start is in doubt.
 //! Touches what `sysctl` and `unit` touch; reads only.
 
 use std::path::Path;
@@ -10,8 +10,9 @@ use crate::facts::site::Site;
 use crate::look::sysctl::sysctl;
 use crate::look::unit;
 
-/// What there is for the httpd of this control program, or this instance of it. `running` is that httpd, `in_doubt` a process
-/// whose memory could not be read, `inside` one whose IPC namespace the table is of.
+/// What there is for the httpd of this control program, or for this instance of it. `running` is that
+/// httpd, `in_doubt` a process whose memory could not be read, and `inside` a process in the IPC
+/// namespace of the table.
 #[must_use]
 pub fn site(
     control: Option<&Path>,
@@ -21,7 +22,7 @@ pub fn site(
     inside: Option<Pid>,
 ) -> Site {
     let of_control = || control.map(|control| unit::of_control(control, instance));
-    // In httpd's own unit the guard is one of its processes.
+    // In httpd's own unit, this run is one of its processes.
     let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
     let of_httpd = running.and_then(unit::of).or_else(own).or_else(of_control);
     Site {
