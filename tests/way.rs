@@ -212,14 +212,14 @@ fn the_hook_after_an_upgrade_says_of_a_failed_httpd_that_it_does_not_run() {
     let guard = "echo the reason; exit 69";
     let of = |state: &str| after_httpd(&format!("hook-{state}"), guard, state);
     for (state, told) in [
-        ("active", " runs, and goes on"),
-        ("failed", " has failed, and does not run"),
-        ("inactive", " does not run"),
-        ("activating", " is being started"),
-        ("", ": if httpd runs now, it goes on"),
+        ("active", " is running, and keeps running"),
+        ("failed", " has failed and is not running"),
+        ("inactive", " is not running"),
+        ("activating", " is starting"),
+        ("", ": if httpd is running, it keeps running"),
     ] {
-        let run = of(state).prints(told).prints("the next start of httpd would fail");
-        assert_eq!(run.out.contains("it goes on"), state.is_empty(), "{run}");
+        let run = of(state).prints(told).prints("httpd would not start now");
+        assert_eq!(run.out.contains("it keeps running"), state.is_empty(), "{run}");
     }
 }
 
@@ -245,7 +245,7 @@ fn the_hook_after_an_upgrade_forces_its_own_format() {
             "printf '{settings}' >/etc/default/httpd-semguard; SEMGUARD={guard} {}",
             hook.display()
         ));
-        let run = run.exits(0).prints("the next start of httpd would fail");
+        let run = run.exits(0).prints("httpd would not start now");
         let run = run.prints("using HTTPD_SEMGUARD_USER=\"33\" (/etc/default/httpd-semguard:4)");
         assert!(run.out.lines().count() < 12 && !run.out.contains("SEMGUARD OK"), "{run}");
         assert!(!ns.path("/run/t/report").exists());
@@ -261,5 +261,5 @@ fn the_hook_after_an_upgrade_forces_its_own_format() {
         ))
     };
     assert_eq!(again("").exits(0).out, "");
-    again("HTTPD_SEMGUARD_DRY_RUN=yes\\n").exits(0).prints("the next start of httpd would fail");
+    again("HTTPD_SEMGUARD_DRY_RUN=yes\\n").exits(0).prints("httpd would not start now");
 }

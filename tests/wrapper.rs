@@ -192,7 +192,12 @@ fn a_guard_that_says_httpd_would_not_start_stops_it_with_its_code_and_its_messag
         }
         for reload in [&["graceful"][..], &["restart"], &["-k", "graceful"], &["-krestart"]] {
             let run = Run::of(&mut stubs.command(shell, reload)).exits(69).logs("guard speaks");
-            assert!(run.err.contains(": where httpd runs, it goes on as it is"), "{run}");
+            assert!(
+                run.err.contains(
+                    " refused: a running httpd would not survive it, and keeps running unchanged"
+                ),
+                "{run}"
+            );
             assert_eq!(stubs.calls().len(), 1, "apachectl was called");
         }
     }
@@ -206,7 +211,8 @@ fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
     for shell in shells() {
         for code in [1, 2, 64, 70, 71, 73, 77, 78, 126, 127, 255] {
             stubs.exit_with("guard", code);
-            let told = format!("gave no answer (exit code {code}); httpd starts without it");
+            let told =
+                format!("httpd-semguard failed (exit code {code}); calling apachectl anyway");
             Run::of(&mut stubs.command(shell, &["-k", "start"])).exits(0).logs(&told);
             assert_eq!(stubs.calls().len(), 2, "apachectl was not called after {code}");
         }
@@ -218,7 +224,7 @@ fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
             }
             let run = Run::of(&mut stubs.command(shell, &["start"]));
             assert_eq!(stubs.calls(), [["ctl", "start"]], "{damage}");
-            run.exits(0).logs("httpd starts without it");
+            run.exits(0).logs("calling apachectl anyway");
         }
         fs::write(stubs.0.join("guard"), STUB).expect("written");
     }
@@ -409,7 +415,7 @@ fn settings_are_read_as_systemd_reads_them_and_never_run() {
 fn without_a_guard_httpd_starts_and_a_line_says_so() {
     let stubs = Stubs::new("none");
     fs::remove_file(stubs.0.join("guard")).expect("removed");
-    stubs.run(&["start"]).exits(0).logs("httpd starts without it");
+    stubs.run(&["start"]).exits(0).logs("calling apachectl without it");
     assert_eq!(stubs.calls(), [["ctl", "start"]]);
     stubs.run(&["stop"]).exits(0).does_not_log("without it");
 }
@@ -438,7 +444,8 @@ fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused
     }
     ns.sh("echo 250 32000 32 1 >/proc/sys/kernel/sem").exits(0);
     for verb in ["graceful", "restart", "-k graceful"] {
-        let run = wrapper(verb).exits(69).logs("httpd would not start").logs("goes on as it is");
+        let run =
+            wrapper(verb).exits(69).logs("httpd would not start").logs("keeps running unchanged");
         assert_eq!(run.out, "");
     }
 }

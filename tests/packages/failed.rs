@@ -13,7 +13,7 @@ const FAILED: &str = "apache2.service loaded failed failed The Apache HTTP Serve
                       nginx.service loaded failed failed nginx\n";
 
 /// How the last line of an installation begins that found httpd failed.
-const SAYS: &str = ": httpd has failed and is not running; now: systemctl start ";
+const SAYS: &str = ": httpd has failed and is not running; to start it: systemctl start ";
 
 /// Installs twice: while no unit has failed, and while these have. The last line of the second time
 /// names the command, and the first has no such line; neither starts anything.

@@ -160,9 +160,9 @@ fn rpm_4_11_can_read_the_packages_and_what_it_cannot_read_is_found() {
     Run::of(readable.args(["x86_64", "aarch64"].map(|a| dist.join(rpm(a))))).exits(0);
     let (zstd, gzip) = ("_binary_payload w3.zstdio", "_binary_payload w9.gzdio");
     let faults = [
-        (zstd, "", "what packs the files"),
+        (zstd, "", "the format of the payload"),
         (gzip, "Requires: (a or b)\n", "(a or b)"),
-        (gzip, "Recommends: a\n", "what it recommends"),
+        (gzip, "Recommends: a\n", "the list of weak dependencies"),
     ];
     for (payload, line, said) in faults {
         let package = some_rpm("new", "1", line, &["--define", payload]);
@@ -325,7 +325,7 @@ fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
     let run = machine.sh(&format!("{tree}/install.sh")).exits(0);
     assert_eq!(machine.told(), ["--system daemon-reload"]);
     let guarded =
-        run.out.lines().find(|l| l.contains("is guarded")).expect("it says what it guards");
+        run.out.lines().find(|l| l.contains("guarded from")).expect("it says what it guards");
     assert!(guarded.contains("httpd24-httpd.service"), "{run}");
     assert!(!guarded.contains("httpd@"), "{run}");
     let installed: BTreeMap<&str, &str> = BTreeMap::from([
