@@ -1,5 +1,5 @@
-//! Writes the completions of both programs for bash, zsh and fish into a directory, under the names
-//! that these shells look for: `cargo run --example completions -- DIR`. A build tool, no part of the
+//! Writes the completions of both programs for bash, zsh and fish to a directory, under the names
+//! expected by these shells: `cargo run --example completions -- DIR`. A build tool, not a part of the
 //! program.
 
 use std::collections::BTreeMap;
@@ -24,14 +24,14 @@ fn main() -> io::Result<()> {
         generate_to(Shell::Zsh, &mut program, &name, &dir)?;
         generate_to(Shell::Fish, &mut program, &name, &dir)?;
         mend_fish(&program, &dir.join(format!("{name}.fish")))?;
-        // bash-completion looks for a file of the command's own name.
+        // bash-completion looks for a file with the name of the command.
         fs::write(dir.join(&name), for_bash(&program))?;
     }
     Ok(())
 }
 
-/// The program as shells are to see it: each command with the options that go with it. Its own
-/// definition has the command as a word among the options, which no shell could complete behind.
+/// The program as shells should see it: each command with the options that go with it. Its own
+/// definition has the command as a word among the options, so that no shell could complete after it.
 fn program() -> Command {
     let mut flat = Options::command();
     flat.build();
@@ -68,20 +68,20 @@ fn program() -> Command {
         )
 }
 
-/// The verbs of apachectl, and whether they take options of httpd's.
+/// The verbs of apachectl, and whether they take httpd's options.
 const VERBS: [(&str, &str, bool); 9] = [
-    ("start", "Start httpd, if the guard does not say that it would fail", true),
+    ("start", "Start httpd, unless the guard reports that it would fail", true),
     ("restart", "Restart httpd, or start it", true),
-    ("graceful", "Reload httpd, or start it, without aborting connections", true),
+    ("graceful", "Reload httpd without aborting connections, or start it", true),
     ("stop", "Stop httpd", true),
     ("graceful-stop", "Stop httpd without aborting connections", true),
     ("configtest", "Test the configuration", false),
     ("status", "Show a short report of mod_status", false),
-    ("fullstatus", "Show the whole report of mod_status", false),
-    ("help", "Show how httpd is called", false),
+    ("fullstatus", "Show the full report of mod_status", false),
+    ("help", "Show the usage of httpd", false),
 ];
 
-/// apachectl-semguard: what apachectl and httpd take (apachectl(8), httpd(8)).
+/// apachectl-semguard: the arguments of apachectl and httpd (apachectl(8), httpd(8)).
 fn wrapper() -> Command {
     let option = |letter: &'static str, name: &'static str, about: &'static str| {
         Arg::new(letter).short(letter.chars().next()).value_name(name).help(about)
@@ -93,11 +93,11 @@ fn wrapper() -> Command {
         option("f", "FILE", "The configuration file").value_hint(ValueHint::FilePath),
         option("d", "DIRECTORY", "The server root").value_hint(ValueHint::DirPath),
         option("D", "NAME", "Define a name for <IfDefine>").value_hint(ValueHint::Other),
-        option("C", "DIRECTIVE", "A directive before the configuration")
+        option("C", "DIRECTIVE", "A directive to process before the configuration")
             .value_hint(ValueHint::Other),
-        option("c", "DIRECTIVE", "A directive behind the configuration")
+        option("c", "DIRECTIVE", "A directive to process after the configuration")
             .value_hint(ValueHint::Other),
-        option("e", "LEVEL", "What start-up messages to show").value_parser(
+        option("e", "LEVEL", "The level of start-up messages to show").value_parser(
             PossibleValuesParser::new([
                 "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug",
             ]),
@@ -121,19 +121,19 @@ fn wrapper() -> Command {
             flag("X", "Run one process in the foreground, for a debugger"),
             flag("t", "Test the configuration"),
             flag("S", "Show the virtual hosts"),
-            flag("M", "Show the modules that are loaded"),
-            flag("l", "Show the modules that are built in"),
+            flag("M", "Show the loaded modules"),
+            flag("l", "Show the built-in modules"),
             flag("L", "Show the directives"),
             flag("v", "Show the version"),
             flag("V", "Show the version and how httpd was built"),
-            flag("h", "Show how httpd is called"),
+            flag("h", "Show the usage of httpd"),
         ])
         .subcommands(verbs)
 }
 
-/// Mends the completion for fish: it is to tell whether there is a command also where the value of an
-/// option is still to be typed, and to offer no file where there are commands and options. Behind the
-/// two dashes it offers files.
+/// Fixes the completion for fish: it should find out whether there is a command even if the value of an
+/// option is still to be typed, and should not offer files where there are commands and options. After
+/// the two dashes, it offers files.
 fn mend_fish(program: &Command, file: &Path) -> io::Result<()> {
     const TOLD: &str = "-- $cmd 2>/dev/null\n    or return\n";
     let text = fs::read_to_string(file)?;
@@ -146,14 +146,14 @@ fn mend_fish(program: &Command, file: &Path) -> io::Result<()> {
     fs::write(file, mended + &no_file)
 }
 
-/// The completion for bash. Own, because clap_complete's offers the options before the commands, knows
-/// no users, and neither "--format=" nor the two dashes.
+/// The completion for bash. Not clap_complete's, because that one offers the options before the
+/// commands, and knows neither users, nor "--format=", nor the two dashes.
 fn for_bash(program: &Command) -> String {
     let mut program = program.clone();
     program.build();
     let names = |command: &Command| words(command.get_subcommands().map(Command::get_name));
     let options = program.get_subcommands().chain([&program]).flat_map(Command::get_opts);
-    // What is offered for a value, and behind which options.
+    // What is offered as a value, and after which options.
     let mut offers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for arg in options {
         let spelt = spelt(arg);
@@ -181,7 +181,7 @@ fn for_bash(program: &Command) -> String {
         .replace("@OF_COMMANDS@\n", &commands)
 }
 
-/// How an option is written: both ways.
+/// Both forms of an option.
 fn spelt(arg: &Arg) -> Vec<String> {
     let short = arg.get_short().map(|short| format!("-{short}"));
     short.into_iter().chain(arg.get_long().map(|long| format!("--{long}"))).collect()
@@ -191,7 +191,7 @@ fn words(words: impl Iterator<Item = impl AsRef<str>>) -> String {
     words.map(|w| w.as_ref().to_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// What bash does to offer the values of an option.
+/// The bash code that offers the values of an option.
 fn offer(arg: &Arg) -> String {
     let possible = arg.get_possible_values();
     let list = |what: &str| format!("mapfile -t COMPREPLY < <(compgen {what} -- \"$cur\")");
@@ -201,19 +201,19 @@ fn offer(arg: &Arg) -> String {
         }
         ValueHint::Username => list("-u"),
         ValueHint::DirPath => "compopt -o plusdirs".to_owned(),
-        // Nothing that a shell could know.
+        // Nothing that a shell can know.
         ValueHint::Other => return String::new(),
         _ => "compopt -o default".to_owned(),
     };
     format!("        {line}\n")
 }
 
-const BASH: &str = r#"# Completes @NAME@ in bash. Made by packaging/completions.rs of its sources.
+const BASH: &str = r#"# Completion of @NAME@ for bash. Generated by packaging/completions.rs in its sources.
 
 _@FUNCTION@() {
     local cur=$2 prev=$3 command='' words options i word
     COMPREPLY=()
-    # "--format=json" comes as three words.
+    # bash splits "--format=json" into three words.
     case $cur,$prev in
     =,*) cur='' prev=${COMP_WORDS[COMP_CWORD - 1]} ;;
     *,=) prev=${COMP_WORDS[COMP_CWORD - 2]} ;;
@@ -222,7 +222,7 @@ _@FUNCTION@() {
         word=${COMP_WORDS[i]}
         case $word in
         --)
-            # What is httpd's: files.
+            # Arguments for httpd: files.
             compopt -o default
             return
             ;;
@@ -240,7 +240,7 @@ _@FUNCTION@() {
     '') words='@WORDS@' options='@OPTIONS@' ;;
 @OF_COMMANDS@
     esac
-    # First the commands; the options from a dash on.
+    # First the commands; options only after a dash.
     [[ $words && $cur != -* ]] || words=$options
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }

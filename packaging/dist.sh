@@ -1,12 +1,12 @@
 #!/bin/sh
-# Puts all files of a release into TARGET/dist: for each architecture an archive, a .deb and a .rpm
-# around the portable program, the manual pages as text, the list of crates, and SHA256SUMS. Runs
-# none of the programs. The same sources and programs give the same files, byte by byte, in whatever
-# folder. Called by "make dist", after "make portable completions sbom".
+# Puts all files of a release into TARGET/dist: for each architecture an archive, a .deb and a .rpm with
+# the portable program, the manual pages as text, the list of crates, and SHA256SUMS. Runs none of the
+# programs. The same sources and programs give the same files, byte for byte, in any directory. Called
+# by "make dist", after "make portable completions sbom".
 #
 #   packaging/dist.sh TARGET         TARGET: cargo's target directory
 #
-# DEB_MAINTAINER: whose packages they are. SOURCE_DATE_EPOCH: packaging/epoch.sh.
+# DEB_MAINTAINER: the maintainer of the packages. SOURCE_DATE_EPOCH: see packaging/epoch.sh.
 set -eu
 umask 022
 
@@ -33,11 +33,11 @@ for arch in x86_64 aarch64; do
     program=$target/portable/$arch/httpd-semguard
     needs=$(packaging/needs.sh "$program")
     if [ "$needs" != "$arch 2.17" ]; then
-        echo "dist: $program needs $needs, not $arch 2.17 alone" >&2
+        echo "dist: $program needs $needs, not just $arch 2.17" >&2
         exit 1
     fi
 
-    # As the sources lie, so that install.sh finds all in its place.
+    # In the layout of the sources, so that install.sh finds everything in its place.
     name=httpd-semguard-$version-$arch
     tree=$stage/$name
     mkdir "$tree"

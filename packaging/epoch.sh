@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the time that all files of a release bear, in seconds since 1970, so that the same sources
-# give the same files: SOURCE_DATE_EPOCH where it is set, else the date in deb/changelog.
+# Prints the time stamp of all files of a release, in seconds since 1970, so that the same sources give
+# the same files: SOURCE_DATE_EPOCH if it is set, otherwise the date in deb/changelog.
 set -eu
 
 date=$(sed -n "s/^ -- .*  //p" "$(dirname "$0")/deb/changelog" | grep -m 1 .)

@@ -1,19 +1,20 @@
 #!/bin/sh
-# Puts httpd-semguard and all that goes with it in place, or takes it away. In a release's archive it
-# stands beside the program; in the sources, "make install" and "make uninstall" call it.
+# Installs httpd-semguard and everything that belongs to it, or uninstalls it. In the archive of a
+# release, this script is next to the program; in the sources, "make install" and "make uninstall" call
+# it.
 #
 #   install.sh [install|uninstall] [NAME=VALUE ...]
 #
-# PREFIX     /usr/local; the other places follow it: SBINDIR LIBEXECDIR DATADIR MANDIR DOCDIR UNITDIR
-#            BASHDIR ZSHDIR FISHDIR
-# SETTINGS   /etc/default/httpd-semguard; a file that is there is kept, also by uninstall
-# METRICS    what the metrics' timer writes, when it is switched on
-# UNITS      the units that get a drop-in; one for a unit that does not exist harms nobody
-# DESTDIR    a folder to install below, for packages; then nothing of this machine is looked at
+# PREFIX     /usr/local; the other directories follow it: SBINDIR LIBEXECDIR DATADIR MANDIR DOCDIR
+#            UNITDIR BASHDIR ZSHDIR FISHDIR
+# SETTINGS   /etc/default/httpd-semguard; an existing file is kept, also by uninstall
+# METRICS    the file that the metrics timer writes, if it is enabled
+# UNITS      the units that get a drop-in; one for a unit that does not exist does no harm
+# DESTDIR    a directory to install below, for packages; then this machine is not examined
 # PROGRAM, COMPLETIONS
-#            the program, and the folder of the shells' completions
+#            the program, and the directory with the shell completions
 #
-# Starts and enables nothing. systemd, where it runs, is told to read its units again.
+# Starts and enables nothing. If systemd is running, it is told to reload its units.
 set -eu
 umask 022
 
@@ -46,7 +47,7 @@ ZSHDIR=${ZSHDIR:-$DATADIR/zsh/site-functions}
 FISHDIR=${FISHDIR:-$DATADIR/fish/vendor_completions.d}
 SETTINGS=${SETTINGS:-/etc/default/httpd-semguard}
 METRICS=${METRICS:-/var/lib/prometheus/node-exporter/httpd-semguard.prom}
-# What the program keeps between runs; it knows no other place.
+# What the program saves between runs; the path is fixed.
 STATE=/var/lib/httpd-semguard
 WANTS=/etc/systemd/system/timers.target.wants
 UNITS=${UNITS:-apache2 apache2@ httpd httpd@ httpd24-httpd}
@@ -54,7 +55,7 @@ PROGRAM=${PROGRAM:-./httpd-semguard}
 COMPLETIONS=${COMPLETIONS:-completions}
 INSTALL=${INSTALL:-install}
 
-# What goes where, but for the settings: MODE|SOURCE|DESTINATION.
+# All files except the settings: MODE|SOURCE|DESTINATION.
 files() {
     echo "755|$PROGRAM|$SBINDIR/httpd-semguard"
     echo "755|packaging/apachectl/apachectl-semguard|$SBINDIR/apachectl-semguard"
@@ -95,7 +96,7 @@ reload() {
     fi
 }
 
-# The units of an httpd that this machine has.
+# The httpd units on this machine.
 units() {
     for unit in $UNITS; do
         for dir in /etc /run /usr/local/lib /usr/lib /lib; do
@@ -104,7 +105,7 @@ units() {
     done
 }
 
-# The timers that somebody switched on for one httpd of several.
+# The metrics timers that have been enabled for instances.
 instances() {
     for link in "$DESTDIR$WANTS"/httpd-semguard-metrics@*.timer; do
         [ ! -h "$link" ] || echo "${link##*/}"
@@ -120,7 +121,7 @@ if [ "$what" = uninstall ]; then
     fi
     files | while IFS='|' read -r _ _ to; do
         rm -f "$DESTDIR$to"
-        # Nothing else is in a drop-in's folder or in one of this name, or it stays.
+        # Directories of drop-ins and those with our name are removed if they are empty.
         case $to in
         *.service.d/* | */httpd-semguard/*) rmdir "$DESTDIR${to%/*}" 2>/dev/null || true ;;
         esac
@@ -128,7 +129,7 @@ if [ "$what" = uninstall ]; then
     rmdir "$DESTDIR$DOCDIR" 2>/dev/null || true
     rm -f "$DESTDIR$STATE/starts.json"
     rmdir "$DESTDIR$STATE" 2>/dev/null || true
-    # What the timer wrote goes with it: its age would raise the alarm.
+    # The files written by the timers are removed, too: their age would raise an alert.
     rm -f "$DESTDIR$WANTS/httpd-semguard-metrics.timer" "$DESTDIR$WANTS"/httpd-semguard-metrics@*.timer \
         "$DESTDIR$METRICS" "$DESTDIR${METRICS%.prom}"-*.prom
     reload
@@ -136,18 +137,18 @@ if [ "$what" = uninstall ]; then
 fi
 
 if [ ! -e "$PROGRAM" ]; then
-    say "there is no $PROGRAM; in the sources: make build" >&2
+    say "$PROGRAM was not found; in the sources, run make build" >&2
     exit 1
 fi
 if [ -z "$DESTDIR" ] && ! said=$("$PROGRAM" --version 2>&1); then
     say "this program does not run here: $said" >&2
-    say "it takes the archive for $(uname -m) and glibc 2.17 or newer; nothing was changed" >&2
+    say "use the archive for $(uname -m), which needs glibc 2.17 or newer; nothing was changed" >&2
     exit 1
 fi
 
 files | while IFS='|' read -r mode from to; do
     "$INSTALL" -D -m "$mode" "$from" "$DESTDIR$to"
-    # What names the program, or what goes with it, gets its real path.
+    # Files that name the program, or what belongs to it, get the actual paths.
     [ "$to" = "$SBINDIR/httpd-semguard" ] ||
         sed -i -e "s#/usr/sbin/\(httpd\|apachectl\)-semguard#$SBINDIR/\1-semguard#g" \
             -e "s|/usr/libexec/httpd-semguard|$LIBEXECDIR/httpd-semguard|g" \
@@ -164,14 +165,14 @@ reload
 [ -z "$DESTDIR" ] || exit 0
 found=$(units | tr '\n' ' ')
 if [ -n "$found" ] && [ -d /run/systemd/system ]; then
-    say "from its next start on, this is guarded: $found"
+    say "guarded from the next start on: $found"
 else
-    say "no unit of httpd is here; without one: $SBINDIR/apachectl-semguard start (see its manual page)"
+    say "no httpd unit was found; without one, use $SBINDIR/apachectl-semguard start (see its manual page)"
 fi
-say "to see how things are: $SBINDIR/httpd-semguard check"
+say "to check the current state: $SBINDIR/httpd-semguard check"
 [ -d /run/systemd/system ] || exit 0
-# A unit in the failed state stays there until somebody starts it.
+# A failed unit stays down until somebody starts it.
 failed=$(systemctl --system list-units --state=failed --full --plain --no-legend apache2.service \
     'apache2@*.service' httpd.service 'httpd@*.service' httpd24-httpd.service 2>/dev/null |
     while read -r unit _; do printf ' %s' "${unit%.service}"; done)
-[ -z "$failed" ] || say "httpd has failed and is not running; now: systemctl start$failed"
+[ -z "$failed" ] || say "httpd has failed and is not running; to start it: systemctl start$failed"

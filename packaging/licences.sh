@@ -1,15 +1,15 @@
 #!/bin/sh
-# Prints the licences of all that is linked into the program, in the form of Debian's copyright
-# files (DEP-5): this project, each crate, Rust's standard library. Asks cargo which crates those
-# are, and reads their own licence files. Writes nothing but that; stops at a licence that it does
-# not know, so that a new one cannot slip in.
+# Prints the licences of everything that is linked into the program, in the format of Debian's
+# copyright files (DEP-5): this project, each crate, and Rust's standard library. Asks cargo which
+# crates those are, and reads their licence files. Prints nothing else; stops at a licence that it does
+# not know, so that no new one is added unnoticed.
 #
 #   packaging/licences.sh APACHE [PROGRAM]
 #       APACHE: where a reader finds the text of Apache-2.0
-#       PROGRAM: the program in question; one of "make portable" has an unwinder linked in, too
+#       PROGRAM: the program in question; those of "make portable" contain an unwinder, too
 set -eu
 
-apache=${1:?name the file that has the text of Apache-2.0}
+apache=${1:?name the file with the text of Apache-2.0}
 unwinder=
 if [ -n "${2:-}" ]; then
     needs=$("$(dirname "$0")/needs.sh" "$2")
@@ -30,11 +30,11 @@ grep -o '"manifest_path":"[^"]*"' "$scratch/metadata" | cut -d'"' -f4 | while re
         package && /^version *=/ && !version { split($0, f, "\""); version = f[2] }
         END { print name "|" version "|" dir }' "$manifest"
 done >"$scratch/directories"
-# name|version|licence|home; what only runs while it is built (procedural macros) is not linked in
+# name|version|licence|home; crates that only run during the build (procedural macros) are left out
 "$cargo" tree --locked --target "$host" -e normal,no-proc-macro --prefix none \
     --format '{p}|{l}|{r}' | sed 's/ (\*)$//; s/ v\([^ |]*\)[^|]*|/|\1|/' | sort -u >"$scratch/crates"
 
-# The lines of its licence files that name who holds the copyright.
+# The lines of a crate's licence files that name the copyright holders.
 holders() {
     find "$1" -maxdepth 1 -type f \( -iname 'licen[cs]e*' -o -iname 'copy*' \) -exec cat {} + |
         sed -n 's/^[[:space:]]*\(Copyright\|COPYRIGHT\)[[:space:]]*\((c)\|(C)\|©\)\{0,1\}[[:space:]]*//p' |
@@ -60,16 +60,16 @@ END
 while IFS='|' read -r name version licence home; do
     [ "$name" != httpd-semguard ] || continue
     dir=$(awk -F'|' -v n="$name" -v v="$version" '$1 == n && $2 == v { print $3 }' "$scratch/directories")
-    [ -n "$dir" ] || { echo "licences: no source of $name $version" >&2; exit 1; }
-    # DEP-5 writes "or" and calls this MIT licence Expat; old crates write "MIT/Apache-2.0". Of
-    # several to choose from, one with an exception is left out.
+    [ -n "$dir" ] || { echo "licences: the source of $name $version was not found" >&2; exit 1; }
+    # DEP-5 writes "or" and calls this MIT licence Expat; old crates write "MIT/Apache-2.0". If there is
+    # a choice of several, the one with an exception is left out.
     licence=$(echo "$licence" | sed 's|/| OR |g; s/Apache-2.0 WITH LLVM-exception OR //; s/ OR / or /g; s/ AND / and /g; s/\bMIT\b/Expat/g')
     echo "$licence" | sed 's/ or /\n/g; s/ and /\n/g' | while read -r short; do
         case $short in
         Apache-2.0 | Expat) ;;
         Unlicense) [ -e "$scratch/text.$short" ] || cp "$dir/UNLICENSE" "$scratch/text.$short" ;;
         *)
-            echo "licences: $name $version is under \"$short\"; teach packaging/licences.sh its text" >&2
+            echo "licences: $name $version is under \"$short\"; add its text to packaging/licences.sh" >&2
             exit 1
             ;;
         esac

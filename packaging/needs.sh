@@ -1,7 +1,6 @@
 #!/bin/sh
-# Prints what a program needs of the system that it is packaged for, read from its ELF headers and
-# without running it: ARCHITECTURE GLIBC [LIBRARY...], as in "x86_64 2.17". Stops at a library that it
-# does not know.
+# Prints what a program requires of the system, read from its ELF headers without running it:
+# ARCHITECTURE GLIBC [LIBRARY...], as in "x86_64 2.17". Stops at a library that it does not know.
 #
 #   packaging/needs.sh PROGRAM
 set -eu
@@ -18,17 +17,17 @@ esac
 libraries=
 for library in $(echo "$headers" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'); do
     case $library in
-    # Of glibc itself, in one package everywhere.
+    # Part of glibc itself, in one package everywhere.
     libc.so.6 | libm.so.6 | libdl.so.2 | librt.so.1 | libpthread.so.0 | ld-linux-*) ;;
     libgcc_s.so.1) libraries=" libgcc_s" ;;
     *)
-        echo "needs: $program needs $library; teach packaging/needs.sh whose that is" >&2
+        echo "needs: $program needs $library; add its package to packaging/needs.sh" >&2
         exit 1
         ;;
     esac
 done
 
-# The oldest that is tried, where the symbols would do with an older one.
+# 2.17, the oldest version that is tested, even if an older one has all the symbols.
 glibc=$(echo "$headers" | sed -n '$a 2.17
     s/.*Name: GLIBC_\([0-9.]*\) .*/\1/p' | sort -uV | tail -n 1)
 echo "$arch $glibc$libraries"

@@ -1,21 +1,21 @@
 #!/bin/bash
-# Builds the portable program, one for x86-64 and one for aarch64, against glibc 2.17, and holds each
-# to what old systems have. Called by "make portable". All is built with Debian 13's own compiler, in
-# a root file system of its own, where paths are the same on every machine. Rust's library is built
-# along: the one that comes with a compiler is for its own machine, made for speed, and names functions
-# in backtraces, which makes the program a third larger.
+# Builds the portable program, one for x86-64 and one for aarch64, against glibc 2.17, and checks that
+# each needs only what old systems have. Called by "make portable". Everything is built with Debian 13's
+# own compiler, in a root file system of its own, where paths are the same on every machine. Rust's
+# standard library is built as well: the one that comes with a compiler is for that machine only, is
+# optimized for speed, and names functions in backtraces, which makes the program a third larger.
 #
 #   packaging/portable.sh TARGET        build TARGET/portable/{x86_64,aarch64}/httpd-semguard
-#   packaging/portable.sh gate PROGRAM  hold a program to it
+#   packaging/portable.sh gate PROGRAM  check a program
 #
 # Building needs root, debootstrap, python3 with venv, an x86-64 machine, Debian's mirror and PyPI;
-# what was fetched is kept beside the root file systems of the tests (tests/rootfs.sh).
+# downloads are kept next to the root file systems of the tests (tests/rootfs.sh).
 set -euo pipefail
 
 # In bytes.
 readonly LARGEST=$((5 * 1024 * 1024 / 4))
 
-# By readelf, which reads every architecture's programs.
+# With readelf, which can read programs for every architecture.
 gate() {
     local program=$1 name=${1%.new} wrong=()
     local symbols needed header loads
@@ -23,15 +23,15 @@ gate() {
     symbols=$(LC_ALL=C readelf --wide --dyn-syms "$program")
     needed=$(LC_ALL=C readelf --wide --dynamic "$program")
 
-    # An older loader refuses a program for the first version that it lacks.
+    # An older loader refuses a program at the first symbol version that it lacks.
     local newest
     newest=$(grep -o '@GLIBC_[0-9.]*' <<<"$symbols" | sed 's/@GLIBC_//' | sort -Vu | tail -n 1)
-    [ -n "$newest" ] || wrong+=("no symbol of glibc: nothing was looked at")
+    [ -n "$newest" ] || wrong+=("has no symbol of glibc, so nothing was checked")
     [ "$(printf '2.17\n%s\n' "$newest" | sort -V | tail -n 1)" = 2.17 ] ||
         wrong+=("needs GLIBC_$newest: $(grep -o "[^ ]*@GLIBC_$newest" <<<"$symbols" | xargs)")
     local others
     others=$(grep -o '[^ ]*@[A-Z][^ ]*' <<<"$symbols" | grep -v '@GLIBC_[0-9.]*$' | xargs || true)
-    [ -z "$others" ] || wrong+=("needs symbols of something else: $others")
+    [ -z "$others" ] || wrong+=("needs symbols of other libraries: $others")
 
     local libraries
     libraries=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p' <<<"$needed")
@@ -40,22 +40,22 @@ gate() {
         'lib(c|m|dl|pthread|rt)\.so\.[0-9]+|ld-linux-(x86-64\.so\.2|aarch64\.so\.1)' \
         <<<"$libraries" | xargs || true)
     [ -z "$libraries" ] || wrong+=("needs libraries: $libraries")
-    ! grep -E '\((RPATH|RUNPATH)\)' <<<"$needed" || wrong+=("has a path of its own for libraries")
-    # glibc 2.36 (DT_RELR) is the first that knows this packing; older ones would not relocate.
+    ! grep -E '\((RPATH|RUNPATH)\)' <<<"$needed" || wrong+=("has a library search path of its own")
+    # glibc 2.36 is the first that knows packed relocations (DT_RELR); older ones would not relocate.
     ! grep '(RELR)' <<<"$needed" || wrong+=("has packed relocations")
 
     case $header in
     *'program interpreter: /lib64/ld-linux-x86-64.so.2]'*) ;;
     *'program interpreter: /lib/ld-linux-aarch64.so.1]'*)
-        # EL 7 and 8 have pages of 64 KiB on aarch64: an alignment below it is not loaded there.
+        # EL 7 and 8 have pages of 64 KiB on aarch64, and do not load programs with a smaller alignment.
         loads=$(awk '$1 == "LOAD" && $NF !~ /^0x[0-9a-f]+0000$/' <<<"$header")
         [ -z "$loads" ] || wrong+=("is not aligned for pages of 64 KiB") ;;
-    *) wrong+=("has another loader than glibc's") ;;
+    *) wrong+=("has a loader other than glibc's") ;;
     esac
 
     local size
     size=$(stat -c %s "$program")
-    [ "$size" -le $LARGEST ] || wrong+=("has $size bytes; $LARGEST are the most")
+    [ "$size" -le $LARGEST ] || wrong+=("has $size bytes, more than $LARGEST")
 
     if [ ${#wrong[@]} -gt 0 ]; then
         printf "portable: $name: %s\n" "${wrong[@]}" >&2
@@ -74,14 +74,14 @@ target=$(readlink -e "$1")
 cd "$(dirname "$0")/.."
 
 if [ "$(uname -m)" != x86_64 ] || [ "$(id -u)" -ne 0 ]; then
-    echo "make portable: it takes root on an x86-64 machine, to build in Debian 13's root file system" >&2
+    echo "make portable: needs root on an x86-64 machine, to build in Debian 13's root file system" >&2
     exit 1
 fi
 tests/setup.sh binutils debootstrap python3-venv
 
 root=$(tests/rootfs.sh trixie-rust)
 
-# The tools, once for each version of their list.
+# The tools are installed once for each version of their list.
 tools=$(dirname "$root")/portable-$(sha256sum <packaging/portable-tools.txt | cut -c 1-16)
 exec 9>"$tools.lock"
 flock 9
@@ -96,7 +96,7 @@ fi
 flock -u 9
 
 "${CARGO:-cargo}" fetch --quiet --locked
-# Those of Rust's library too; its manifest uses what cargo calls unstable (and so does the build).
+# Rust's library needs crates as well; its manifest and the build use unstable features of cargo.
 RUSTC_BOOTSTRAP=1 "${CARGO:-cargo}" fetch --quiet --locked \
     --manifest-path "$(echo "$root"/usr/src/rustc-*/library)/Cargo.toml"
 made=$target/portable

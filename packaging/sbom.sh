@@ -1,7 +1,7 @@
 #!/bin/sh
 # Writes the list of the crates that the program is built from, as a CycloneDX document, to
-# TARGET/httpd-semguard.cdx.json; by cargo-cyclonedx, which it builds where that is missing. It holds
-# neither a date of its own nor a path of this machine. Called by "make sbom".
+# TARGET/httpd-semguard.cdx.json, using cargo-cyclonedx, which is built if it is missing. The document
+# contains neither the current date nor a path of this machine. Called by "make sbom".
 #
 #   packaging/sbom.sh TARGET         TARGET: cargo's target directory
 set -eu
@@ -19,14 +19,14 @@ if ! "$target/tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | grep 
     rm -rf "$target/tools/build"
 fi
 
-# It always writes beside Cargo.toml.
+# cargo-cyclonedx always writes to the directory of Cargo.toml.
 trap 'rm -f httpd-semguard-sbom.json' EXIT
 "$target/tools/bin/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 \
     --target x86_64-unknown-linux-gnu --override-filename httpd-semguard-sbom
 sed "s|path+file://$PWD#|pkg:cargo/|g" httpd-semguard-sbom.json >"$target/httpd-semguard.cdx.json"
 
-# Whatever cargo builds from must be there, for both architectures. It may hold more: "cargo metadata",
-# where it has this from, also names crates that a feature only might ask for.
+# Every crate that cargo builds from must be in the list, for both architectures. The list may contain
+# more: it comes from "cargo metadata", which also names crates that a feature might need.
 for arch in x86_64 aarch64; do
     "$cargo" tree --locked --target "$arch-unknown-linux-gnu" -e normal,build --prefix none \
         --format '{p}' | sed 's/ (.*//; s/ v/@/' | sort -u >"$target/sbom.built"
@@ -39,7 +39,7 @@ for arch in x86_64 aarch64; do
 done
 rm "$target/sbom.built"
 if grep -n "file:///" "$target/httpd-semguard.cdx.json" >&2; then
-    echo "sbom: a path of this machine is in it" >&2
+    echo "sbom: the document contains a path of this machine" >&2
     exit 1
 fi
 echo "$target/httpd-semguard.cdx.json"

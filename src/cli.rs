@@ -1,5 +1,5 @@
-//! The command line: the one place for every option and its environment variable. `parse` takes the
-//! arguments and returns values; it touches the environment and, where it is to, files of settings.
+//! The command line: every option and its environment variable is defined here. `parse` takes the
+//! arguments and returns values; it reads the environment and, if asked to, settings files.
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
@@ -27,7 +27,7 @@ use crate::look::users;
 #[command(
     name = "httpd-semguard",
     version,
-    about = "Removes the semaphore sets that a dead httpd left, and says whether httpd can start",
+    about = "Removes semaphore sets left behind by a dead Apache httpd, and checks that httpd can start",
     after_help = after_help(),
     allow_negative_numbers = true,
     max_term_width = 100
@@ -37,8 +37,8 @@ pub struct Options {
     #[arg(value_parser = Commands, default_value = "guard", hide_default_value = false)]
     pub command: Command,
 
-    /// Guard the sets of this user (repeatable, or separated by commas); default: those that
-    /// httpd's configuration names, else the distribution's account
+    /// Guard the sets of this user (repeatable, or separated by commas); default: the users named in
+    /// httpd's configuration, otherwise the distribution's account
     #[arg(
         short,
         long,
@@ -50,12 +50,12 @@ pub struct Options {
     )]
     pub user: Vec<String>,
 
-    /// Go the whole way of guard, but remove nothing; the forecast is for the table as it would be,
-    /// or, where the variable says so before a start of httpd, as it is
+    /// With guard: do everything except remove sets; the forecast is for the table as it would be
+    /// after the removals, or as it is if the variable asks for this before a start
     #[arg(short = 'n', long, env = "HTTPD_SEMGUARD_DRY_RUN", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
-    /// Semaphore sets that httpd needs, instead of what is known of its configuration
+    /// Assume that httpd needs this many semaphore sets, whatever its configuration says
     #[arg(
         long,
         value_name = "N",
@@ -65,7 +65,7 @@ pub struct Options {
     )]
     pub need: Option<u32>,
 
-    /// Fail unless so many sets can still be made after httpd has started
+    /// Fail unless this many more sets can be created once httpd has started
     #[arg(
         long,
         value_name = "N",
@@ -76,26 +76,25 @@ pub struct Options {
     )]
     pub min_free: u32,
 
-    /// Treat a start at risk as a failure
+    /// Treat a start that is at risk as a failure
     #[arg(long, env = "HTTPD_SEMGUARD_STRICT", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// Declare that no process outside this PID namespace uses the sets (a container with an IPC
-    /// namespace of its own)
+    /// Declare that no process outside this PID namespace uses these sets (true in a container that
+    /// has its own IPC namespace)
     #[arg(long, env = "HTTPD_SEMGUARD_PRIVATE_IPC", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub private_ipc: bool,
 
-    /// Ask this httpd or apachectl (absolute path) what it will need; default: the
-    /// distribution's
+    /// Ask this httpd or apachectl (absolute path) what it will need; default: the distribution's
     #[arg(long, value_name = "PATH", env = "HTTPD_SEMGUARD_HTTPD")]
     pub httpd: Option<PathBuf>,
 
-    /// Which of several httpds this is about (apache2@NAME.service, httpd@NAME.service): ask for its
-    /// configuration, read its own settings too, and label its metrics
+    /// Examine one instance of several (apache2@NAME.service, httpd@NAME.service): ask for its
+    /// configuration, read its settings as well, and label its metrics
     #[arg(long, value_name = "NAME")]
     pub instance: Option<Instance>,
 
-    /// Do not ask httpd what it will need; assume one accept lock
+    /// Do not ask httpd what it will need; assume one accept mutex
     #[arg(long, env = "HTTPD_SEMGUARD_NO_ASK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub no_ask: bool,
 
@@ -110,11 +109,12 @@ pub struct Options {
     )]
     pub ask_timeout: u32,
 
-    /// Do not look into the memory of living processes: what only that could decide stays
+    /// Do not read the memory of running processes; keep the sets that only this could decide
     #[arg(long, env = "HTTPD_SEMGUARD_NO_MEMORY", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub no_memory: bool,
 
-    /// How long the memory of living processes may be read; what is unread keeps its sets
+    /// How long reading the memory of running processes may take; sets that unread memory could
+    /// refer to are kept
     #[arg(
         long,
         value_name = "SECONDS",
@@ -125,7 +125,7 @@ pub struct Options {
     )]
     pub memory_timeout: u32,
 
-    /// What the report is written for
+    /// The format of the report
     #[arg(
         long,
         value_enum,
@@ -139,11 +139,11 @@ pub struct Options {
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 
-    /// Write the report to this file instead of standard output: whole, or not at all
+    /// Write the report to this file instead of standard output, completely or not at all
     #[arg(long, value_name = "FILE", env = "HTTPD_SEMGUARD_OUTPUT")]
     pub output: Option<PathBuf>,
 
-    /// Where the log goes
+    /// Where to log messages
     #[arg(
         long,
         value_enum,
@@ -153,54 +153,55 @@ pub struct Options {
     )]
     pub log: LogTo,
 
-    /// Read settings from this file (repeatable): lines NAME=VALUE as in a unit's EnvironmentFile;
-    /// default: for check and list the distribution's, for guard none
+    /// Read settings from this file (repeatable), which has lines NAME=VALUE like a unit's
+    /// EnvironmentFile; default: the distribution's files for check and list, none for guard
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     pub settings: Vec<PathBuf>,
 
-    /// Say how the answer was found: users, each set, each figure
+    /// Explain how the result was reached: users, every set, every figure
     #[arg(short, long, env = "HTTPD_SEMGUARD_VERBOSE", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub verbose: bool,
 
-    /// Say only what needs attention
+    /// Report only what needs attention
     #[arg(short, long, env = "HTTPD_SEMGUARD_QUIET", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 
-    /// Show only the orphans
+    /// Show only orphaned sets
     #[arg(long, help_heading = OF_LIST)]
     pub orphans: bool,
 
-    /// Show the sets of all users; those of users who are not guarded have no verdict
+    /// Show the sets of all users; sets of users who are not guarded have no verdict
     #[arg(long, help_heading = OF_LIST, conflicts_with_all = ["orphans", "explain"])]
     pub all: bool,
 
-    /// Sort by this
+    /// Sort by this key
     #[arg(long, value_enum, value_name = "KEY", default_value = "semid", help_heading = OF_LIST)]
     pub sort: SortKey,
 
-    /// Show the whole evidence on this set, and how to remove it by hand
+    /// Show everything that is known about this set, and how to remove it by hand
     #[arg(long, value_name = "SEMID", value_hint = ValueHint::Other, help_heading = OF_LIST, conflicts_with_all = ["orphans", "sort"])]
     pub explain: Option<i32>,
 
-    /// Arguments handed to httpd when it is asked: those it will be started with (-f FILE, -D NAME)
+    /// Pass these arguments to httpd when it is asked: the ones it will be started with (-f FILE,
+    /// -D NAME)
     #[arg(last = true, value_name = "ARGS")]
     pub httpd_args: Vec<OsString>,
 
-    /// What variables and files had to do with it.
+    /// What came from variables and files.
     #[arg(skip)]
     pub given: Given,
 }
 
-/// What of the options was not typed.
+/// What was not given on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// What is to be said of the settings.
+    /// What to report about the settings.
     pub events: Vec<Event>,
-    /// A variable says that guards before a start of httpd change nothing.
+    /// A variable asks for dry runs before httpd starts.
     pub dry_run: bool,
-    /// The setting that names the users: one of them that cannot be guarded ends no run.
+    /// The setting that names the users. If one of them cannot be guarded, the run continues.
     pub user: Option<Setting>,
-    /// The setting that asks for a reserve.
+    /// The setting that demands a reserve.
     pub min_free: Option<Setting>,
 }
 
@@ -211,8 +212,8 @@ impl Options {
         self.command == Command::Guard && !self.dry_run
     }
 
-    /// A guard that would remove the orphans which this run counts: it looks at the same users' sets,
-    /// and judges them in the same way.
+    /// The guard command that removes the orphans counted by this run: it looks at the same users'
+    /// sets, and judges them in the same way.
     #[must_use]
     pub fn guard_command(&self) -> GuardCommand {
         let text = |word: &OsStr| word.to_string_lossy().into_owned();
@@ -240,7 +241,7 @@ impl Options {
     }
 }
 
-/// The words for a command: those of [`Command`], and `help`, which is `--help`.
+/// The names of the commands: those of [`Command`], and `help`, which stands for `--help`.
 #[derive(Clone)]
 struct Commands;
 
@@ -253,7 +254,7 @@ impl TypedValueParser for Commands {
         arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<Command, clap::Error> {
-        // So that a mistake is told all of the words.
+        // So that an error message lists all the names.
         let words = PossibleValuesParser::new(self.possible_values().into_iter().flatten());
         if words.parse_ref(definition, arg, value)? == "help" {
             let help = definition.clone().try_get_matches_from([definition.get_name(), "--help"]);
@@ -269,7 +270,7 @@ impl TypedValueParser for Commands {
     }
 }
 
-/// The heading of the options that go with `list` alone; no environment variable stands for them.
+/// The heading of the options that only `list` has; they have no environment variables.
 pub const OF_LIST: &str = "Options of list";
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
@@ -281,37 +282,37 @@ fn after_help() -> String {
     format!("Exit codes:\n{}\n\nSee httpd-semguard(8).", codes.join("\n"))
 }
 
-/// What ends a run at the command line: help that was asked for, or a mistake.
+/// Why a run ends at the command line: help was requested, or there is a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// The exit code.
     pub exit: Exit,
-    /// The text for standard output (help) or standard error; may hold colours.
+    /// The text for standard output (help) or standard error; may contain colours.
     pub text: StyledStr,
-    /// Who runs the program wants Nagios' exit codes.
+    /// The caller expects the exit codes of a Nagios plugin.
     pub nagios: bool,
 }
 
-/// What a check, a list or a rehearsal does not take from a file of settings: how a unit's guard is to
-/// tell what it found, and that it is to change nothing, is not meant for them.
+/// What a check, a list or a dry run does not take from a settings file: how the guard in a unit
+/// reports, and that it changes nothing, is not meant for them.
 const OF_THE_UNIT: [&str; 6] = ["dry_run", "format", "output", "log", "verbose", "quiet"];
 
-/// How the names of all variables begin.
+/// The prefix of all variables.
 const PREFIX: &str = "HTTPD_SEMGUARD_";
 
-/// Parses the arguments, the program's name first; what they leave open, the environment and the files
-/// of settings say, in this order.
+/// Parses the arguments, the program's name first. What they leave open is taken from the environment,
+/// then from the settings files.
 ///
 /// # Errors
-/// [`Stop`] with [`Exit::Ok`] for `--help` and `--version`, else with [`Exit::Usage`].
+/// [`Stop`] with [`Exit::Ok`] for `--help` and `--version`, otherwise with [`Exit::Usage`].
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    // Whatever follows: "help guard" is no mistake.
+    // Whatever follows: "help guard" is valid.
     if let Some(word) = args.get_mut(1).filter(|word| *word == "help") {
         *word = "--help".into();
     }
     let stop = |mut e: clap::Error| {
-        // A tip to put an unknown option behind "--": what stands there is httpd's.
+        // clap's tip to put an unknown option after "--" is wrong: arguments there go to httpd.
         e.remove(ContextKind::Suggested);
         Stop {
             exit: if e.use_stderr() { Exit::Usage } else { Exit::Ok },
@@ -319,11 +320,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
             nagios: asks_for_nagios(&args),
         }
     };
-    // Without the environment: what is wrong there is no mistake of who typed this.
+    // Without the environment: what is wrong there is not a mistake on this command line.
     let definition = || Options::command().mut_args(|arg| arg.env(Resettable::Reset));
     let conflict = |message: &str| stop(definition().error(ErrorKind::ArgumentConflict, message));
     let matches = definition().try_get_matches_from(&args).map_err(|e| {
-        // But help names the variables.
+        // The help text, however, names the variables.
         let help = || Options::command().try_get_matches_from(&args).err();
         stop(if e.use_stderr() { e } else { help().unwrap_or(e) })
     })?;
@@ -349,7 +350,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
             return Err(stop(definition().error(ErrorKind::InvalidValue, message)));
         }
     }
-    // As if they had been typed, in front of what was.
+    // As if they had been typed before the actual arguments.
     let mut words: Vec<OsString> = args.iter().take(1).cloned().collect();
     words.extend(settings.values.iter().filter(|v| !typed(&v.id)).filter_map(|v| v.word.clone()));
     words.extend(args.iter().skip(1).cloned());
@@ -374,7 +375,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     options.given.events = settings.events(typed, options.instance.as_ref());
     options.given.dry_run = settings.dry_run;
 
-    // What is said of every run gives way to what was typed for this one.
+    // A setting for every run gives way to an option typed for this one.
     if options.dry_run && options.command != Command::Guard {
         if typed("dry_run") {
             return Err(conflict(
@@ -390,13 +391,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
         options.quiet = typed("quiet");
         options.verbose = !options.quiet;
     }
-    // A warning to a monitor is no reason to stop an httpd, which a guard's exit does; and a document
-    // belongs into a file: without one, it would stand in the journal of the start.
+    // With the exit codes of a plugin, a mere warning would keep httpd from starting. And a document
+    // belongs in a file; without one, it would end up in the journal of the start.
     let is_document = options.format == Format::Nagios || options.output.is_none();
     if options.command == Command::Guard && is_document && !typed("format") {
         options.format = Format::Text;
     }
-    // A monitor reads what its plugin prints, and no file.
+    // A monitoring system reads what its plugin prints, not a file.
     if options.format == Format::Nagios && typed("format") && !typed("output") {
         options.output = None;
     }
@@ -416,26 +417,26 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     Ok(options)
 }
 
-/// A setting that is understood, and counts.
+/// A setting that is valid and takes effect.
 struct Value {
-    /// The option that it stands for.
+    /// The option it stands for.
     id: String,
-    /// The option and its value as they would be typed; none: a switch that is off.
+    /// The option and its value as they would be typed; `None` for a switch that is off.
     word: Option<OsString>,
     setting: Setting,
 }
 
-/// What environment and files say.
+/// The settings from the environment and from files.
 #[derive(Default)]
 struct Settings {
     values: Vec<Value>,
     complaints: Vec<Complaint>,
-    /// Whether they say so of a guard.
+    /// Whether they ask for dry runs of guard.
     dry_run: bool,
 }
 
 impl Settings {
-    /// All that counts for a run with these options, which were typed.
+    /// Everything that takes effect in a run with these options from the command line.
     fn gather(options: &Options) -> Settings {
         let mut settings = Settings::default();
         let files = match options.command {
@@ -478,7 +479,7 @@ impl Settings {
         settings
     }
 
-    /// Takes what a file says into the list.
+    /// Adds the settings of a file to the list.
     fn take(&mut self, file: PathBuf, list: &mut Vec<Setting>) {
         let lines = match settings::read(&file) {
             Ok(lines) => lines,
@@ -500,8 +501,8 @@ impl Settings {
         }
     }
 
-    /// Takes a setting, if it is understood and `counts`. One without a value is as good as none: a
-    /// file of settings holds such lines.
+    /// Takes a setting if it is valid and `counts`. A setting with an empty value counts as not set:
+    /// settings files contain such lines.
     fn judge(&mut self, arg: &Arg, setting: Setting, value: &OsStr, counts: bool) {
         if value.is_empty() {
             return;
@@ -519,7 +520,7 @@ impl Settings {
         }
     }
 
-    /// Has it that a user of a file can be guarded.
+    /// Checks that the users named in a file can be guarded.
     fn test_users(&mut self) {
         let of_file = |value: &&Value| value.id == "user" && value.setting.origin.file().is_some();
         let Some(value) = self.values.iter().find(of_file) else { return };
@@ -530,7 +531,7 @@ impl Settings {
         self.complaints.extend(complaints);
     }
 
-    /// What is to be said of all this: the complaints, and which files count for this run.
+    /// What to report: the complaints, and which settings in files take effect in this run.
     fn events(&self, typed: impl Fn(&str) -> bool, instance: Option<&Instance>) -> Vec<Event> {
         let complaints = self.complaints.iter().cloned().map(|mut complaint| {
             if let Complaint::Value(setting, _) | Complaint::Name(setting, _) = &mut complaint {
@@ -546,7 +547,7 @@ impl Settings {
     }
 }
 
-/// Finds out where a setting stands that came by the environment: in a unit, in one of the
+/// Finds out where a setting from the environment was made: in a unit it comes from one of the
 /// distribution's files.
 fn find(setting: &mut Setting, instance: Option<&Instance>) {
     if setting.origin == Origin::Environment {
@@ -561,18 +562,18 @@ fn of_the_environment(name: &str, value: &OsStr) -> Setting {
     Setting { name: name.to_owned(), value, origin: Origin::Environment }
 }
 
-/// The users in a list as a variable has it; people write blanks into it.
+/// The users in the list of a variable, which may contain spaces.
 fn names(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether a name in a file of settings, or a line that sets nothing, was meant for the guard.
+/// Whether a name in a settings file, or a line that sets nothing, was meant for httpd-semguard.
 fn is_ours(text: &str) -> bool {
     let text = text.to_uppercase();
     text != "SEMGUARD_METRICS" && (text.contains("SEMGUARD") || text.contains("HTTPD_SEM"))
 }
 
-/// The name that was meant, if one is near.
+/// The name that was probably meant, if one is similar enough.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let own = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     let name = own(&name.to_uppercase());
@@ -581,15 +582,15 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<Strin
     (far <= 2 && far < own(known).len() / 2).then(|| known.to_owned())
 }
 
-/// The option of a variable with its value, as it would be typed; none: a switch that is off.
+/// The option of a variable with its value, as it would be typed; `None` for a switch that is off.
 ///
 /// # Errors
-/// Why the value is not understood.
+/// Why the value is not valid.
 fn word(arg: &Arg, value: &OsStr) -> Result<Option<OsString>, String> {
     let id = arg.get_id().as_str();
     let mut word = OsString::from(format!("--{}", arg.get_long().unwrap_or(id)));
     if matches!(arg.get_action(), ArgAction::SetTrue) {
-        // clap has no message for a switch that is no text.
+        // clap has no message for a switch that is not valid text.
         let value = value.to_str().map(OsStr::new);
         let parse = |value| BoolishValueParser::new().parse_ref(&Options::command(), None, value);
         let on = value.and_then(|value| parse(value).ok()).ok_or("write yes or no")?;
@@ -617,7 +618,7 @@ fn word(arg: &Arg, value: &OsStr) -> Result<Option<OsString>, String> {
     })
 }
 
-/// Whether the answer to a command line, however wrong, is for Nagios.
+/// Whether the output of a command line, however wrong, is for Nagios.
 #[must_use]
 pub fn asks_for_nagios(args: &[OsString]) -> bool {
     let words = args.iter().take_while(|a| *a != "--");
@@ -635,7 +636,7 @@ pub fn asks_for_nagios(args: &[OsString]) -> bool {
             typed = Some(value.into());
         }
     }
-    // The environment speaks to a check alone.
+    // Only check takes the format from the environment.
     let checks = || args.iter().take_while(|a| *a != "--").any(|a| a == "check");
     let of_environment = || std::env::var_os("HTTPD_SEMGUARD_FORMAT").filter(|_| checks());
     typed.or_else(of_environment).is_some_and(|f| f == "nagios")
@@ -672,7 +673,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_are_no_mistake() {
+    fn help_and_version_are_not_errors() {
         for flag in ["--help", "--version", "-h", "-V"] {
             assert_eq!(of(&[flag]).expect_err("stops").exit, Exit::Ok);
         }
@@ -688,12 +689,12 @@ mod tests {
         }
         let mistake = of(&["hlep"]).expect_err("refused");
         assert!(mistake.text.to_string().contains("list, help]"), "{}", mistake.text);
-        // What follows the dashes is httpd's.
+        // Arguments after the dashes go to httpd.
         assert!(of(&["--", "help"]).is_ok());
     }
 
     #[test]
-    fn json_is_short_for_its_format_and_no_second_one() {
+    fn json_is_short_for_its_format_and_excludes_a_second_one() {
         for args in [&["check", "--json"][..], &["list", "--json"], &["--json"]] {
             assert_eq!(of(args).expect("parses").format, Format::Json, "{args:?}");
         }
@@ -703,13 +704,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_option_is_not_said_to_belong_to_httpd() {
+    fn an_unknown_option_is_not_attributed_to_httpd() {
         let text = of(&["check", "--jsom"]).expect_err("refused").text.to_string();
         assert!(text.contains("'--json'") && !text.contains("-- --jsom"), "{text}");
     }
 
     #[test]
-    fn a_guard_that_removes_what_was_counted_gets_what_decides() {
+    fn the_guard_command_carries_the_options_that_decide_what_is_removed() {
         let command = |args: &[&str]| of(args).expect("parses").guard_command().to_string();
         assert_eq!(command(&["check"]), "httpd-semguard guard");
         assert_eq!(
@@ -733,14 +734,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_of_what_changes_nothing_is_refused() {
+    fn a_dry_run_of_a_command_that_changes_nothing_is_refused() {
         for command in ["check", "list"] {
             assert_eq!(of(&[command, "--dry-run"]).expect_err("refused").exit, Exit::Usage);
         }
     }
 
     #[test]
-    fn what_goes_with_list_alone_is_refused_elsewhere() {
+    fn options_of_list_are_refused_with_other_commands() {
         for option in [&["--orphans"][..], &["--sort", "age"], &["--explain", "7"]] {
             assert!(of(&[&["list"], option].concat()).is_ok(), "{option:?}");
             let stop = of(&[&["check"], option].concat()).expect_err("refused");
@@ -750,7 +751,7 @@ mod tests {
     }
 
     #[test]
-    fn list_is_for_people_and_programs_not_for_monitors() {
+    fn list_has_no_formats_for_monitoring_systems() {
         assert!(of(&["list", "--format", "json"]).is_ok());
         for monitor in ["nagios", "prometheus"] {
             assert_eq!(of(&["list", "--format", monitor]).expect_err("refused").exit, Exit::Usage);
@@ -758,7 +759,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_nagios_command_is_known_as_such() {
+    fn a_mistake_in_a_command_for_nagios_is_recognized() {
         for args in [&["--format", "nagios", "--nonsense"][..], &["--bad", "--format=nagios"]] {
             assert!(of(args).expect_err("refused").nagios, "{args:?}");
         }
@@ -768,7 +769,7 @@ mod tests {
     }
 
     #[test]
-    fn users_may_be_repeated_or_joined() {
+    fn users_may_be_repeated_or_separated_by_commas() {
         assert_eq!(of(&["-u", "a,b", "--user", "c"]).expect("parses").user, ["a", "b", "c"]);
     }
 
@@ -776,8 +777,8 @@ mod tests {
     fn every_option_has_an_environment_variable_of_its_name() {
         for arg in Options::command().get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            // A file that named files would be no simpler to read, nor one that named an instance and
-            // with it more files; json has the variable of format.
+            // A file that names files would not be easier to read, nor one that names an instance and
+            // thereby more files; json is covered by the variable of format.
             if ["help", "version", "settings", "instance", "json"].contains(&long)
                 || arg.get_help_heading() == Some(OF_LIST)
             {

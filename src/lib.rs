@@ -1,13 +1,12 @@
-//! The inside of the program httpd-semguard, which removes what a dead Apache httpd left in the System
-//! V semaphore table before the next httpd starts, and says whether that one will find room for its
-//! locks.
+//! The internals of httpd-semguard, which removes what a dead Apache httpd left behind in the System V
+//! semaphore table before httpd is started again, and reports whether there is room for its locks.
 //!
-//! This library is internal: it is there for the program, its tests, its benchmark and its fuzz
-//! targets. Nothing else may rely on it, and any version may change all of it.
+//! This library is internal: it exists for the program, its tests, its benchmark and its fuzz targets.
+//! Nothing else may rely on it, and any version may change all of it.
 //!
-//! The folder says what a line may touch (docs/architecture.md): [`cli`] hands the options to [`guard`],
-//! which has [`look`] find out, [`decide`] judge, and [`act`] remove and try; [`tell`] reports it. What
-//! they hand each other are [`facts`].
+//! The folder determines what a line may touch (docs/architecture.md): [`cli`] passes the options to
+//! [`guard`], which calls [`look`] to observe, [`decide`] to judge, and [`act`] to remove and to try;
+//! [`tell`] reports the result. What they pass to each other are [`facts`].
 
 pub mod act;
 pub mod cli;

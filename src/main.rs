@@ -21,7 +21,7 @@ use log::{Level, LevelFilter};
 use nix::sys::signal::Signal;
 
 fn main() -> ExitCode {
-    // As httpd: a log or report that has reached a limit of file sizes is no reason to die of it.
+    // Like httpd: a log or report that reaches a file size limit must not kill the program.
     signals::outlive(Signal::SIGXFSZ);
     if let Some(code) = memory::serve_if_asked(std::env::args_os()) {
         return code;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what ended the run at the command line.
+/// Prints what ended the run at the command line.
 fn speak(stop: &cli::Stop) -> ExitCode {
     if stop.exit == Exit::Ok {
         let written = output::to_stdout(|out| match AutoStream::choice(&io::stdout()) {
@@ -64,7 +64,7 @@ fn speak(stop: &cli::Stop) -> ExitCode {
 
 fn run(options: &Options) -> ExitCode {
     let level = match (options.quiet, options.verbose) {
-        // A plugin says all in its line; what else it writes, some monitors take for trouble.
+        // A plugin's one line says everything; some monitoring systems take further output for an error.
         _ if options.format == Format::Nagios && options.command == Command::Check => {
             LevelFilter::Off
         }
@@ -84,7 +84,7 @@ fn run(options: &Options) -> ExitCode {
     let mut exit = outcome.as_ref().map_or_else(Error::exit, Report::exit);
     let mut status = outcome.as_ref().map_or(Status::Unknown, nagios::status);
     if let Err(e) = written {
-        // A report that nobody gets is no reason to stop an httpd.
+        // A report that could not be written is no reason to keep httpd from starting.
         if options.command == Command::Guard {
             log.tell(Level::Warn, &Entry::Line(e.to_string()));
         } else {
@@ -99,7 +99,7 @@ fn run(options: &Options) -> ExitCode {
     if options.format == Format::Nagios { status.into() } else { exit.into() }
 }
 
-/// What the log gets.
+/// The log entries.
 fn entries(
     options: &Options,
     outcome: &Result<Report, Error>,
@@ -133,7 +133,7 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) -> Result<(), E
     written.map_err(|e| Error::stdout(&e))
 }
 
-/// A file has no log beside it, so words for people come with what the log got.
+/// A file has no log next to it, so text for people is preceded by the log entries.
 fn to_file(options: &Options, file: &Path, outcome: &Result<Report, Error>) -> Result<(), Error> {
     let with_log = |out: &mut dyn Write| {
         if options.format == Format::Text {

@@ -1,6 +1,6 @@
-//! The Ansible role: checked by Ansible's own tools, and run, twice, on a copy of this system that is
-//! gone with the test; by this system's ansible-core and by the newest that the role is for, which is
-//! had with pip.
+//! The Ansible role: checked by Ansible's own tools, and run twice on a copy of this system that
+//! disappears with the test; with this system's ansible-core, and with the newest supported one, which
+//! is installed with pip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ mod common;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A systemd as far as the role can see: it keeps what is switched on and what runs, as files.
+/// A substitute for systemd: it records what is enabled and what is running, as files.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$@" >>/run/p/told
 unit=$2
@@ -47,7 +47,7 @@ fn ansible(program: &str, args: &[&str]) -> Run {
 }
 
 #[test]
-fn ansible_takes_the_playbook_and_ansible_lint_has_nothing_to_remark() {
+fn ansible_accepts_the_playbook_and_ansible_lint_has_no_remarks() {
     require!("ansible-playbook", "ansible-lint");
     let syntax = ["-i", "httpd,prometheus,", "--syntax-check", "playbook.yml"];
     ansible("ansible-playbook", &syntax).exits(0);
@@ -59,9 +59,9 @@ fn ansible_takes_the_playbook_and_ansible_lint_has_nothing_to_remark() {
     );
 }
 
-/// A switch that is typed is a string. This needs no Ansible at hand.
+/// A value from the command line is a string. This test does not need Ansible.
 #[test]
-fn no_condition_takes_a_switch_for_a_boolean() {
+fn no_condition_assumes_that_a_switch_is_a_boolean() {
     let mut seen = 0;
     for file in ["tasks/main.yml", "templates/settings.j2"] {
         let text = common::read(&format!("packaging/ansible/roles/httpd_semguard/{file}"));
@@ -74,7 +74,7 @@ fn no_condition_takes_a_switch_for_a_boolean() {
     assert!(seen >= 5);
 }
 
-/// The Debian package around the program of these tests.
+/// The Debian package with the program of these tests.
 fn deb() -> &'static Path {
     static DEB: OnceLock<PathBuf> = OnceLock::new();
     DEB.get_or_init(build)
@@ -93,10 +93,10 @@ fn build() -> PathBuf {
         build.env_remove(name);
     }
     let run = Run::of(&mut build).exits(0);
-    PathBuf::from(run.out.lines().last().unwrap_or_else(|| panic!("it names no file: {run}")))
+    PathBuf::from(run.out.lines().last().unwrap_or_else(|| panic!("no file is named: {run}")))
 }
 
-/// This system with every change in memory, and the role and the package in it.
+/// This system, with all changes in memory, and with the role and the package in it.
 fn machine() -> Option<Namespace> {
     let ns = Namespace::new("250 32000 32 8");
     let run = ns.sh("set -e; mkdir /run/o; mount -t tmpfs tmpfs /run/o; cd /run/o; mkdir up work root; \
@@ -110,7 +110,7 @@ fn machine() -> Option<Namespace> {
         return None;
     }
     let inside = |path: &str| ns.path(&format!("/run/o/root{path}"));
-    // Where another ansible-core is mounted.
+    // The mount point of another ansible-core.
     fs::create_dir(inside("/run/p/core")).expect("a directory");
     fs::write(inside("/run/p/systemctl"), SYSTEMCTL).expect("written");
     let mut copy = Command::new("cp");
@@ -139,7 +139,7 @@ fn within(ns: &Namespace, script: &str) -> Run {
     Run::of(ns.command("chroot").args(["/run/o/root", "sh", "-c", script]).env("HOME", "/root"))
 }
 
-/// Runs the playbook by the ansible-core that is mounted, else by this system's.
+/// Runs the playbook with the ansible-core that is mounted, or else with this system's.
 fn with(ns: &Namespace, options: &str) -> Run {
     let call = "cd /run/p/packaging/ansible && export LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_PIPELINING=1; \
                 play=ansible-playbook; core=/run/p/core/bin/python3; \
@@ -151,7 +151,7 @@ fn playbook(ns: &Namespace, variables: &str, how: &str) -> Run {
     with(ns, &format!("-e @/run/p/{variables} {how}"))
 }
 
-/// Runs the playbook; each of the two hosts changed, or none.
+/// Runs the playbook; either both hosts change, or neither.
 #[track_caller]
 fn play(ns: &Namespace, variables: &str, how: &str, changes: bool) {
     changed(playbook(ns, variables, how), changes);
@@ -170,12 +170,12 @@ fn changed(run: Run, changes: bool) {
     }
 }
 
-/// What is set in the file of settings.
+/// What the settings file contains.
 fn settings(ns: &Namespace) -> String {
     within(ns, "grep -v '^#' /etc/default/httpd-semguard | grep .").out
 }
 
-/// An ansible-core of this version in a Python environment of its own, which is kept for the next run.
+/// This version of ansible-core in a Python environment of its own, which is kept for the next run.
 fn core(version: &str) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ansible-core-{version}"));
     if dir.join("complete").exists() {
@@ -188,7 +188,7 @@ fn core(version: &str) -> Option<PathBuf> {
     pip.arg(format!("ansible-core=={version}.*")).stdin(Stdio::null());
     let got = if made.code == Some(0) { Run::of(&mut pip) } else { made };
     if got.code != Some(0) {
-        common::skip(&format!("no ansible-core {version} to be had with pip: {got}"));
+        common::skip(&format!("ansible-core {version} could not be installed with pip: {got}"));
         return None;
     }
     fs::write(dir.join("complete"), "").expect("written");
@@ -196,7 +196,7 @@ fn core(version: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only_tells() {
+fn the_playbook_sets_up_a_host_a_second_run_changes_nothing_and_check_mode_only_reports() {
     require!("ansible-playbook", "dpkg-deb", "dpkg-shlibdeps", "strip", "make", "promtool");
     let Some(ns) = machine() else { return };
     let has = |path: &str| within(&ns, &format!("test -e {path}")).code == Some(0);
@@ -204,7 +204,7 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
     play(&ns, "on.yml", "--check", true);
     for file in ["/usr/sbin/httpd-semguard", "/etc/default/httpd-semguard", "/etc/prometheus/rules"]
     {
-        assert!(!has(file), "a trial run made {file}");
+        assert!(!has(file), "check mode created {file}");
     }
 
     play(&ns, "on.yml", "", true);
@@ -222,15 +222,15 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
     within(&ns, &format!("test -d $(dirname {file})")).exits(0);
     let told = within(&ns, "cat /run/p/told").out;
     assert!(told.contains("reload prometheus"), "{told}");
-    // To ask whether it has failed is not to touch it.
+    // Asking whether it has failed does not touch it.
     let mut orders = told.lines().filter(|line| !line.contains("list-units"));
     let touches = |line: &str| line.contains("restart") || line.contains("apache2");
-    assert!(!orders.any(touches), "no httpd is touched: {told}");
+    assert!(!orders.any(touches), "httpd is touched: {told}");
 
     play(&ns, "on.yml", "", false);
     play(&ns, "on.yml", "--check", false);
 
-    // What is not right is told, and not rolled out.
+    // Mistakes are reported, and not rolled out.
     let wrong = "httpd_semguard_package: /run/p/httpd-semguard.deb\nhttpd_semguard_metrics: true\n\
                  httpd_semguard_settings: {HTTPD_SEMGUARD_STRCIT: 'yes', \
                  HTTPD_SEMGUARD_STRICT: maybe, HTTPD_SEMGUARD_USER: www-dat}\n";
@@ -241,7 +241,7 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
         .prints("no such user");
     assert_eq!(settings(&ns), wanted);
 
-    // Off again: no old figures stay, and no setting that was dropped.
+    // Disabled again: no old metrics remain, and no setting that was removed.
     within(&ns, &format!("touch {file}")).exits(0);
     playbook(&ns, "off.yml", "--limit httpd").exits(0).prints("changed=3");
     assert!(!has(&format!("/run/p/enabled.{TIMER}")) && !has(&format!("/run/p/on.{TIMER}")));
@@ -250,7 +250,8 @@ fn the_playbook_sets_a_host_up_a_second_run_changes_nothing_and_a_trial_run_only
     playbook(&ns, "off.yml", "--limit httpd").exits(0).prints("changed=0");
 }
 
-/// Variables that are typed are strings: "false" is true to who forgets it, and an error from 2.19 on.
+/// Variables from the command line are strings: "false" counts as true if that is forgotten, and is an
+/// error from 2.19 on.
 #[track_caller]
 fn the_lines_of_the_readme_work(ns: &Namespace) {
     let has = |path: &str| within(ns, &format!("test -e {path}")).code == Some(0);
@@ -261,7 +262,7 @@ fn the_lines_of_the_readme_work(ns: &Namespace) {
     assert!(settings(ns).starts_with("SEMGUARD_METRICS=/var/lib/"), "{}", settings(ns));
     changed(with(ns, &on), false);
 
-    // By hand, in a file that is the role's.
+    // A manual change in a file that belongs to the role.
     within(ns, "echo HTTPD_SEMGUARD_NEED=7 >>/etc/default/httpd-semguard").exits(0);
     let set = r#"-e '{"httpd_semguard_settings": {"HTTPD_SEMGUARD_STRICT": true, "HTTPD_SEMGUARD_MIN_FREE": 2}}'"#;
     with(ns, &format!("{package} -e httpd_semguard_metrics=false {set} --limit httpd")).exits(0);
@@ -270,18 +271,18 @@ fn the_lines_of_the_readme_work(ns: &Namespace) {
     with(ns, &format!("{package} --limit httpd")).exits(0);
     assert_eq!(settings(ns), "");
 
-    // By its name, of what the host has already; a trial run tells.
+    // By name, with a package that the host already has; check mode shows it.
     with(ns, "--limit httpd --check").exits(0).prints("changed=0");
 }
 
 #[test]
-fn variables_may_be_typed_and_a_setting_that_is_dropped_goes() {
+fn variables_may_be_given_on_the_command_line_and_a_removed_setting_disappears() {
     require!("ansible-playbook", "dpkg-deb", "dpkg-shlibdeps", "strip", "make", "promtool");
     let Some(ns) = machine() else { return };
     the_lines_of_the_readme_work(&ns);
 }
 
-/// `ANSIBLE_CORES="2.15 2.16"` tries these versions; by default the newest, which is the strictest.
+/// `ANSIBLE_CORES="2.15 2.16"` tries these versions; the default is the newest, which is the strictest.
 #[test]
 fn newer_versions_of_ansible_do_the_same() {
     require!("dpkg-deb", "dpkg-shlibdeps", "strip", "make", "promtool", "python3");

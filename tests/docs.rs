@@ -1,5 +1,5 @@
-//! Holds the manual page, `--help`, the README and the systemd drop-ins against the code, and every
-//! page against the Makefile: what they promise exists, and what exists they tell. `docs/door.rs` has
+//! Checks the manual page, `--help`, the README and the systemd drop-ins against the code, and every page
+//! against the Makefile: what they mention exists, and what exists is mentioned. `docs/door.rs` covers
 //! what a contributor reads first.
 
 mod common;
@@ -21,10 +21,10 @@ use httpd_semguard::facts::error::Exit;
 
 const MAN: &str = "man/httpd-semguard.8";
 
-/// Options of other programs that the documents name.
+/// Options of other programs that occur in the documents.
 const OF_OTHERS: [&str; 3] = ["collector", "check", "now"];
 
-/// What monitors and fleets read.
+/// Files for monitoring systems and fleets.
 const FOR_FLEETS: [&str; 11] = [
     "systemd/httpd-semguard-metrics.service",
     "systemd/httpd-semguard-metrics.timer",
@@ -68,18 +68,18 @@ fn variables() -> BTreeSet<String> {
     names.map(|n| n.to_string_lossy().into_owned()).collect()
 }
 
-/// The words of `text` that follow `mark`, made of what `is_part` accepts.
+/// The words in `text` that follow `mark`, consisting of characters that `is_part` accepts.
 fn words_after(text: &str, mark: &str, is_part: fn(char) -> bool) -> BTreeSet<String> {
     let pieces = text.split(mark).skip(1);
     let words = pieces.map(|p| p.chars().take_while(|c| is_part(*c)).collect::<String>());
     words.filter(|w| w.starts_with(|c: char| c.is_ascii_alphanumeric())).collect()
 }
 
-/// The long options that a text names, as `--name` or, in mdoc(7), as `Fl -name`.
+/// The long options in a text, as `--name` or, in mdoc(7), as `Fl -name`.
 fn options_named(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c == '-';
     let mut named = words_after(text, "Fl -", is_part);
-    // A row of dashes, as in a table, is no option.
+    // A row of dashes, as in a table, is not an option.
     named.extend(words_after(&text.replace("---", ""), "--", is_part));
     named
 }
@@ -94,12 +94,12 @@ fn variables_named(text: &str) -> BTreeSet<String> {
 fn every_option_is_in_the_man_page_and_in_help() {
     let (man, help) = (options_named(&read(MAN)), options_named(&help()));
     for option in long_options() {
-        assert!(man.contains(&option), "{MAN} does not tell of --{option}");
-        assert!(help.contains(&option), "--help does not tell of --{option}");
+        assert!(man.contains(&option), "--{option} is missing in {MAN}");
+        assert!(help.contains(&option), "--{option} is missing in --help");
     }
     for option in short_options() {
         let told = format!("Fl {option}");
-        assert!(read(MAN).contains(&told), "{MAN} does not tell of -{option}");
+        assert!(read(MAN).contains(&told), "-{option} is missing in {MAN}");
     }
 }
 
@@ -139,7 +139,7 @@ fn every_command_and_choice_is_in_the_man_page() {
         for value in arg.get_possible_values() {
             let told = format!("Cm {}", value.get_name());
             let is_flag = matches!(arg.get_action(), clap::ArgAction::SetTrue);
-            assert!(is_flag || man.contains(&told), "{MAN} does not tell of {}", value.get_name());
+            assert!(is_flag || man.contains(&told), "{} is missing in {MAN}", value.get_name());
         }
     }
 }
@@ -196,14 +196,14 @@ fn the_readme_has_the_lines_that_people_search_for() {
     }
 }
 
-/// The targets of the Makefile, and whether each has its line for `make help`.
+/// The targets of the Makefile, and whether each has a description for `make help`.
 fn targets() -> BTreeMap<String, bool> {
     let makefile = read("Makefile");
     let mut targets = BTreeMap::new();
     for line in makefile.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase())) {
         let (rule, says) = line.split_once("##").map_or((line, false), |(rule, _)| (rule, true));
         let Some((names, of)) = rule.split_once(':') else { continue };
-        // A variable, or one of a target's own.
+        // A variable, or a target-specific one.
         if names.contains('=') || of.contains('=') {
             continue;
         }
@@ -214,8 +214,8 @@ fn targets() -> BTreeMap<String, bool> {
     targets
 }
 
-/// The targets of each `make` that a line has as a command: quoted, in a block of code, after what
-/// a shell has before a command.
+/// The targets of each `make` that is a command in a line: quoted, in a code block, or after what can
+/// precede a command in a shell.
 fn makes(line: &str, is_script: bool) -> Vec<String> {
     let mut named = Vec::new();
     for (at, _) in line.match_indices("make ") {
@@ -229,7 +229,7 @@ fn makes(line: &str, is_script: bool) -> Vec<String> {
         let is_command = before.ends_with(['`', '"'])
             || is_alone && (indent >= 3 || is_script && before.is_empty())
             || before.ends_with(' ') && (sets_variable || ["sudo", "&&", "run"].contains(&last));
-        // To the end of what is quoted, or to the remark behind.
+        // To the end of the quotation, or to the comment after it.
         let words = words.split([' ', '\n']).take_while(|w| is_command && !w.is_empty());
         for word in words.skip_while(|w| w.starts_with('-')) {
             let name = word.trim_end_matches(['`', '"', ',', '.', ';', ':', ')', '\'']);
@@ -246,7 +246,7 @@ fn makes(line: &str, is_script: bool) -> Vec<String> {
 }
 
 #[test]
-fn a_make_is_told_from_the_verb() {
+fn the_command_make_is_distinguished_from_the_verb() {
     for (line, is_script, want) in [
         ("runs (`make outage`), and `make deb RPM=1`.", false, vec!["outage", "deb"]),
         ("    make build completions", false, vec!["build", "completions"]),
@@ -263,7 +263,7 @@ fn a_make_is_told_from_the_verb() {
     }
 }
 
-/// Every text of the tree but the program's code and what was recorded or made.
+/// Every text in the tree, except the program's code and recorded or generated files.
 fn pages() -> Vec<PathBuf> {
     const NOT: [&str; 7] = ["target", ".git", "src", "corpus", "golden", "dumps", "artifacts"];
     let mut open = vec![path(".")];
@@ -301,9 +301,9 @@ fn every_make_target_that_a_page_names_exists() {
     assert!(surely.iter().all(|t| named.contains(*t)), "{named:?}");
 }
 
-/// A target that is also a folder's name would do nothing.
+/// A target with the name of a directory would do nothing.
 #[test]
-fn no_make_target_is_taken_for_a_file() {
+fn no_make_target_is_mistaken_for_a_file() {
     let makefile = read("Makefile");
     let phony = makefile.lines().filter_map(|l| l.strip_prefix(".PHONY:"));
     let phony: BTreeSet<&str> = phony.flat_map(str::split_whitespace).collect();
@@ -313,11 +313,11 @@ fn no_make_target_is_taken_for_a_file() {
 }
 
 #[test]
-fn make_help_tells_what_every_target_does() {
+fn make_help_describes_every_target() {
     let mut make = Command::new("make");
     make.args(["--no-print-directory", "help"]).current_dir(path(".")).env_remove("MAKEFLAGS");
     let output = match make.output() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return skip("no make to ask for help"),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return skip("make is not installed"),
         output => output.expect("it runs"),
     };
     let help = String::from_utf8_lossy(&output.stdout);
@@ -330,14 +330,18 @@ fn make_help_tells_what_every_target_does() {
     let targets = targets();
     assert_eq!(told, targets.keys().map(String::as_str).collect::<Vec<_>>(), "{help}");
     assert!(targets.values().all(|says| *says));
-    assert_eq!(rows.values().collect::<BTreeSet<_>>().len(), 1, "one column for all: {help}");
+    assert_eq!(
+        rows.values().collect::<BTreeSet<_>>().len(),
+        1,
+        "the descriptions are not aligned: {help}"
+    );
 }
 
-/// Runs a formatter on the manual page, which must have nothing to remark.
+/// Runs a formatter on the manual page, which must not report anything.
 fn passes(program: &str, args: &[&str]) {
     match Command::new(program).args(args).arg(path(MAN)).env("LC_ALL", "C.UTF-8").output() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            skip(&format!("no {program} to check the manual page with"));
+            skip(&format!("{program} is not installed"));
         }
         Err(e) => panic!("{program}: {e}"),
         Ok(output) => {
@@ -357,11 +361,11 @@ fn passes(program: &str, args: &[&str]) {
 }
 
 #[test]
-fn mandoc_has_nothing_to_remark_on_the_man_page() {
+fn mandoc_reports_nothing_about_the_man_page() {
     passes("mandoc", &["-Tlint", "-W", "warning"]);
 }
 
 #[test]
-fn groff_has_nothing_to_remark_on_the_man_page() {
+fn groff_reports_nothing_about_the_man_page() {
     passes("groff", &["-mandoc", "-Tutf8", "-ww"]);
 }

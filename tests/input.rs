@@ -1,5 +1,5 @@
-//! Wrong input and hostile surroundings: each has a clear line and the documented exit code, and
-//! removes nothing by mistake.
+//! Wrong input and hostile surroundings: each leads to a clear message and the documented exit code, and
+//! nothing is removed by mistake.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{Namespace, Run, STRANGER, WWW};
 
 const ROOMY: &str = "250 32000 32 128";
 
-/// What turns root into a user who owns none of the sets.
+/// A command prefix that turns root into a user who owns none of the sets.
 const AS_STRANGER: &str = "setpriv --reuid 1234 --regid 1234 --clear-groups";
 
 /// A namespace with two orphans of www-data.
@@ -29,7 +29,7 @@ fn redirected(ns: &Namespace, args: &str, redirections: &str) -> Run {
 // The command line.
 
 #[test]
-fn an_unknown_user_is_named_with_what_to_pass_instead() {
+fn an_unknown_user_is_named_with_what_to_give_instead() {
     require!();
     let (ns, ids) = with_orphans();
     for command in ["guard", "check", "list"] {
@@ -38,14 +38,14 @@ fn an_unknown_user_is_named_with_what_to_pass_instead() {
             .logs("no such user: \"nosuchuser\"")
             .logs("--user NAME");
     }
-    // One wrong name among right ones stops all of it.
+    // One wrong name among valid ones ends the run.
     ns.guard("guard --user 33 --user nosuchuser").exits(78);
     ns.guard("guard --user 33,nosuchuser").exits(78);
     assert_eq!(ns.ids(), ids);
 }
 
 #[test]
-fn a_user_name_cannot_steer_the_terminal() {
+fn a_user_name_cannot_control_the_terminal() {
     require!();
     let ns = Namespace::new(ROOMY);
     let mut guard = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
@@ -78,7 +78,7 @@ fn a_second_name_of_root_is_root() {
 }
 
 #[test]
-fn without_any_known_account_it_says_what_to_pass() {
+fn without_any_known_account_the_message_says_what_to_give() {
     require!();
     let (ns, ids) = with_orphans();
     let passwd = ns.write("passwd", "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n");
@@ -88,7 +88,7 @@ fn without_any_known_account_it_says_what_to_pass() {
     }
     ns.guard("guard").exits(0).logs("unknown which user").logs("--user NAME");
     assert_eq!(ns.ids(), ids);
-    // A number needs no account.
+    // A UID does not need an account.
     ns.guard("guard --user 33").exits(0).logs("of 33, last pid");
 }
 
@@ -115,7 +115,7 @@ fn figures_out_of_range_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_not_understood_removes_nothing() {
+fn invalid_arguments_remove_nothing() {
     require!();
     let (ns, ids) = with_orphans();
     for bad in [
@@ -140,7 +140,7 @@ fn what_is_not_understood_removes_nothing() {
 }
 
 #[test]
-fn wrong_values_in_the_environment_are_warned_of_and_right_ones_obeyed() {
+fn invalid_values_in_the_environment_cause_warnings_and_valid_ones_take_effect() {
     require!();
     let (ns, ids) = with_orphans();
     let with = |name: &str, value: &str| {
@@ -154,7 +154,7 @@ fn wrong_values_in_the_environment_are_warned_of_and_right_ones_obeyed() {
     assert_eq!(ns.ids(), []);
     with("HTTPD_SEMGUARD_NEED", "-1").exits(0).logs("NEED=\"-1\" (environment) has no effect");
     with("HTTPD_SEMGUARD_LOG", "perhaps").exits(0).logs("write one of auto, stderr, syslog");
-    // A word that is neither yes nor no is neither: least of all where it would relax a rule.
+    // A word that is neither yes nor no counts as neither, especially if it would relax a rule.
     for switch in ["PRIVATE_IPC", "STRICT"] {
         with(&format!("HTTPD_SEMGUARD_{switch}"), "perhaps").exits(0).logs("write yes or no");
     }
@@ -163,12 +163,12 @@ fn wrong_values_in_the_environment_are_warned_of_and_right_ones_obeyed() {
 // Permission.
 
 #[test]
-fn who_is_neither_root_nor_the_owner_is_told_so() {
+fn a_user_who_is_neither_root_nor_the_owner_is_told_so() {
     require!();
     let (ns, ids) = with_orphans();
     ns.guard_under(AS_STRANGER, "guard --user 33").exits(77).logs("run as root or as");
     ns.guard_under(AS_STRANGER, "list --user 33").exits(77).prints("cannot tell");
-    // A check answers from what everybody may see.
+    // A check uses what everybody may see.
     ns.guard_under(AS_STRANGER, "check --user 33").exits(0);
     assert_eq!(ns.ids(), ids);
 }
@@ -187,7 +187,7 @@ fn an_owner_cannot_remove_what_another_guarded_user_owns() {
 // The lock file.
 
 #[test]
-fn a_run_that_cannot_be_written_is_said_and_changes_nothing_else() {
+fn an_unwritable_run_directory_is_reported_and_changes_nothing_else() {
     require!();
     let (ns, _) = with_orphans();
     ns.guard_copy();
@@ -209,7 +209,7 @@ fn a_lock_file_that_is_a_link_is_not_followed() {
 }
 
 #[test]
-fn a_lock_file_that_is_a_pipe_stops_nothing() {
+fn a_lock_file_that_is_a_pipe_does_not_stop_the_run() {
     require!("timeout");
     let (ns, _) = with_orphans();
     ns.sh("mkfifo /run/httpd-semguard.lock").exits(0);
@@ -219,7 +219,7 @@ fn a_lock_file_that_is_a_pipe_stops_nothing() {
 // Streams.
 
 #[test]
-fn a_closed_standard_output_changes_no_answer() {
+fn a_closed_standard_output_does_not_change_the_result() {
     require!();
     for redirection in [">&-", "<&- >&-"] {
         let (ns, _) = with_orphans();
@@ -230,16 +230,16 @@ fn a_closed_standard_output_changes_no_answer() {
     }
 }
 
-/// A report that nobody gets is no success; but a guard's is no reason to stop an httpd.
+/// A lost report is a failure, but a guard's is no reason to keep httpd from starting.
 #[test]
-fn a_full_standard_output_is_an_error_but_of_a_guard() {
+fn a_full_standard_output_is_an_error_except_for_a_guard() {
     require!();
     const LOST: &str = "the report cannot be written to standard output: ENOSPC (No space left on";
     let (ns, ids) = with_orphans();
     for args in ["list", "check", "check --json", "check --format prometheus", "list --json"] {
         redirected(&ns, &format!("{args} --user 33"), ">/dev/full").exits(73).logs(LOST);
     }
-    // An answer that is no success is the answer.
+    // A failure that was found takes precedence.
     redirected(&ns, "check --user 33 --need 129", ">/dev/full").exits(69).logs(LOST);
     redirected(&ns, "check --user nosuchuser --json", ">/dev/full").exits(78).logs(LOST);
     // UNKNOWN.
@@ -262,7 +262,7 @@ fn a_full_standard_output_is_an_error_but_of_a_guard() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_changes_no_answer() {
+fn a_pipe_without_a_reader_does_not_change_the_result() {
     require!();
     let (ns, _) = with_orphans();
     for (args, code) in [
@@ -283,7 +283,7 @@ fn a_pipe_that_nobody_reads_changes_no_answer() {
 }
 
 #[test]
-fn a_closed_standard_error_changes_no_answer() {
+fn a_closed_standard_error_does_not_change_the_result() {
     require!();
     for redirection in ["2>&-", "<&- >&- 2>&-", "2> /dev/full"] {
         let (ns, _) = with_orphans();
@@ -293,7 +293,10 @@ fn a_closed_standard_error_changes_no_answer() {
         redirected(&ns, "guard --user 33 --need 129", redirection).exits(69);
         redirected(&ns, "guard --user nosuchuser", redirection).exits(78);
         let lock = std::fs::read(ns.path("/run/httpd-semguard.lock")).expect("the lock file");
-        assert_eq!(lock, b"", "no line may end up in what got the number of stderr");
+        assert_eq!(
+            lock, b"",
+            "a log line was written to the file that got the descriptor of stderr"
+        );
     }
 }
 
@@ -308,7 +311,7 @@ impl Syslog {
         Syslog(UnixDatagram::bind(ns.path("/dev/log")).expect("bound"))
     }
 
-    /// The lines that have arrived; the guard that sent them is at its end.
+    /// The lines that have arrived, once the guard that sent them has exited.
     fn lines(&self) -> Vec<String> {
         self.0.set_nonblocking(true).expect("set");
         let mut lines = Vec::new();
@@ -350,7 +353,7 @@ fn without_standard_error_the_log_goes_to_syslog() {
     redirected(&ns, "guard --user 33", "2>&-").exits(0);
     let removals = syslog.lines().iter().filter(|l| l.contains(": removed semaphore set")).count();
     assert_eq!(removals, 2);
-    // Thrown away on purpose is not closed.
+    // Discarding it on purpose is not the same as closing it.
     redirected(&ns, "guard --user 33 -v", "2>/dev/null").exits(0);
     assert_eq!(syslog.lines(), Vec::<String>::new());
 }
@@ -364,12 +367,12 @@ fn without_a_syslog_socket_the_log_goes_to_standard_error() {
 }
 
 #[test]
-fn a_syslog_daemon_that_reads_nothing_does_not_hold_up_the_run() {
+fn a_syslog_daemon_that_reads_nothing_does_not_block_the_run() {
     require!("timeout");
     let ns = Namespace::new("250 32000 32 400");
     let syslog = Syslog::of(&ns);
-    // Its queue is full after ten lines (net.unix.max_dgram_qlen). One wait is bearable, one for
-    // each line would outlast the start-up time-out of any unit.
+    // Its queue is full after ten lines (net.unix.max_dgram_qlen). Waiting once is acceptable; waiting
+    // for every line would exceed the start-up timeout of any unit.
     ns.orphans(300, WWW);
     ns.guard_under("timeout -s KILL 30", "guard --user 33 --log syslog").exits(0);
     assert_eq!(ns.ids(), []);
@@ -393,21 +396,20 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     let text = journal(format!("exec {guard} guard --user 33 --need 129"));
     assert!(text.contains("<3>too few semaphores free: httpd would not start"), "{text}");
     assert!(text.lines().all(|l| l.starts_with('<')), "{text}");
-    // Of a long message `systemctl status` shows the end, which says the cause again.
+    // `systemctl status` shows the end of a long message, which repeats the cause.
     let last = text.lines().last();
     assert_eq!(last, Some("<3>  so:   too few semaphores free: httpd would not start"), "{text}");
-    assert!(!text.contains("httpd-semguard:"), "the journal knows the name\n{text}");
-    // So does the answer, where it goes the same way.
+    assert!(!text.contains("httpd-semguard:"), "the journal adds the name itself\n{text}");
+    // For programs run by a shell, it shows the name of the shell. The answer needs the name as well.
     let text = journal(format!("false || {guard} >&2 guard --user 33"));
     assert_eq!(text.matches("httpd-semguard: httpd's locks can be made").count(), 1, "{text}");
-    // Of what a shell runs it knows the shell's name.
     let text = journal(format!("false || {guard} guard --user 33 --need 129"));
     assert!(
         text.contains("<3>httpd-semguard: too few semaphores free: httpd would not start"),
         "{text}"
     );
     assert!(text.lines().all(|l| l[3..].starts_with("httpd-semguard: ")), "{text}");
-    // A JOURNAL_STREAM that was inherited but is not this standard error.
+    // A JOURNAL_STREAM that was inherited but does not refer to this standard error.
     let mut elsewhere = ns.guard_command("guard --user 33 --need 129");
     let run = Run::of(elsewhere.env("JOURNAL_STREAM", "1:1"));
     run.exits(69)
@@ -416,7 +418,7 @@ fn in_the_journal_each_line_begins_with_its_priority() {
 }
 
 #[test]
-fn quiet_says_nothing_on_a_good_day_and_all_on_a_bad_one() {
+fn quiet_reports_nothing_if_all_is_well_and_everything_otherwise() {
     require!();
     let ns = Namespace::new("250 32000 32 128");
     ns.orphans(1, WWW);

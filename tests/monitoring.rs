@@ -1,6 +1,6 @@
-//! What monitors get: the plugin's line held against the Monitoring Plugins' guidelines by a parser of
-//! its own, the metrics against promtool, node_exporter and Prometheus, and the examples for Nagios and
-//! Icinga against these programs themselves.
+//! The output for monitoring systems: the plugin's line is checked against the Monitoring Plugins'
+//! guidelines by a separate parser, the metrics by promtool, node_exporter and Prometheus, and the
+//! examples for Nagios and Icinga by these programs themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,8 +21,8 @@ const RULES: &str = include_str!("../packaging/prometheus/httpd-semguard.rules.y
 
 const NOBODY: u32 = 65534;
 
-/// The name of a state, its limits and the orphans in it, how the check is called, and the exit codes
-/// of the plugin and of the check in every other form.
+/// The name of a state, its limits and orphans, the arguments of the check, and the exit codes of the
+/// plugin and of the check in all other formats.
 type World = (&'static str, &'static str, usize, &'static str, i32, i32);
 
 const WORLDS: [World; 8] = [
@@ -68,11 +68,11 @@ struct Plugin {
     figures: BTreeMap<String, Figure>,
 }
 
-/// Reads the line as the guidelines have it (monitoring-plugins.org/doc/guidelines.html, "Plugin Output
-/// for Nagios", "Performance data"), and as Nagios does: it takes 4 KB and no more.
+/// Parses the line according to the guidelines (monitoring-plugins.org/doc/guidelines.html, "Plugin
+/// Output for Nagios", "Performance data"), and as Nagios does, which reads 4 KB at most.
 #[track_caller]
 fn plugin(run: &Run) -> Plugin {
-    assert_eq!(run.err, "", "a plugin says nothing on stderr: {run}");
+    assert_eq!(run.err, "", "a plugin writes nothing to stderr: {run}");
     assert!(run.out.len() <= 4096, "{} bytes: {run}", run.out.len());
     let line = run.out.strip_suffix('\n').unwrap_or_else(|| panic!("no end of line: {run}"));
     assert!(!line.contains(|c: char| c.is_control()), "more than a line of text: {run}");
@@ -91,7 +91,7 @@ fn read_figures(mut rest: &str) -> BTreeMap<String, Figure> {
     let mut figures = BTreeMap::new();
     while !rest.is_empty() {
         let (label, behind) = if let Some(quoted) = rest.strip_prefix('\'') {
-            // A quote in a label is written twice.
+            // A quote in a label is doubled.
             let mut end = 0;
             loop {
                 end += quoted[end..].find('\'').unwrap_or_else(|| panic!("no end: {rest}"));
@@ -110,11 +110,11 @@ fn read_figures(mut rest: &str) -> BTreeMap<String, Figure> {
         let (fields, next) = behind.split_once(' ').unwrap_or((behind, ""));
         let fields: Vec<&str> = fields.split(';').collect();
         assert!(fields.len() <= 5, "{fields:?}");
-        // No unit, and digits alone: "class [-0-9.]".
+        // No unit, and only digits: "class [-0-9.]".
         let number = |i: usize| {
             let field = fields.get(i).filter(|f| !f.is_empty())?;
             assert!(field.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '-'), "{field}");
-            Some(field.parse::<f64>().unwrap_or_else(|_| panic!("{field} is no number")))
+            Some(field.parse::<f64>().unwrap_or_else(|_| panic!("{field} is not a number")))
         };
         let figure = Figure {
             value: number(0).unwrap_or_else(|| panic!("no value: {rest}")),
@@ -130,7 +130,7 @@ fn read_figures(mut rest: &str) -> BTreeMap<String, Figure> {
 }
 
 #[test]
-fn the_parser_of_these_tests_knows_a_quoted_label_from_a_broken_one() {
+fn the_parser_of_these_tests_distinguishes_quoted_labels_from_broken_ones() {
     let read = read_figures("'it''s'=1;2;3;0;9 plain=-0.5 'a b'=7;;;0");
     assert_eq!(read.keys().collect::<Vec<_>>(), ["a b", "it's", "plain"]);
     assert_eq!((read["it's"].warn, read["it's"].max), (Some(2.0), Some(9.0)));
@@ -141,7 +141,7 @@ fn the_parser_of_these_tests_knows_a_quoted_label_from_a_broken_one() {
 }
 
 #[test]
-fn the_plugins_line_is_as_the_guidelines_have_it_in_every_state() {
+fn the_plugins_line_follows_the_guidelines_in_every_state() {
     require!();
     for world in &WORLDS {
         let (name, sem, orphans, args, code, _) = *world;
@@ -162,7 +162,7 @@ fn the_plugins_line_is_as_the_guidelines_have_it_in_every_state() {
         assert_eq!(plugin.figures["orphans"].value, orphans as f64, "{name}: {run}");
         assert_eq!(plugin.figures["free"].value, most[3] - orphans as f64, "{name}: {run}");
         assert!(plugin.figures.values().all(|f| f.min == Some(0.0)), "{name}: {run}");
-        // A grapher that draws the thresholds shows the same alarm: above them it is raised.
+        // A graph with the thresholds shows the same alert: it is raised above them.
         let above = |limit: fn(&Figure) -> Option<f64>| {
             [sets, semaphores].iter().any(|f| limit(f).is_some_and(|limit| f.value > limit))
         };
@@ -174,7 +174,7 @@ fn the_plugins_line_is_as_the_guidelines_have_it_in_every_state() {
 }
 
 #[test]
-fn a_mistake_in_the_command_line_is_unknown_and_one_line() {
+fn a_mistake_in_the_command_line_gives_unknown_and_one_line() {
     require!();
     let ns = Namespace::new(ROOMY);
     for args in ["--format nagios --bogus", "--format nagios --need x", "--need x --format=nagios"]
@@ -185,7 +185,7 @@ fn a_mistake_in_the_command_line_is_unknown_and_one_line() {
 }
 
 #[test]
-fn without_root_the_line_says_how_full_the_table_is_and_what_is_not_seen() {
+fn without_root_the_line_says_how_full_the_table_is_and_what_could_not_be_seen() {
     require!();
     let ns = Namespace::new(SMALL);
     ns.orphans(6, WWW);
@@ -203,7 +203,7 @@ fn without_root_the_line_says_how_full_the_table_is_and_what_is_not_seen() {
 }
 
 #[test]
-fn a_line_of_a_crowded_table_with_long_names_fits_into_what_nagios_reads() {
+fn the_line_for_a_crowded_table_with_long_names_fits_into_what_nagios_reads() {
     require!();
     let ns = Namespace::new("250 32000 32 400");
     for uid in 0..400 {
@@ -214,7 +214,7 @@ fn a_line_of_a_crowded_table_with_long_names_fits_into_what_nagios_reads() {
 
 // ---- the metrics -----------------------------------------------------------------------------------
 
-/// The series of a text exposition, by name and labels as they stand there.
+/// The series of a text exposition, by their names and labels as written.
 #[track_caller]
 fn read_metrics(text: &str) -> BTreeMap<String, f64> {
     let mut series = BTreeMap::new();
@@ -229,12 +229,12 @@ fn read_metrics(text: &str) -> BTreeMap<String, f64> {
         if let Some(kind) = line.strip_prefix("# TYPE ") {
             let (name, kind) = kind.split_once(' ').unwrap_or_else(|| panic!("no type: {line}"));
             assert_eq!(kind, "gauge", "{line}");
-            assert_eq!(name, helped, "its help comes before: {line}");
+            assert_eq!(name, helped, "the help must come first: {line}");
             assert!(
                 families.insert(name.to_owned()),
                 "OpenMetrics wants a family in one piece: {line}"
             );
-            // OpenMetrics keeps these for other types.
+            // OpenMetrics reserves these for other types.
             for kept in ["_total", "_count", "_sum", "_bucket", "_created"] {
                 assert!(!name.ends_with(kept), "{line}");
             }
@@ -243,8 +243,8 @@ fn read_metrics(text: &str) -> BTreeMap<String, f64> {
         }
         assert!(!line.starts_with('#') && !line.trim().is_empty(), "{line:?}");
         let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
-        assert_eq!(name.split('{').next(), Some(told.as_str()), "beside its family: {line}");
-        let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
+        assert_eq!(name.split('{').next(), Some(told.as_str()), "not with its family: {line}");
+        let value = value.parse().unwrap_or_else(|_| panic!("not a number: {line}"));
         assert!(series.insert(name.to_owned(), value).is_none(), "twice: {line}");
     }
     assert!(text.ends_with('\n'), "{text}");
@@ -262,7 +262,7 @@ fn promtool_on(text: &str) -> Run {
 }
 
 #[test]
-fn promtool_has_nothing_to_remark_on_the_metrics_in_every_state() {
+fn promtool_accepts_the_metrics_in_every_state_without_remarks() {
     require!("promtool");
     for world in &WORLDS {
         let (name, sem, orphans, args, _, code) = *world;
@@ -277,7 +277,7 @@ fn promtool_has_nothing_to_remark_on_the_metrics_in_every_state() {
         let answered = f64::from(u8::from(code != 78));
         assert_eq!(series["httpd_semguard_last_run_success"], answered, "{name}: {run}");
         if code == 78 {
-            assert_eq!(series.len(), 3, "that it failed, when, and the version: {run}");
+            assert_eq!(series.len(), 3, "only the failure, its time, and the version: {run}");
             continue;
         }
         let of = |owner: &str, state: &str| {
@@ -297,7 +297,7 @@ fn promtool_has_nothing_to_remark_on_the_metrics_in_every_state() {
         }
         let forecast = ["starts", "at_risk", "fails"]
             .map(|s| series[&format!("httpd_semguard_start_forecast{{state=\"{s}\"}}")]);
-        assert_eq!(forecast.iter().sum::<f64>(), 1.0, "one of them: {run}");
+        assert_eq!(forecast.iter().sum::<f64>(), 1.0, "exactly one must be 1: {run}");
         let is_mute = args.contains("--httpd");
         came_of_asking(&series, if is_mute { "no_answer" } else { "not_asked" });
     }
@@ -312,7 +312,7 @@ fn came_of_asking(series: &BTreeMap<String, f64>, what: &str) {
 }
 
 #[test]
-fn the_metrics_tell_an_httpd_that_could_not_be_asked_from_one_that_is_not_there() {
+fn the_metrics_distinguish_an_httpd_that_could_not_be_asked_from_one_that_was_not_found() {
     require!("apache2");
     let ns = Namespace::new(ROOMY);
     let modules = "/usr/lib/apache2/modules";
@@ -338,7 +338,7 @@ fn the_metrics_tell_an_httpd_that_could_not_be_asked_from_one_that_is_not_there(
 }
 
 #[test]
-fn a_file_of_metrics_is_whole_at_every_moment_and_everybody_may_read_it() {
+fn a_metrics_file_is_complete_at_every_moment_and_readable_by_everybody() {
     require!("promtool");
     let ns = Namespace::new(ROOMY);
     ns.sh("mkdir -m 755 /run/t/textfile").exits(0);
@@ -354,9 +354,9 @@ fn a_file_of_metrics_is_whole_at_every_moment_and_everybody_may_read_it() {
     assert!(reader.wait_with_output().expect("waited").status.success());
     ns.sh("ls /run/t/textfile").exits(0).prints("httpd-semguard.prom\n");
     let list = ns.sh("stat -c '%a %n' /run/t/textfile/*").exits(0);
-    assert_eq!(list.out, "644 /run/t/textfile/httpd-semguard.prom\n", "and nothing beside");
+    assert_eq!(list.out, "644 /run/t/textfile/httpd-semguard.prom\n", "and no other file");
 
-    // Read again and again while it is written again and again.
+    // Read repeatedly while it is written repeatedly.
     let path = ns.path("/run/t/textfile/httpd-semguard.prom");
     let first = fs::read_to_string(&path).expect("read");
     let names = |text: &str| read_metrics(text).into_keys().collect::<Vec<_>>();
@@ -382,7 +382,7 @@ fn source(file: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn promtool_passes_the_rules_and_each_fires_when_it_should_and_not_before() {
+fn promtool_accepts_the_rules_and_each_fires_when_it_should_and_not_before() {
     require!("promtool");
     let promtool = |what: &str, file: &str| {
         let mut command = Command::new("promtool");
@@ -395,14 +395,14 @@ fn promtool_passes_the_rules_and_each_fires_when_it_should_and_not_before() {
     let tests = tests.expect("read");
     for alert in RULES.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")) {
         let fires = |end| format!("alertname: {alert}\n        exp_alerts:{end}");
-        // An anchor names alerts that are expected again.
+        // An anchor refers to alerts that are expected again.
         let times = tests.matches(&fires("\n")).count() + tests.matches(&fires(" &")).count();
-        assert!(times > 0, "no test has {alert} fire");
+        assert!(times > 0, "no test makes {alert} fire");
     }
 }
 
 #[test]
-fn every_metric_and_label_of_the_rules_is_one_that_the_program_writes() {
+fn every_metric_and_label_in_the_rules_is_written_by_the_program() {
     require!();
     let ns = Namespace::new(ROOMY);
     let series = read_metrics(&check(&ns, "--no-ask --format prometheus").exits(0).out);
@@ -424,7 +424,7 @@ fn every_metric_and_label_of_the_rules_is_one_that_the_program_writes() {
             }
         }
     }
-    assert!(seen > 6, "only {seen} labels were looked at");
+    assert!(seen > 6, "only {seen} labels were checked");
 }
 
 /// A program of the namespace that ends with the test.
@@ -446,10 +446,10 @@ impl Drop for Daemon {
     }
 }
 
-/// The whole way: the check writes, node_exporter reads it as its own user, Prometheus asks that and
-/// raises the alarm. The rules' waiting is left out; their tests have it.
+/// The whole path: the check writes, node_exporter reads as its own user, and Prometheus scrapes it and
+/// raises the alert. The waiting times of the rules are left out; their own tests cover them.
 #[test]
-fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
+fn a_full_table_raises_an_alert_in_prometheus_that_ends_when_there_is_room() {
     require!("prometheus", "prometheus-node-exporter", "curl");
     let ns = Namespace::new(SMALL);
     let sets = ns.orphans(6, WWW);
@@ -465,7 +465,7 @@ fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
     );
     let output = "--no-ask --format prometheus --output /run/t/textfile/httpd-semguard.prom";
     check(&ns, output).exits(69);
-    // One of several has a file beside it, of the same figures, which differ by its name.
+    // An instance has a file next to it, with the same figures, which differ by the instance's name.
     let of_shop = "--no-ask --instance shop --format prometheus --output \
                    /run/t/textfile/httpd-semguard-shop.prom";
     check(&ns, of_shop).exits(69);
@@ -512,7 +512,7 @@ fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
     check(&ns, of_shop).exits(0);
     wait_until("the alarms are over", || !alerts().contains("HttpdStartWouldFail"));
 
-    // Without its name, the second file's figures would be refused.
+    // Without that name, the figures in the second file would be rejected.
     let refused = || ns.sh("cat /run/t/exporter.log").out.contains("was collected before with");
     assert!(!refused());
     ns.sh("cd /run/t/textfile; cp httpd-semguard.prom httpd-semguard-shop.prom").exits(0);
@@ -522,10 +522,10 @@ fn a_full_table_is_an_alarm_in_prometheus_that_ends_when_there_is_room() {
 
 // ---- Nagios and Icinga -------------------------------------------------------------------------------
 
-/// The example, calling the program of these tests, and at once.
+/// The example, changed to call the program of these tests, immediately.
 fn example(ns: &Namespace, name: &str) -> String {
     let text = fs::read_to_string(source(&format!("packaging/nagios/{name}"))).expect("read");
-    assert!(text.contains("/usr/sbin/httpd-semguard"), "{name} calls the program");
+    assert!(text.contains("/usr/sbin/httpd-semguard"), "{name} does not call the program");
     text.replace("/usr/sbin/httpd-semguard", &ns.guard_copy())
         .replace("check --format nagios", "check --format nagios --no-ask")
         .replace("\"--format\", \"nagios\"", "\"--format\", \"nagios\", \"--no-ask\"")
@@ -534,7 +534,7 @@ fn example(ns: &Namespace, name: &str) -> String {
 }
 
 #[test]
-fn nagios_takes_the_example_and_reads_the_answer_of_the_check() {
+fn nagios_accepts_the_example_and_reads_the_result_of_the_check() {
     require!("nagios4");
     let ns = Namespace::new(SMALL);
     ns.orphans(6, WWW);
@@ -563,7 +563,7 @@ fn nagios_takes_the_example_and_reads_the_answer_of_the_check() {
     );
     let run = ns.sh(&format!("nagios4 -v {main}")).exits(0);
     run.prints("Total Warnings: 0\n").prints("Total Errors:   0\n");
-    // It keeps what it read when it ends.
+    // It saves what it read when it ends.
     ns.sh(&format!("timeout 4 nagios4 {main}"));
     let kept = fs::read_to_string(ns.path("/run/t/n/retention")).unwrap_or_else(|e| {
         panic!("{e}: {}", fs::read_to_string(ns.path("/run/t/n/log")).unwrap_or_default())
@@ -581,7 +581,7 @@ fn nagios_takes_the_example_and_reads_the_answer_of_the_check() {
 }
 
 #[test]
-fn icinga_takes_the_example_and_reads_the_answer_of_the_check() {
+fn icinga_accepts_the_example_and_reads_the_result_of_the_check() {
     require!("icinga2");
     let ns = Namespace::new(SMALL);
     ns.orphans(6, WWW);
@@ -619,7 +619,7 @@ fn icinga_takes_the_example_and_reads_the_answer_of_the_check() {
         said.contains("CRITICAL SEMGUARD CRITICAL - semaphore table full: httpd would not start"),
         "{said}"
     );
-    // It reads each figure, and writes it anew.
+    // It parses each figure and writes it again.
     assert!(said.contains("FIGURES sets=6;4;5;0;6 semaphores=6;"), "{said}");
 }
 
@@ -631,7 +631,7 @@ fn the_example_for_nrpe_runs_the_check_as_sudo_would() {
     assert_eq!(lines.len(), 1, "{text}");
     let (name, call) = lines[0].split_once("]=/usr/bin/sudo -n ").expect("a command");
     assert_eq!(name, "command[check_httpd_semguard");
-    // What sudo allows is exactly what is called.
+    // sudo allows exactly the command that is called.
     let cfg = fs::read_to_string(source("packaging/nagios/httpd-semguard.cfg")).expect("read");
     assert!(cfg.contains(&format!("#     nagios ALL=(root) NOPASSWD: {call}\n")), "{call}");
     assert!(cfg.contains(&format!("command_line    {call}\n")), "{call}");

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Builds the program, its tests and examples with Debian 13's own rustc and cargo, the oldest that
-# they are meant for, and runs the program. Called by "make msrv"; needs root and debootstrap.
+# Builds the program, its tests and examples with Debian 13's own rustc and cargo, the oldest supported
+# versions, and runs the program. Called by "make msrv"; needs root and debootstrap.
 #
-# Sources and crates are read, and only target/msrv is written.
+# Sources and crates are only read; only target/msrv is written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null; then
-    echo "SKIPPED: make msrv: it takes root and debootstrap" >&2
+    echo "SKIPPED: make msrv: needs root and debootstrap" >&2
     [ "${REQUIRE_ALL:-}" != 1 ]
     exit
 fi

@@ -1,6 +1,6 @@
-//! That remedies cure: in random tables, each command that the guard proposes is pasted into a shell,
-//! and a real httpd is started afterwards. Those that claim to be enough by themselves must be, those
-//! that say they are not must not be, and what is meant to last must outlive a boot.
+//! The remedies work: in random tables, each command that the guard proposes is pasted into a shell, and
+//! a real httpd is started afterwards. Remedies that are said to be enough on their own must be, those
+//! that are said not to be must not be, and permanent ones must survive a boot.
 
 mod common;
 #[path = "agreement/server.rs"]
@@ -25,19 +25,19 @@ enum Boot {
     Vendor,
     /// An administrator's file, among other settings.
     Own,
-    /// /etc/sysctl.conf, which systemd reads only by a link.
+    /// /etc/sysctl.conf, which systemd reads only through a link.
     Classic,
     /// The same, with the link that Debian has.
     Linked,
 }
 
-/// What a table is like.
+/// The properties of a table.
 #[derive(Clone, Debug)]
 struct World {
     orphans: usize,
-    /// Sets of PHP's, three semaphores each.
+    /// PHP's sets, with three semaphores each.
     php: usize,
-    /// Sets of another user's, in httpd's form.
+    /// Another user's sets, in httpd's form.
     others: usize,
     limits: Limits,
     boot: Boot,
@@ -45,11 +45,11 @@ struct World {
 
 #[derive(Clone, Copy, Debug)]
 enum Limits {
-    /// Room for so many more sets.
+    /// Room for this many more sets.
     Sets(i64),
-    /// Room for so many more semaphores.
+    /// Room for this many more semaphores.
     Semaphores(i64),
-    /// `250 32000 32 512` with a space lost.
+    /// `250 32000 32 512` with a lost space.
     LostSpace,
     Zeros,
     NoOperations,
@@ -93,7 +93,7 @@ fn make(world: &World) -> Namespace {
     if world.others > 0 {
         ns.orphans(world.others, common::STRANGER);
     }
-    // /etc is the machine's: what is changed there is this namespace's own.
+    // Changes in /etc are visible only in this namespace.
     ns.sh(
         "for dir in /etc /usr/lib/sysctl.d; do mkdir -p /run/t/over$dir/up /run/t/over$dir/work && \
          mount -t overlay -o lowerdir=$dir,upperdir=/run/t/over$dir/up,workdir=/run/t/over$dir/work \
@@ -131,7 +131,7 @@ fn limits(world: &World, ns: &Namespace) -> String {
     }
 }
 
-/// What a check proposes: command, remark, and whether it claims to cure.
+/// What a check proposes: command, remark, and whether it is said to be a solution.
 fn remedies(ns: &Namespace) -> Vec<(String, String, bool)> {
     let run = server::ask(ns, &["check", "--format", "json"], APACHE, &CONF);
     let json: Value = serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}\n{run}"));
@@ -149,18 +149,18 @@ fn paste(ns: &Namespace, command: &str) -> Run {
     ns.sh(&format!("PATH=/run/t:$PATH; {command}"))
 }
 
-/// Tries each remedy of a world in a world of its own; returns how many cured.
+/// Tries each remedy for a world in a world of its own; returns how many worked.
 fn try_each(world: &World) -> usize {
     let proposed = remedies(&make(world));
     let mut cured = 0;
     for (place, (command, remark, cures)) in proposed.iter().enumerate() {
-        // systemd does not run in these namespaces; tests/systemd tries what it is told.
+        // systemd is not running in these namespaces; tests/systemd tries commands for it.
         let can_be_tried = !command.contains("systemctl") && command != "httpd-semguard list";
         if !can_be_tried {
             continue;
         }
         let ns = make(world);
-        assert_eq!(remedies(&ns)[place].1, *remark, "the same world proposes the same");
+        assert_eq!(remedies(&ns)[place].1, *remark, "the same world must propose the same");
         let run = paste(&ns, command);
         assert_eq!(
             run.code,
@@ -189,7 +189,7 @@ fn try_each(world: &World) -> usize {
     cured
 }
 
-/// Tries so many worlds of this seed.
+/// Tries this many worlds from this seed.
 fn try_worlds(seed: u8, count: usize) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(Cases::default(), rng);
@@ -197,26 +197,26 @@ fn try_worlds(seed: u8, count: usize) {
     for _ in 0..count {
         let world = world().new_tree(&mut runner).expect("a world").current();
         let of_world = try_each(&world);
-        assert!(of_world > 0, "nothing cures {world:?}: {:?}", remedies(&make(&world)));
+        assert!(of_world > 0, "no remedy works for {world:?}: {:?}", remedies(&make(&world)));
         cured += of_world;
     }
-    assert!(cured >= 2 * count, "{cured} cures of {count} tables");
+    assert!(cured >= 2 * count, "only {cured} working remedies for {count} tables");
 }
 
 #[test]
-fn what_claims_to_cure_cures_and_what_does_not_does_not() {
+fn remedies_work_exactly_if_they_are_said_to() {
     require!("apache2", "openssl", "bash", "sysctl");
     try_worlds(1, 4);
 }
 
 #[test]
-fn what_claims_to_cure_cures_in_other_tables() {
+fn remedies_work_in_other_tables_too() {
     require!("apache2", "openssl", "bash", "sysctl");
     try_worlds(2, 4);
 }
 
 #[test]
-fn the_typo_of_the_outage_is_mended_in_its_own_line_for_good() {
+fn the_typo_of_the_outage_is_fixed_in_its_own_line_permanently() {
     require!("apache2", "openssl", "bash", "sysctl");
     let world =
         World { orphans: 31, php: 0, others: 0, limits: Limits::LostSpace, boot: Boot::Own };
@@ -229,7 +229,7 @@ fn the_typo_of_the_outage_is_mended_in_its_own_line_for_good() {
 }
 
 #[test]
-fn orphans_that_are_not_enough_do_not_claim_to_be() {
+fn orphans_that_do_not_make_enough_room_are_said_not_to() {
     require!("apache2", "openssl", "bash", "sysctl");
     let world =
         World { orphans: 1, php: 1, others: 1, limits: Limits::Sets(0), boot: Boot::Nothing };
@@ -240,7 +240,7 @@ fn orphans_that_are_not_enough_do_not_claim_to_be() {
 }
 
 #[test]
-fn with_proc_sys_read_only_it_is_said_what_to_do_outside() {
+fn if_proc_sys_is_read_only_the_message_says_what_to_do_outside() {
     require!("apache2", "openssl", "bash");
     let world =
         World { orphans: 0, php: 0, others: 2, limits: Limits::Sets(0), boot: Boot::Nothing };
@@ -255,7 +255,7 @@ fn with_proc_sys_read_only_it_is_said_what_to_do_outside() {
 }
 
 #[test]
-fn whose_sets_fill_the_table_is_said_with_how_they_go() {
+fn the_owners_of_the_sets_in_a_full_table_are_named_with_how_to_remove_them() {
     require!("apache2", "openssl", "bash");
     let world =
         World { orphans: 0, php: 2, others: 1, limits: Limits::Sets(0), boot: Boot::Nothing };

@@ -1,16 +1,16 @@
 #!/bin/bash
-# Makes the root file systems of Debian that the tests boot or build in, once, and prints where one
-# is. Nobody changes them afterwards: their users mount an overlay on top.
+# Creates the Debian root file systems in which the tests boot or build, once, and prints the path of
+# one. They are never changed afterwards: the tests mount an overlay on top.
 #
 #   tests/rootfs.sh NAME        bullseye: glibc 2.31, systemd 247 and its httpd;
 #                               bookworm: systemd 252 and its httpd; trixie: systemd 257 and its httpd;
 #                               trixie-rust: the compiler of Debian 13, with the source of Rust's library
-#   tests/rootfs.sh --cached    names those that are there
+#   tests/rootfs.sh --cached    lists those that exist
 #
 # They are kept in $HTTPD_SEMGUARD_TEST_CACHE, by default below $XDG_CACHE_HOME or /var/cache. Packages
-# come from $DEBIAN_MIRROR, by default from the mirror that this machine has packages of Debian from.
+# come from $DEBIAN_MIRROR, by default from the mirror from which this machine gets its Debian packages.
 #
-# Needs root and debootstrap, takes a minute or two for each.
+# Needs root and debootstrap, and takes a minute or two for each.
 set -euo pipefail
 
 cache=${HTTPD_SEMGUARD_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/httpd-semguard-tests}
@@ -37,7 +37,7 @@ trixie-rust)
 esac
 
 root=$cache/$1
-# What is made is made again when this line changes.
+# If this line changes, existing root file systems are created again.
 recipe="4 $suite minbase $packages"
 
 debs=$cache/packages/$suite
@@ -49,7 +49,7 @@ if [ "$(cat "$root/.recipe" 2>/dev/null)" = "$recipe" ]; then
     exit
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null; then
-    echo "rootfs: $root is to be made; that takes root and debootstrap" >&2
+    echo "rootfs: $root does not exist yet; creating it needs root and debootstrap" >&2
     exit 1
 fi
 
@@ -59,21 +59,21 @@ if [ -z "$mirror" ] && [ -x /usr/bin/apt-get ]; then
         'Component: main' 2>/dev/null | grep -m 1 '^http' || true)
 fi
 if [ -z "$mirror" ]; then
-    echo "rootfs: apt names no mirror of Debian; set DEBIAN_MIRROR" >&2
+    echo "rootfs: apt has no Debian mirror; set DEBIAN_MIRROR" >&2
     exit 1
 fi
 
-echo "rootfs: making $root from $mirror" >&2
+echo "rootfs: creating $root from $mirror" >&2
 new=$root.new
 rm -rf --one-file-system "$new" "$root"
-# What debootstrap mounts goes with the namespace.
+# What debootstrap mounts disappears with the namespace.
 unshare --mount debootstrap --variant=minbase --cache-dir="$debs" --include="$packages" \
     "$suite" "$new" "$mirror" >"$new.log" 2>&1 9>&- || {
     tail -n 20 "$new.log" "$new/debootstrap/debootstrap.log" >&2 2>/dev/null || true
     exit 1
 }
 
-# A repository of apache2 alone, for "apt-get install --reinstall" on a machine without a network.
+# A repository with only apache2, for "apt-get install --reinstall" on a machine without a network.
 if [ "$1" != trixie-rust ]; then
     version=$(dpkg-query --root="$new" -W -f "\${Version}" apache2)
     deb=$(basename "$debs/apache2_$version"_*.deb)

@@ -1,21 +1,21 @@
 #!/bin/bash
-# Sees to it that the Debian packages are there which the tests use: installs what is missing when
-# it runs as root, else names it and the command that installs it. A package's service is neither
-# started nor enabled by that.
+# Makes sure that the Debian packages used by the tests are installed: as root, it installs the missing
+# ones; otherwise it names them and the command that installs them. Their services are neither started
+# nor enabled.
 #
-#   tests/setup.sh [PACKAGE...]     those alone
+#   tests/setup.sh [PACKAGE...]     only these
 #
-# Exit: 0 all is there; 1 something is missing (or could not be installed).
+# Exit codes: 0 everything is installed; 1 something is missing (or could not be installed).
 set -euo pipefail
 
-# The one list.
+# The only list of them.
 readonly PACKAGES=(ansible-core ansible-lint apache2 binutils cpio curl debootstrap dpkg-dev faketime
     fish groff-base icinga2-bin icinga2-common iproute2 libc6-arm64-cross libcap2-bin lintian mandoc
     nagios4-core openssl procps prometheus prometheus-node-exporter python3-apt python3-jsonschema
     python3-venv python3-yaml qemu-user rpm rpmlint shellcheck strace systemd systemd-container
     util-linux zsh)
 
-# Services that come with them.
+# The services in these packages.
 readonly SERVICES=(apache2 apache-htcacheclean icinga2 nagios4 prometheus
     prometheus-node-exporter)
 
@@ -26,19 +26,19 @@ for package; do
     [ "$status" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-# Nagios insists on a mail server. Where there is none, one that is no service.
+# Nagios requires a mail server. If there is none, install one that is not a service.
 if [[ " ${missing[*]} " == *" nagios4-core "* ]] && ! [ -e /usr/sbin/sendmail ]; then
     missing+=(msmtp-mta)
 fi
 
 command="apt-get install --no-install-recommends ${missing[*]}"
 if ! [ -x /usr/bin/apt-get ]; then
-    echo "setup: the tests use these programs of Debian's packages: ${missing[*]}" >&2
-    echo "setup: this system has no apt-get; install their like by hand" >&2
+    echo "setup: the tests use programs from these Debian packages: ${missing[*]}" >&2
+    echo "setup: this system has no apt-get; install the equivalent packages by hand" >&2
     exit 1
 elif [ "$(id -u)" -ne 0 ]; then
     echo "setup: missing: ${missing[*]}" >&2
-    echo "setup: get them (as root):  $command" >&2
+    echo "setup: to install them (as root):  $command" >&2
     exit 1
 fi
 
@@ -46,7 +46,7 @@ echo "setup: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 
 # dpkg's scripts ask policy-rc.d whether they may start a service (deb-systemd-invoke(1p),
-# invoke-rc.d(8)). An administrator's own is covered for the time, in a mount namespace.
+# invoke-rc.d(8)). If the administrator has one, it is covered meanwhile, in a mount namespace.
 policy=/usr/sbin/policy-rc.d
 deny=$(mktemp $policy.XXXXXX)
 trap 'rm -f "$deny"' EXIT
@@ -61,7 +61,7 @@ else
     quietly=()
 fi
 
-# Those that were there before are the administrator's.
+# Services that existed before are left to the administrator.
 new=()
 for service in "${SERVICES[@]}"; do
     [ -e "/etc/init.d/$service" ] || [ -e "/lib/systemd/system/$service.service" ] || new+=("$service")

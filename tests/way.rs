@@ -1,5 +1,5 @@
-//! Never in the way: what a guard does not know, may not see or cannot write stops no httpd, and a
-//! check says whose table it has looked at.
+//! Never in the way: what a guard does not know, is not allowed to see or cannot write never keeps httpd
+//! from starting, and a check says which table it has examined.
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::{Folder, Namespace, Run, STRANGER, WWW};
 
 const ROOMY: &str = "250 32000 32 128";
 
-// Whom httpd runs as.
+// The user that httpd runs as.
 
 /// A namespace without any account that httpd is known to run as.
 fn nobody_known(limits: &str) -> Namespace {
@@ -20,7 +20,7 @@ fn nobody_known(limits: &str) -> Namespace {
 }
 
 #[test]
-fn a_guard_that_knows_nobody_to_guard_removes_nothing_and_lets_httpd_start() {
+fn a_guard_without_a_user_to_guard_removes_nothing_and_lets_httpd_start() {
     require!();
     let ns = nobody_known(ROOMY);
     let ids = ns.orphans(2, WWW);
@@ -36,7 +36,7 @@ fn a_guard_that_knows_nobody_to_guard_removes_nothing_and_lets_httpd_start() {
 }
 
 #[test]
-fn a_full_table_is_a_full_table_whoever_is_guarded() {
+fn a_full_table_is_reported_whoever_is_guarded() {
     require!();
     let ns = nobody_known("250 32000 32 4");
     ns.orphans(4, STRANGER);
@@ -44,11 +44,11 @@ fn a_full_table_is_a_full_table_whoever_is_guarded() {
 }
 
 #[test]
-fn a_user_database_that_does_not_answer_is_no_reason_to_stop() {
+fn a_user_database_that_does_not_answer_keeps_nobody_from_starting() {
     require!("strace");
     let ns = nobody_known(ROOMY);
     let ids = ns.orphans(2, WWW);
-    // No descriptor is left for its file.
+    // There is no file descriptor left for its file.
     let silent = "strace -f -o /dev/null -P /etc/passwd -e inject=openat:error=EMFILE";
     ns.guard_under(silent, "guard").exits(0).logs("getpwnam: EMFILE").logs("no set was examined");
     ns.guard_under(silent, "guard --user www-data").exits(0).logs("getpwnam: EMFILE");
@@ -61,11 +61,11 @@ fn a_user_database_that_does_not_answer_is_no_reason_to_stop() {
 // The table.
 
 #[test]
-fn where_a_look_at_the_table_is_refused_a_trial_decides() {
+fn if_access_to_the_table_is_refused_a_trial_decides() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     let ids = ns.orphans(2, WWW);
-    // In the order of the calls: IPC_INFO, SEM_INFO, and SEM_STAT_ANY with all that would stand in.
+    // In the order of the calls: IPC_INFO, SEM_INFO, and SEM_STAT_ANY with everything that could replace it.
     for (when, call) in [("1", "IPC_INFO"), ("2", "SEM_INFO")] {
         let strace = format!("strace -f -o /dev/null -e inject=semctl:error=EPERM:when={when}");
         ns.guard_under(&strace, "guard --user 33")
@@ -78,21 +78,21 @@ fn where_a_look_at_the_table_is_refused_a_trial_decides() {
         }
     }
     let strace = "strace -f -o /dev/null -e inject=semctl:error=EPERM:when=1";
-    // One set could be made; what is said of three is that it is not known.
+    // One set could be made; for three, the message says that it is unknown.
     let risk =
         "httpd may not start (it needs 3 semaphore sets (--need), and whether there is room for";
     ns.guard_under(strace, "guard --user 33 --need 3").exits(0).logs(risk);
     ns.guard_under(strace, "guard --user 33 --need 3 --strict").exits(69).logs(risk);
-    assert_eq!(ns.ids(), ids, "nothing is removed, and no trial set stays");
-    // What the trial proves.
+    assert_eq!(ns.ids(), ids, "something was removed, or a trial set was left behind");
+    // What the trial shows.
     ns.sh("echo 250 32000 32 2 >/proc/sys/kernel/sem").exits(0);
     ns.guard_under(strace, "guard --user 33").exits(69).logs("(28)No space left on device");
 }
 
-// Limits of file sizes.
+// File size limits.
 
 #[test]
-fn a_log_that_has_reached_its_limit_ends_no_run_and_only_a_report_that_is_lost_fails() {
+fn a_log_at_its_size_limit_ends_no_run_and_only_a_lost_report_is_a_failure() {
     require!();
     let ns = Namespace::new(ROOMY);
     let guard = ns.guard_copy();
@@ -100,7 +100,7 @@ fn a_log_that_has_reached_its_limit_ends_no_run_and_only_a_report_that_is_lost_f
         [("guard -v", 0), ("guard --nonsense", 64), ("check", 73), ("guard --need 129", 69)]
     {
         ns.orphans(2, WWW);
-        // The shell would die of its own redirection's limit, so it ends with the program.
+        // The shell would be killed by the limit on its own redirection, so exec replaces it.
         let run = ns.sh(&format!(
             "echo full >/run/t/log; ulimit -f 0; exec {guard} {command} --user 33 --no-ask \
              >>/run/t/log 2>&1"
@@ -112,7 +112,7 @@ fn a_log_that_has_reached_its_limit_ends_no_run_and_only_a_report_that_is_lost_f
 
 // An httpd with an IPC namespace of its own.
 
-/// An httpd in a namespace of its own, whose control program and PidFile are there, beside a full table.
+/// An httpd in a namespace of its own, with its control program and PidFile, while the outer table is full.
 fn private_httpd(ns: &Namespace) -> (String, common::Actor<'_>) {
     ns.orphans(4, STRANGER);
     let httpd = ns.actor_under("unshare --ipc", "apache2", "make 1 33 stay leader");
@@ -131,7 +131,7 @@ fn asking(ns: &Namespace, under: &str, args: &str) -> Run {
 }
 
 #[test]
-fn where_httpd_has_a_namespace_of_its_own_a_check_answers_for_its_table() {
+fn if_httpd_has_its_own_namespace_a_check_examines_the_table_there() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let (httpd, actor) = private_httpd(&ns);
@@ -141,15 +141,15 @@ fn where_httpd_has_a_namespace_of_its_own_a_check_answers_for_its_table() {
     asking(&ns, "", &format!("check --format nagios {httpd}")).exits(0).prints("'free'=31999");
     let run = asking(&ns, "", &format!("list {httpd}")).exits(0).logs(&told);
     assert!(run.out.contains("in use by apache2") || run.out.contains("known to apache2"), "{run}");
-    // Of a guard it is the table that it acts on that counts.
+    // For a guard, the table that it acts on counts.
     asking(&ns, "", &format!("guard --dry-run {httpd}")).exits(69).does_not_log("of its own");
     actor.kill_all();
-    // One that has ended has none any more.
+    // An httpd that has exited no longer has a namespace.
     asking(&ns, "", &format!("check {httpd}")).exits(69).does_not_log("of its own");
 }
 
 #[test]
-fn where_its_namespace_may_not_be_entered_nothing_is_forecast_for_another_table() {
+fn if_that_namespace_cannot_be_entered_there_is_no_forecast_for_another_table() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let (httpd, actor) = private_httpd(&ns);
@@ -167,12 +167,12 @@ fn where_its_namespace_may_not_be_entered_nothing_is_forecast_for_another_table(
 }
 
 #[test]
-fn where_the_unit_gives_each_start_a_new_namespace_a_check_is_about_a_new_one() {
+fn if_the_unit_gives_each_start_a_new_namespace_a_check_examines_a_new_one() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let (httpd, actor) = private_httpd(&ns);
     actor.kill_all();
-    // A systemd as far as a check can see.
+    // A substitute for systemd that is sufficient for a check.
     ns.sh("mkdir -p /run/systemd/system").exits(0);
     let systemctl = |private: &str| {
         ns.write(
@@ -195,7 +195,7 @@ fn where_the_unit_gives_each_start_a_new_namespace_a_check_is_about_a_new_one() 
 
 // After an upgrade of httpd.
 
-/// Runs the hook with a stub of the guard and one of systemctl, which says this of the unit.
+/// Runs the hook with a stub of the guard and one of systemctl, which reports this state of the unit.
 fn after_httpd(name: &str, guard: &str, state: &str) -> Run {
     let folder = Folder::new(name);
     let guard = folder.program("guard", format!("#!/bin/sh\n{guard}\n").as_bytes());
@@ -208,18 +208,18 @@ fn after_httpd(name: &str, guard: &str, state: &str) -> Run {
 }
 
 #[test]
-fn the_hook_after_an_upgrade_says_of_a_failed_httpd_that_it_does_not_run() {
+fn the_hook_after_an_upgrade_says_whether_httpd_is_running() {
     let guard = "echo the reason; exit 69";
     let of = |state: &str| after_httpd(&format!("hook-{state}"), guard, state);
     for (state, told) in [
-        ("active", " runs, and goes on"),
-        ("failed", " has failed, and does not run"),
-        ("inactive", " does not run"),
-        ("activating", " is being started"),
-        ("", ": if httpd runs now, it goes on"),
+        ("active", " is running, and keeps running"),
+        ("failed", " has failed and is not running"),
+        ("inactive", " is not running"),
+        ("activating", " is starting"),
+        ("", ": if httpd is running, it keeps running"),
     ] {
-        let run = of(state).prints(told).prints("the next start of httpd would fail");
-        assert_eq!(run.out.contains("it goes on"), state.is_empty(), "{run}");
+        let run = of(state).prints(told).prints("httpd would not start now");
+        assert_eq!(run.out.contains("it keeps running"), state.is_empty(), "{run}");
     }
 }
 
@@ -245,12 +245,12 @@ fn the_hook_after_an_upgrade_forces_its_own_format() {
             "printf '{settings}' >/etc/default/httpd-semguard; SEMGUARD={guard} {}",
             hook.display()
         ));
-        let run = run.exits(0).prints("the next start of httpd would fail");
+        let run = run.exits(0).prints("httpd would not start now");
         let run = run.prints("using HTTPD_SEMGUARD_USER=\"33\" (/etc/default/httpd-semguard:4)");
         assert!(run.out.lines().count() < 20 && !run.out.contains("SEMGUARD OK"), "{run}");
         assert!(!ns.path("/run/t/report").exists());
     }
-    // What the next start removes by itself is no news; where a setting forbids it that, it is.
+    // Sets that the next start will remove are not reported, unless a setting prevents their removal.
     ns.sh("ipcrm -a").exits(0);
     ns.orphans(4, WWW);
     let again = |settings: &str| {
@@ -261,5 +261,5 @@ fn the_hook_after_an_upgrade_forces_its_own_format() {
         ))
     };
     assert_eq!(again("").exits(0).out, "");
-    again("HTTPD_SEMGUARD_DRY_RUN=yes\\n").exits(0).prints("the next start of httpd would fail");
+    again("HTTPD_SEMGUARD_DRY_RUN=yes\\n").exits(0).prints("httpd would not start now");
 }

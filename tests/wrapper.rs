@@ -1,5 +1,5 @@
-//! apachectl-semguard: against a stub of the guard and of apachectl, which record how they were
-//! called, under each shell that is /bin/sh somewhere; then against the real ones.
+//! apachectl-semguard: with stubs of the guard and of apachectl, which record how they were called,
+//! under each shell that is /bin/sh on some system; then with the real ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +13,8 @@ mod common;
 const WRAPPER: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/apachectl/apachectl-semguard");
 
-/// What a stub does: its own name, its process and its arguments, each ended by a null byte, and
-/// a line at the end.
+/// What a stub records: its name, its PID and its arguments, each terminated by a null byte, with a
+/// newline at the end.
 const STUB: &str = "#!/bin/sh\n\
     me=${0##*/}; here=${0%/*}\n\
     { printf '%s\\000' \"$me\" \"$@\"; printf '\\n\\000'; } >>\"$here/calls\"\n\
@@ -58,7 +58,7 @@ impl Stubs {
         Run::of(&mut self.command(&["sh"], args))
     }
 
-    /// Who was called with what, in order.
+    /// The recorded calls, in order.
     fn calls(&self) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.0.join("calls")).unwrap_or_default();
         let mut calls = vec![Vec::new()];
@@ -81,14 +81,14 @@ impl Drop for Stubs {
     }
 }
 
-/// The shells that are /bin/sh on some system, of those that are here; dash at least.
+/// Those installed shells that are /bin/sh on some system; at least dash.
 fn shells() -> Vec<&'static [&'static str]> {
     let all: [&[&str]; 3] = [&["sh"], &["bash", "--posix"], &["busybox", "sh"]];
     let found = |shell: &&&[&str]| Path::new("/bin").join(shell[0]).exists();
     all.iter().filter(found).copied().collect()
 }
 
-/// Arguments that start httpd or reload it, and what the guard gets of them.
+/// Arguments that start or reload httpd, and those of them that are passed to the guard.
 const STARTS: &[(&[&str], &[&str])] = &[
     (&["start"], &[]),
     (&["restart"], &[]),
@@ -107,7 +107,7 @@ const STARTS: &[(&[&str], &[&str])] = &[
     (&["-X"], &[]),
     (&["-X", "-f", "x"], &["-f", "x"]),
     (&["-Xf", "x"], &["-f", "x"]),
-    // What is about the log is none of the guard's, also where it looks like something else.
+    // Options for the log are not passed to the guard, even if they look like something else.
     (&["-e", "debug", "-E", "-f", "-k", "start"], &[]),
     (&["-k", "start", "-C", "Listen *:80", "-c", ""], &["-C", "Listen *:80", "-c", ""]),
     (&["-f", "-t", "-k", "start"], &["-f", "-t"]),
@@ -116,7 +116,7 @@ const STARTS: &[(&[&str], &[&str])] = &[
     (&["-c", "`false` \"'", "-DX"], &["-c", "`false` \"'", "-DX"]),
 ];
 
-/// Arguments that do not.
+/// Arguments that do neither.
 const OTHERS: &[&[&str]] = &[
     &[],
     &[""],
@@ -156,7 +156,7 @@ const OTHERS: &[&[&str]] = &[
 ];
 
 #[test]
-fn every_start_and_reload_is_guarded_and_reaches_apachectl_untouched() {
+fn every_start_and_reload_is_guarded_and_reaches_apachectl_unchanged() {
     let stubs = Stubs::new("starts");
     for shell in shells() {
         for (args, handed) in STARTS {
@@ -181,7 +181,7 @@ fn everything_else_goes_straight_to_apachectl() {
 }
 
 #[test]
-fn a_guard_that_says_httpd_would_not_start_stops_it_with_its_code_and_its_message() {
+fn if_the_guard_reports_that_httpd_would_not_start_apachectl_is_not_called() {
     let stubs = Stubs::new("fails");
     stubs.exit_with("guard", 69);
     for shell in shells() {
@@ -192,21 +192,27 @@ fn a_guard_that_says_httpd_would_not_start_stops_it_with_its_code_and_its_messag
         }
         for reload in [&["graceful"][..], &["restart"], &["-k", "graceful"], &["-krestart"]] {
             let run = Run::of(&mut stubs.command(shell, reload)).exits(69).logs("guard speaks");
-            assert!(run.err.contains(": where httpd runs, it goes on as it is"), "{run}");
+            assert!(
+                run.err.contains(
+                    " refused: a running httpd would not survive it, and keeps running unchanged"
+                ),
+                "{run}"
+            );
             assert_eq!(stubs.calls().len(), 1, "apachectl was called");
         }
     }
-    // Who asks for something else is not stopped.
+    // Other verbs are not affected.
     stubs.run(&["stop"]).exits(0);
 }
 
 #[test]
-fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
+fn whatever_else_happens_to_the_guard_httpd_starts_and_a_line_says_so() {
     let stubs = Stubs::new("forgives");
     for shell in shells() {
         for code in [1, 2, 64, 70, 71, 73, 77, 78, 126, 127, 255] {
             stubs.exit_with("guard", code);
-            let told = format!("gave no answer (exit code {code}); httpd starts without it");
+            let told =
+                format!("httpd-semguard failed (exit code {code}); calling apachectl anyway");
             Run::of(&mut stubs.command(shell, &["-k", "start"])).exits(0).logs(&told);
             assert_eq!(stubs.calls().len(), 2, "apachectl was not called after {code}");
         }
@@ -218,14 +224,14 @@ fn whatever_else_becomes_of_the_guard_httpd_starts_and_a_line_says_so() {
             }
             let run = Run::of(&mut stubs.command(shell, &["start"]));
             assert_eq!(stubs.calls(), [["ctl", "start"]], "{damage}");
-            run.exits(0).logs("httpd starts without it");
+            run.exits(0).logs("calling apachectl anyway");
         }
         fs::write(stubs.0.join("guard"), STUB).expect("written");
     }
 }
 
 #[test]
-fn the_exit_code_is_that_of_apachectl_else_and_its_process_takes_the_place() {
+fn otherwise_the_exit_code_is_apachectls_and_its_process_replaces_the_wrapper() {
     let stubs = Stubs::new("code");
     for code in [0, 1, 8, 69] {
         stubs.exit_with("ctl", code);
@@ -234,13 +240,13 @@ fn the_exit_code_is_that_of_apachectl_else_and_its_process_takes_the_place() {
             let pid = child.id().to_string();
             Run::end(child).exits(code);
             let ctl = fs::read_to_string(stubs.0.join("ctl.pid")).expect("it was called");
-            assert_eq!(ctl.trim(), pid, "apachectl is a process of its own");
+            assert_eq!(ctl.trim(), pid, "apachectl does not replace the wrapper's process");
         }
     }
 }
 
 #[test]
-fn the_guard_is_told_which_files_of_settings_there_are() {
+fn the_guard_is_given_the_settings_files_that_exist() {
     let stubs = Stubs::new("told");
     let (one, two) = (stubs.0.join("settings"), stubs.0.join("more"));
     let (one, two) = (one.display().to_string(), two.display().to_string());
@@ -249,7 +255,7 @@ fn the_guard_is_told_which_files_of_settings_there_are() {
     let guard = ["guard", "guard", "--settings", &one, "--httpd", &ctl, "--", "-f", "x"];
     for shell in shells() {
         let mut command = stubs.command(shell, &["-k", "start", "-f", "x"]);
-        // One that is not there is none.
+        // A file that does not exist is not passed.
         Run::of(command.env("SEMGUARD_SETTINGS", format!("{two} {one}"))).exits(0);
         assert_eq!(stubs.calls()[0], guard, "{shell:?}");
         let mut command = stubs.command(shell, &["start"]);
@@ -259,7 +265,7 @@ fn the_guard_is_told_which_files_of_settings_there_are() {
 }
 
 #[test]
-fn the_guard_asks_the_apachectl_that_is_called_unless_somebody_says_otherwise() {
+fn the_guard_asks_the_apachectl_that_is_called_unless_another_is_named() {
     let stubs = Stubs::new("asks");
     let here = stubs.0.display().to_string();
     let settings = stubs.0.join("settings");
@@ -277,7 +283,7 @@ fn the_guard_asks_the_apachectl_that_is_called_unless_somebody_says_otherwise() 
         guard.iter().skip_while(|w| *w != "--httpd").nth(1).cloned().unwrap_or_default()
     };
     for shell in shells() {
-        // By its name, which PATH knows; from here; with a blank; one that is not there.
+        // By name, found through PATH; by relative path; with a space; one that does not exist.
         assert_eq!(asked(shell, &[("APACHECTL", "ctl")]), ctl, "{shell:?}");
         let relative = asked(shell, &[("APACHECTL", "./ctl")]);
         assert!(relative.starts_with('/') && relative.ends_with("/./ctl"), "{shell:?} {relative}");
@@ -285,14 +291,14 @@ fn the_guard_asks_the_apachectl_that_is_called_unless_somebody_says_otherwise() 
         let none = asked(shell, &[("APACHECTL", "no-such-ctl")]);
         assert!(none.starts_with('/') && none.ends_with("/no-such-ctl"), "{shell:?} {none}");
 
-        // The environment is about this call, a file about the machine.
+        // The environment is for this call, a file for the machine.
         let other = ("HTTPD_SEMGUARD_HTTPD", "/opt/bin/httpd");
         assert_eq!(asked(shell, &[("APACHECTL", "ctl"), other]), "", "{shell:?}");
         assert_eq!(asked(shell, &[("HTTPD_SEMGUARD_HTTPD", "")]), ctl, "{shell:?}");
         fs::write(&settings, " HTTPD_SEMGUARD_HTTPD = /opt/bin/httpd\n").expect("written");
         assert_eq!(asked(shell, &[]), ctl, "{shell:?}");
 
-        // Of a distribution the guard knows whom to ask, and EL's apachectl takes no arguments.
+        // The guard knows what to ask on a distribution, and EL's apachectl takes no arguments.
         for control in ["/usr/sbin/apache2ctl", "/usr/sbin/apachectl", "/usr/bin/apachectl"] {
             let mut trial = stubs.command(shell, &["-k", "start", "-f", "/nonexistent/conf"]);
             Run::of(trial.env("APACHECTL", control));
@@ -301,12 +307,12 @@ fn the_guard_asks_the_apachectl_that_is_called_unless_somebody_says_otherwise() 
     }
 }
 
-/// Where no APACHECTL is named, the wrapper's choice gives way to a setting.
+/// If APACHECTL is not set, a setting takes precedence over the wrapper's choice.
 #[test]
-fn a_setting_counts_before_an_apachectl_that_nobody_named() {
+fn a_setting_takes_precedence_over_an_apachectl_that_was_not_named() {
     require!();
     let ns = Namespace::new("250 32000 32 8");
-    // A machine with an httpd that was built by hand, and no other.
+    // A machine whose only httpd was built by hand.
     ns.write("none", "");
     ns.write("guard", "#!/bin/sh\necho \"guard: $*\"\n");
     ns.write("ctl", "#!/bin/sh\necho called\n");
@@ -328,15 +334,14 @@ fn a_setting_counts_before_an_apachectl_that_nobody_named() {
     assert!(!run.out.contains("--httpd"), "{run}");
 }
 
-/// The guard itself, and an apachectl elsewhere with a configuration of its own.
+/// The real guard, and an apachectl elsewhere with its own configuration.
 #[test]
-fn an_apachectl_elsewhere_is_asked_about_its_own_configuration_and_one_that_is_silent_stops_nothing()
- {
+fn an_apachectl_elsewhere_is_asked_about_its_own_configuration_and_a_silent_one_stops_nothing() {
     require!();
     let ns = Namespace::new("250 32000 32 4");
     let dump = include_str!("dumps/prefork-sysvsem-2listen.txt");
     ns.write("dump", dump);
-    // It tells what it was started with, and answers when it is asked.
+    // It prints what it was started with, and answers when asked.
     let control = "#!/bin/sh\ncase $* in *DUMP_RUN_CFG*) exec cat /run/t/dump ;; *-V*) exit 1 ;; esac\n\
                    echo started \"$@\"\n";
     ns.write("ctl", control);
@@ -352,11 +357,11 @@ fn an_apachectl_elsewhere_is_asked_about_its_own_configuration_and_one_that_is_s
     for control in ["/run/t/ctl", "./ctl", "/run/t/a b/apachectl"] {
         start(control).exits(0).prints("started start\n").prints("it needs 1 semaphore set");
     }
-    // Its lock does not fit; that of the machine's own httpd is no semaphore set.
+    // There is no room for its lock; that of the machine's own httpd is not a semaphore set.
     ns.orphans(4, common::STRANGER);
     let run = start("/run/t/ctl").exits(69).logs("httpd would not start");
     assert!(!run.out.contains("started"), "{run}");
-    // Nothing is known of one that is not heard.
+    // Nothing is known about one that does not answer.
     start("/run/t/silent").exits(0).logs("/run/t/silent").prints("started start\n");
 }
 
@@ -394,7 +399,7 @@ fn settings_are_read_as_systemd_reads_them_and_never_run() {
     assert!(!run.out.contains("/nowhere"), "{run}");
     let files = ns.sh("ls /run/t").exits(0).out;
     assert!(files.contains("$(touch pwned)\n") && !files.contains("\npwned"), "{files}");
-    // A mistake in it stops nothing, and an order to stop is one.
+    // A mistake in it stops nothing, and a command in it is a mistake.
     ns.write("settings", "HTTPD_SEMGUARD_NEED=lots\n");
     let start = format!(
         "SEMGUARD={guard} SEMGUARD_SETTINGS=/run/t/settings APACHECTL=/run/t/ctl \
@@ -409,14 +414,14 @@ fn settings_are_read_as_systemd_reads_them_and_never_run() {
 fn without_a_guard_httpd_starts_and_a_line_says_so() {
     let stubs = Stubs::new("none");
     fs::remove_file(stubs.0.join("guard")).expect("removed");
-    stubs.run(&["start"]).exits(0).logs("httpd starts without it");
+    stubs.run(&["start"]).exits(0).logs("calling apachectl without it");
     assert_eq!(stubs.calls(), [["ctl", "start"]]);
     stubs.run(&["stop"]).exits(0).does_not_log("without it");
 }
 
-/// A start that may fail is warned of, with what the risk rests on, and a reload is one.
+/// For a start that may fail, a warning says why it is at risk; the same is true for a reload.
 #[test]
-fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused() {
+fn a_reload_at_risk_continues_with_a_warning_and_one_that_would_end_httpd_is_refused() {
     require!();
     let ns = Namespace::new("250 32000 32 3");
     ns.write("dump", include_str!("dumps/third-party.txt"));
@@ -438,7 +443,8 @@ fn a_reload_at_risk_goes_on_and_says_why_and_one_that_would_end_httpd_is_refused
     }
     ns.sh("echo 250 32000 32 1 >/proc/sys/kernel/sem").exits(0);
     for verb in ["graceful", "restart", "-k graceful"] {
-        let run = wrapper(verb).exits(69).logs("httpd would not start").logs("goes on as it is");
+        let run =
+            wrapper(verb).exits(69).logs("httpd would not start").logs("keeps running unchanged");
         assert_eq!(run.out, "");
     }
 }
@@ -458,7 +464,7 @@ fn with_the_real_apachectl_a_killed_httpd_starts_again_and_again() {
              User www-data\nGroup www-data\n"
         ),
     );
-    // apache2ctl makes its directories below it.
+    // apache2ctl creates its directories below it.
     ns.sh("mkdir -p /run/lock").exits(0);
     let guard = ns.guard_copy();
     let wrapper = |args: &str| {
@@ -476,12 +482,12 @@ fn with_the_real_apachectl_a_killed_httpd_starts_again_and_again() {
         assert!(round == 0 || run.err.contains("semaphore set"), "nothing was removed: {run}");
         common::wait_until("httpd runs", || ns.path("/run/t/pid").exists());
         if round == 0 {
-            // A reload gives back its own sets before it makes new ones: no room is no hindrance.
+            // A reload frees its own sets before it creates new ones, so it needs no free room.
             ns.sh("echo 250 32000 32 1 > /proc/sys/kernel/sem").exits(0);
             wrapper(&format!("-k graceful -f '{conf}'")).exits(0);
             ns.sh("echo 250 32000 32 4 > /proc/sys/kernel/sem").exits(0);
         }
-        // As a power failure for httpd: all of it at once.
+        // Like a power failure for httpd: all of it at once.
         ns.sh("pkill -KILL -x apache2; while pgrep -x -r S,R,D apache2; do sleep 0.01; done; \
              rm -f /run/t/pid");
     }

@@ -1,18 +1,18 @@
 #!/bin/sh
-# Makes the .deb around a program, with dpkg's own tools and no debhelper, so that it needs neither
-# root nor more than dpkg-dev. Called by "make deb" and "make dist". The program is not run: it may be
-# of another architecture.
+# Makes the .deb with a program, using dpkg's own tools and no debhelper, so that it needs only dpkg-dev
+# and no root privileges. Called by "make deb" and "make dist". The program is not run, so it may be for
+# another architecture.
 #
 #   packaging/deb/build.sh TARGET [PROGRAM]
-#       TARGET: cargo's target directory, with what "make completions" made
-#       PROGRAM: what to package; by default what "make build" made
+#       TARGET: cargo's target directory, with the output of "make completions"
+#       PROGRAM: the program to package; by default the output of "make build"
 #
-# DEB_MAINTAINER: whose package it is. SOURCE_DATE_EPOCH: packaging/epoch.sh.
+# DEB_MAINTAINER: the maintainer of the package. SOURCE_DATE_EPOCH: see packaging/epoch.sh.
 set -eu
 
 target=$(readlink -e "${1:?name the target directory}")
 program=$(readlink -e "${2:-$target/release/httpd-semguard}") || {
-    echo "deb: there is no program; make build" >&2
+    echo "deb: the program was not found; run make build" >&2
     exit 1
 }
 cd "$(dirname "$0")/../.."
@@ -25,7 +25,7 @@ x86_64) arch=amd64 ;;
 aarch64) arch=arm64 ;;
 *) arch=$(dpkg --print-architecture) ;;
 esac
-# What it takes to run at all must be there before it is unpacked: once unpacked, it is called.
+# What the program needs must be installed before it is unpacked, because from then on it is called.
 predepends="libc6 (>= $2)"
 case $needs in *libgcc_s*) predepends="$predepends, libgcc-s1" ;; esac
 out=$target/deb
@@ -62,7 +62,7 @@ install -D -m 644 packaging/deb/lintian-overrides \
 
 (cd "$stage" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) \
     >"$stage/DEBIAN/md5sums"
-# Of the files alone: what a folder takes is up to the file system.
+# Of the files only: the size of a directory depends on the file system.
 size=$(find "$stage/usr" "$stage/etc" -type f -printf '%s\n' |
     awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
 sed -e "s|@VERSION@|$version|; s|@ARCH@|$arch|; s|@MAINTAINER@|$maintainer|; s|@SIZE@|$size|" \
@@ -71,7 +71,7 @@ install -m 644 packaging/deb/conffiles packaging/deb/triggers "$stage/DEBIAN"
 install -m 755 packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm "$stage/DEBIAN"
 
 find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-# gzip, which every dpkg reads.
+# gzip, which every version of dpkg can read.
 dpkg-deb --root-owner-group -Zgzip -b "$stage" "$out/httpd-semguard_${version}_$arch.deb" >/dev/null
 rm -rf "$stage"
 echo "$out/httpd-semguard_${version}_$arch.deb"

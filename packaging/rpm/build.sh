@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes the .rpm and its source package in a tree of its own; needs rpmbuild, and no root. Called by
-# "make rpm" and "make vendor".
+# Makes the .rpm and its source package in a directory tree of its own; needs rpmbuild, but not root.
+# Called by "make rpm" and "make vendor".
 #
 #   packaging/rpm/build.sh TARGET            TARGET: cargo's target directory
-#   packaging/rpm/build.sh TARGET vendor     make only the archive of all crates
+#   packaging/rpm/build.sh TARGET vendor     make only the archive with all crates
 #   packaging/rpm/build.sh TARGET prebuilt [PROGRAM] [RPMBUILD-OPTIONS]
 #                                            package a program that was built elsewhere, by default
 #                                            TARGET/release/httpd-semguard, without running it: it
-#                                            may be of another architecture
+#                                            may be for another architecture
 #
-# SOURCE_DATE_EPOCH: packaging/epoch.sh.
+# SOURCE_DATE_EPOCH: see packaging/epoch.sh.
 set -eu
 
 target=$(readlink -e "${1:?name the target directory}")
@@ -18,7 +18,7 @@ if [ "$how" = prebuilt ]; then
     shift 2
     program=$target/release/httpd-semguard
     case ${1:--} in -*) ;; *) program=$1 && shift ;; esac
-    program=$(readlink -e "$program") || { echo "rpm: there is no program; make build" >&2; exit 1; }
+    program=$(readlink -e "$program") || { echo "rpm: the program was not found; run make build" >&2; exit 1; }
 fi
 cd "$(dirname "$0")/../.."
 SOURCE_DATE_EPOCH=$(packaging/epoch.sh)
@@ -29,8 +29,8 @@ name=httpd-semguard-$version
 top=$target/rpm
 mkdir -p "$top/SOURCES"
 
-# The same sources give the same archive. Crates for other systems are named in Cargo.lock and must
-# be there, but not their code: most of it is import libraries.
+# The same sources give the same archive. Crates for other systems are listed in Cargo.lock and must
+# exist, but their code, which is mostly import libraries, is left out.
 pack() {
     LC_ALL=C tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$@" | gzip -n
 }
@@ -55,7 +55,7 @@ if [ "$how" = prebuilt ]; then
     arch=${needs%% *}
     requires=${needs#* }
     requires="glibc >= ${requires%% *}"
-    # Whose unwinder it has, and under which licence.
+    # Which unwinder it contains, and under which licence.
     case $needs in
     *libgcc_s*) requires="$requires, libgcc_s.so.1()(64bit)" ;;
     *) set -- "$@" --define "prebuilt_unwinder llvm" ;;
@@ -66,7 +66,7 @@ if [ "$how" = prebuilt ]; then
 else
     set -- -ba
 fi
-# Where rpm is not what installs packages, its database does not know the compiler.
+# On systems that do not install packages with rpm, its database does not know the compiler.
 [ -e /etc/redhat-release ] || set -- "$@" --nodeps
 rm -rf "$top/RPMS" "$top/SRPMS"
 rpmbuild --quiet --define "_topdir $top" --define "_dbpath $top/db" "$@" \

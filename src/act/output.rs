@@ -1,5 +1,5 @@
-//! Where a report goes: standard output, or a file that a reader finds whole or not at all. Touches
-//! that file and its directory.
+//! Where a report goes: standard output, or a file that readers always find complete. Touches that file
+//! and its directory.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -11,14 +11,14 @@ use nix::sys::signal::Signal;
 
 use crate::act::signals;
 
-/// Everybody may read a report: monitors are not root.
+/// Everybody may read a report: monitoring systems do not run as root.
 const MODE: u32 = 0o644;
 
-/// Writes to standard output. That it was closed, or that the reader of a pipe has gone, as of
-/// `| head -1`, is no error.
+/// Writes to standard output. If that is closed, or a pipe whose reader has exited, as with
+/// `| head -1`, this is not an error.
 ///
 /// # Errors
-/// Any other of write(2): what was written does not arrive.
+/// Any other error of write(2): the output does not arrive.
 pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
@@ -27,12 +27,13 @@ pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Re
     }
 }
 
-/// Puts what `write` writes in place of the file: into a new file beside it, which then gets its
-/// name (rename(2)). The name may be free, or that of a file or link; devices and pipes stay.
+/// Replaces the file with what `write` writes: into a new file in the same directory, which is then
+/// renamed (rename(2)). The name may be unused, or that of a file or link; devices and pipes are not
+/// replaced.
 ///
 /// # Errors
-/// Those of open(2), write(2) and rename(2); `EINVAL` for what is no file. Then the file is as it
-/// was, and nothing lies beside it.
+/// Those of open(2), write(2) and rename(2); `EINVAL` if the path is not a file. The file is then
+/// unchanged, and no other file is left behind.
 pub fn replace(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -41,7 +42,7 @@ pub fn replace(
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     let beside = beside(path).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    // So that no signal ends the run while the new file has a name of its own.
+    // So that no signal ends the run while the temporary file exists.
     signals::held(|| {
         let written = write_new(&beside, write).and_then(|()| fs::rename(&beside, path));
         if written.is_err() {
@@ -52,7 +53,7 @@ pub fn replace(
     })
 }
 
-/// ".NAME.PID.new": hidden, and with an end that no collector of "*.prom" takes up.
+/// ".NAME.PID.new": hidden, and with an extension that collectors of "*.prom" ignore.
 fn beside(path: &Path) -> Option<PathBuf> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name()?);
@@ -61,7 +62,7 @@ fn beside(path: &Path) -> Option<PathBuf> {
 }
 
 fn write_new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    // What has this name was left by a dead process with our number.
+    // A file with this name was left behind by a dead process that had the same PID.
     let _ = fs::remove_file(path);
     let file = OpenOptions::new()
         .write(true)
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_readable_for_all() {
+    fn a_file_is_replaced_as_a_whole_and_readable_by_everybody() {
         let folder = folder("whole");
         let file = folder.join("a.prom");
         for text in ["the first text", "2nd"] {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_breaks_off_leaves_the_old_one() {
+    fn an_incomplete_report_leaves_the_old_one_in_place() {
         let folder = folder("broken");
         let file = folder.join("a.json");
         fs::write(&file, "old").expect("written");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_and_directories_are_no_place_for_a_report() {
+    fn a_report_does_not_replace_devices_or_directories() {
         for place in ["/dev/null", "/dev/stdout", "/tmp", "/", ".."] {
             // Standard output may be a file here.
             if fs::metadata(place).is_ok_and(|m| m.is_file()) {

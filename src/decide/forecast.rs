@@ -8,12 +8,12 @@ use crate::facts::row::Running;
 use crate::facts::shortage::Shortage;
 use crate::facts::trial::{LOCKING, Trial};
 
-/// What will happen when httpd is started now.
+/// What will happen if httpd is started now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forecast {
     /// Its locks can be made.
     Starts,
-    /// There is room for what it needs at least, not for what it may need.
+    /// There is room for the least it needs, but not for the most it may need.
     AtRisk,
     /// It will fail.
     Fails(Failure),
@@ -24,7 +24,7 @@ pub enum Forecast {
 pub enum Failure {
     /// This limit leaves too little room.
     NoRoom(Limit),
-    /// It would start, but leave less room than `--min-free` asks for.
+    /// It would start, but leave less room than `--min-free` requires.
     Reserve,
     /// The kernel refused a trial set, with this call and error.
     Refused(&'static str, Errno),
@@ -32,34 +32,34 @@ pub enum Failure {
     NoSysvIpc,
     /// A mutex of another mechanism cannot be made.
     Resource(Shortage),
-    /// httpd refuses the directory that this argument of `Mutex` names.
+    /// httpd rejects the directory named in this argument of `Mutex`.
     MutexDirectory(String),
 }
 
 /// What a forecast is made from.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// The table that it is for, [`Capacity::UNKNOWN`] where a look at it was refused and counts; none:
-    /// nobody needs it, or the kernel has none.
+    /// The table it is for: [`Capacity::UNKNOWN`] if access to it was refused and it matters; `None` if
+    /// it is not needed, or the kernel has none.
     pub capacity: Option<Capacity>,
     /// What httpd needs.
     pub need: Need,
-    /// The httpd in question, where it runs: it gives back its sets before it starts again.
+    /// The httpd in question, if it is running: it frees its sets before it starts again.
     pub running: Option<Running>,
-    /// Sets that must be left afterwards.
+    /// How many more sets must be possible afterwards.
     pub min_free: i64,
     /// What the trial set showed.
     pub trial: Trial,
-    /// Whether httpd surely locks a semaphore set as soon as it serves.
+    /// Whether httpd is certain to lock a semaphore set as soon as it serves requests.
     pub locks: bool,
     /// What is missing for mutexes of other mechanisms.
     pub shortage: Option<Shortage>,
-    /// The argument of a `Mutex` directive whose directory httpd refuses.
+    /// The argument of a `Mutex` directive whose directory httpd rejects.
     pub refused_directory: Option<String>,
 }
 
 impl Input {
-    /// The room once httpd, where it runs, has given back its own sets: surely, and perhaps; none
+    /// The room once httpd, if it is running, has freed its own sets: surely, and perhaps; `None`
     /// without a table.
     #[must_use]
     pub fn room(&self) -> Option<(Room, Room)> {
@@ -68,8 +68,8 @@ impl Input {
         Some((capacity.without(surely).room(), capacity.without(surely + perhaps).room()))
     }
 
-    /// The room without which the start fails, and how many of the sets that httpd gives back count
-    /// towards it. Who asks for a reserve asks to be sure of it.
+    /// The room without which the start fails, and how many of the sets that httpd frees count towards
+    /// it. A reserve that is demanded must be certain.
     #[must_use]
     pub fn required(&self) -> (i64, usize) {
         let (surely, perhaps) = self.running.as_ref().map_or((0, 0), |r| (r.surely, r.perhaps));
@@ -79,9 +79,9 @@ impl Input {
         }
     }
 
-    /// The forecast. Room for what httpd may need at most: it starts. Room for less than it needs at
-    /// least: it fails. A trial that was refused says the same of any need; one that taught nothing
-    /// says nothing.
+    /// The forecast. With room for the most that httpd may need, it starts. With less room than the
+    /// least it needs, it fails. A refused trial means failure for any need; an inconclusive one has no
+    /// influence.
     #[must_use]
     pub fn forecast(&self) -> Forecast {
         if let Some(argument) = &self.refused_directory {
@@ -94,7 +94,7 @@ impl Input {
                 if let (Trial::Refused(call, errno), true) = (self.trial, need.at_least > 0) {
                     return Forecast::Fails(Failure::Refused(call, errno));
                 }
-                // A trial that passed has shown room for one.
+                // A trial that passed has shown that there is room for one.
                 at_risk |= need.at_most > i64::from(self.trial == Trial::Passed);
             }
             (Some(capacity), Some((surely, perhaps))) => {
@@ -129,10 +129,10 @@ impl Input {
 }
 
 impl Forecast {
-    /// The words for the three in reports for programs.
+    /// The names of the three in reports for programs.
     pub const NAMES: [&'static str; 3] = ["starts", "at_risk", "fails"];
 
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         let [starts, at_risk, fails] = Forecast::NAMES;
@@ -158,7 +158,7 @@ impl Failure {
         }
     }
 
-    /// The word for it in reports for programs.
+    /// Its name in reports for programs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,18 +1,19 @@
-//! Whether the limits in `kernel.sem` can be meant, and which would do. Pure: limits in, limits out.
+//! Whether the limits in `kernel.sem` can be intended, and which limits are sufficient. Pure: limits in,
+//! limits out.
 
 use std::fmt;
 
 use crate::facts::capacity::{Capacity, IPCMNI, Limits};
 
-/// A value of `kernel.sem` that cannot be meant.
+/// A value of `kernel.sem` that cannot be intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Oddity {
-    /// Two numbers were written without the space between them, and every later one moved one
-    /// place to the left.
+    /// Two numbers were written without the space between them, and every later number moved one place
+    /// to the left.
     LostSpace {
-        /// The number as it stands.
+        /// The number as written.
         joined: i64,
-        /// The two numbers it most likely was.
+        /// The two numbers that were most likely meant.
         meant: (i64, i64),
     },
     /// SEMMSL is 0 or less: no set can be made at all.
@@ -23,7 +24,7 @@ pub enum Oddity {
     FewerSemaphoresThanSets,
 }
 
-/// What is odd about the limits; the first one explains the others.
+/// What is odd about the limits; the first oddity found explains the others.
 #[must_use]
 pub fn oddity(limits: &Limits) -> Option<Oddity> {
     if limits.semmsl < 1 {
@@ -38,18 +39,18 @@ pub fn oddity(limits: &Limits) -> Option<Oddity> {
     (limits.semmns < limits.semmni).then_some(Oddity::FewerSemaphoresThanSets)
 }
 
-/// Values that people and vendors write for SEMMSL (kernel defaults, databases' manuals).
+/// Common values for SEMMSL (kernel defaults, manuals of databases).
 const USUAL_SEMMSL: [i64; 14] =
     [250, 256, 500, 1250, 100, 128, 512, 1000, 1024, 2000, 2048, 4096, 5010, 32_000];
 
-/// "25032000" as (250, 32000): the one cut whose front is a usual SEMMSL and whose back can be a
-/// SEMMNS for the rest, which by then stands one place too far left.
+/// "25032000" as (250, 32000): the one split whose first part is a common SEMMSL and whose second part
+/// can be a SEMMNS for the other numbers, which are now one place too far to the left.
 fn split(limits: &Limits) -> Option<(i64, i64)> {
     let digits = limits.semmsl.to_string();
     USUAL_SEMMSL.into_iter().find_map(|semmsl| {
         let back = digits.strip_prefix(&semmsl.to_string())?;
         let semmns: i64 = back.parse().ok()?;
-        // What stands as SEMMNS must do as SEMOPM, what stands as SEMOPM as SEMMNI.
+        // The number in the place of SEMMNS must be valid as SEMOPM, the one in that of SEMOPM as SEMMNI.
         let moved = (1..=IPCMNI).contains(&limits.semmns) && (1..=IPCMNI).contains(&limits.semopm);
         let plausible =
             moved && !back.starts_with('0') && semmns >= semmsl && semmns >= limits.semopm;
@@ -57,25 +58,25 @@ fn split(limits: &Limits) -> Option<(i64, i64)> {
     })
 }
 
-/// The fewest sets that a proposed `kernel.sem` allows: what kernels before 3.19 had by default.
+/// The minimum number of sets in a proposed `kernel.sem`: the default of kernels before 3.19.
 const FEWEST: i64 = 128;
 
-/// The places that a proposed limit leaves at least, beside those that are needed.
+/// How much room a proposed limit leaves at least, in addition to what is needed.
 const HEADROOM: i64 = 16;
 
-/// What limits that are 0 become: the same kernels' defaults (include/uapi/linux/sem.h).
+/// What replaces limits that are 0: the defaults of the same kernels (include/uapi/linux/sem.h).
 const USUAL: Limits = Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni: FEWEST };
 
-/// The highest value that the kernel takes for SEMMNS, an int.
+/// The highest value that the kernel accepts for SEMMNS, an int.
 const MOST_SEMMNS: i64 = i32::MAX as i64;
 
-/// A `kernel.sem` with room for `more` further sets and for others beside them: each limit only ever
-/// raised, except that a lost space is put back.
+/// A `kernel.sem` with room for `more` further sets and some headroom. Limits are only raised, except
+/// that a lost space is put back.
 #[must_use]
 pub fn better(capacity: &Capacity, more: i64) -> Limits {
     let meant = match (oddity(&capacity.limits), capacity.limits) {
-        // What stands as SEMMNS was meant as SEMOPM, what stands as SEMOPM as SEMMNI; the fourth
-        // number was left as it had been.
+        // The number in the place of SEMMNS was meant as SEMOPM, the one in that of SEMOPM as SEMMNI;
+        // the fourth number was not set and kept its previous value.
         (Some(Oddity::LostSpace { meant: (semmsl, semmns), .. }), now) => {
             Limits { semmsl, semmns, semopm: now.semmns, semmni: now.semopm }
         }
@@ -120,12 +121,12 @@ mod tests {
     use crate::facts::capacity::tests::{capacity, limits};
 
     #[test]
-    fn without_semmsl_no_set_can_be_made_and_that_is_odd() {
+    fn a_semmsl_of_zero_is_odd_because_no_set_can_be_made() {
         assert_eq!(oddity(&limits(0, 32_000, 32, 128)), Some(Oddity::NoSets));
     }
 
     #[test]
-    fn the_lost_space_is_recognised_and_put_back() {
+    fn a_lost_space_is_recognized_and_put_back() {
         let sem = limits(25_032_000, 32, 512, 512);
         let meant = (250, 32_000);
         assert_eq!(oddity(&sem), Some(Oddity::LostSpace { joined: 25_032_000, meant }));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_as_they_ship_are_not_odd() {
+    fn default_limits_are_not_odd() {
         for good in [
             limits(250, 32_000, 32, 128),
             limits(32_000, 1_024_000_000, 500, 32_000),
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_cannot_be_meant_are_named() {
+    fn limits_that_cannot_be_intended_are_named() {
         assert_eq!(oddity(&limits(300, 100, 32, 50)), Some(Oddity::SetLargerThanAll));
         assert_eq!(oddity(&limits(50, 100, 32, 128)), Some(Oddity::FewerSemaphoresThanSets));
     }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_stand_at_nothing_become_usual_ones() {
+    fn limits_of_zero_become_common_ones() {
         let zeros = capacity(limits(0, 0, 0, 0), 0, 0);
         assert_eq!(better(&zeros, 1).to_string(), "250 32000 32 128");
         let no_sets = capacity(limits(250, 32_000, 32, 0), 40, 40);
@@ -164,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_proposed_has_the_room_asked_for(
+        fn proposed_limits_have_the_requested_room(
             semmsl in -1i64..70_000_000, semmns in 0i64..2_000_000_000,
             semopm in 0i64..1_000, semmni in 0i64..=IPCMNI,
             sets in 0i64..20_000, more in 1i64..100,
@@ -173,7 +174,7 @@ mod tests {
             let proposed = better(&now, more);
             let then = Capacity { limits: proposed, ..now };
             prop_assert!(then.room().sets >= more, "{} -> {}", now.limits, proposed);
-            // Never the last place, but for the kernel's own end.
+            // Never only the last place, except at the kernel's own maximum.
             let free = then.room().sets - more;
             prop_assert!(free >= HEADROOM || proposed.semmni == IPCMNI, "{} -> {}", now.limits, proposed);
             let worse = proposed.semmni < now.limits.semmni && !lost_space(&now.limits);

@@ -1,4 +1,4 @@
-//! Whose a semaphore set seems to be that is not httpd's, and who removes it. Pure.
+//! Which program a set that is not httpd's seems to belong to, and who removes it. Pure.
 
 use crate::decide::verdict::mismatch;
 use crate::facts::need::sets;
@@ -8,8 +8,8 @@ use crate::facts::set::{Maker, SemId, SemSet};
 /// lock for setting it up (ext/sysvsem/sysvsem.c).
 const OF_PHP: u64 = 3;
 
-/// Those in a set of PostgreSQL's, one of which marks it as PostgreSQL's: 16 and one, from version 18 on
-/// 19 and one (src/backend/port/sysv_sema.c, `SEMAS_PER_SET`).
+/// The semaphores in a set of PostgreSQL, of which one marks it as PostgreSQL's: 16 and one; from
+/// version 18 on, 19 and one (src/backend/port/sysv_sema.c, `SEMAS_PER_SET`).
 const OF_POSTGRES: [u64; 2] = [17, 20];
 
 /// Which program seems to have made a set.
@@ -24,7 +24,7 @@ pub fn maker(set: &SemSet) -> Maker {
     }
 }
 
-/// Whose they seem to be; none: nothing is known of that.
+/// Whose they seem to be; `None` if that is not known.
 #[must_use]
 pub fn seems(maker: Maker) -> Option<&'static str> {
     match maker {
@@ -36,8 +36,8 @@ pub fn seems(maker: Maker) -> Option<&'static str> {
     }
 }
 
-/// So many sets of this owner which are not httpd's: whose they seem to be, and how such sets go. One of
-/// them is `first`.
+/// What to say about this many sets of this owner that are not httpd's: whose they seem to be, and how
+/// such sets are removed. One of them is `first`.
 #[must_use]
 pub fn words(maker: Maker, count: i64, owner: &str, first: SemId) -> Option<String> {
     let (look, them) = if count == 1 { ("looks", "it") } else { ("look", "them") };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn known_programs_are_told_by_the_form_of_their_sets() {
+    fn known_programs_are_recognized_by_the_form_of_their_sets() {
         for (set, want) in [
             (set(33, 0, 1, 0o600), Maker::Httpd),
             (set(0, 0, 1, 0o600), Maker::HttpdOrRoot),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_httpds_is_said_with_how_it_goes() {
+    fn sets_that_are_not_httpds_are_reported_with_how_to_remove_them() {
         let of = |maker, count| words(maker, count, "www-data", SemId(7)).unwrap_or_default();
         assert!(
             of(Maker::Php, 8)

@@ -17,13 +17,13 @@ use crate::facts::site::quoted;
 use crate::facts::state::Learnt;
 use crate::facts::trial::{LOCKING, Trial};
 
-/// A line as httpd writes it to its ErrorLog: the error, its text, and what failed.
+/// A line as httpd writes it to its ErrorLog: the error number, its text, and what failed.
 fn httpds_line(errno: Errno, line: &str) -> String {
     format!("({}){}: {line}", errno as i32, strerror(errno))
 }
 
-/// The first line of a message: what is wrong in a few words, and what belongs to it. Eighty columns of
-/// `systemctl status` have room for some 34 characters of a message, so the cause comes first.
+/// The first line of a message: what is wrong in a few words, and the details. `systemctl status` in 80
+/// columns has room for about 34 characters of a message, so the cause comes first.
 type Headline = (String, String);
 
 /// The headline of a failure.
@@ -89,7 +89,7 @@ pub fn at_risk(s: &Situation<'_>) -> Message {
     }
 }
 
-/// The words where something other than a semaphore set is missing, which httpd may not need.
+/// The words if something other than a semaphore set is missing, which httpd may not need.
 fn shortage_at_risk(shortage: &Shortage, s: &Situation<'_>) -> Message {
     let (mut why, mut remedies) = why_shortage(shortage, s);
     let path = printable(&shortage.path.to_string_lossy());
@@ -192,7 +192,7 @@ fn no_room(limit: Limit, s: &Situation<'_>) -> &'static str {
     }
 }
 
-/// A reserve that would not be left, and who asks for it.
+/// A reserve that would not be left, and what demands it.
 fn reserve(s: &Situation<'_>) -> String {
     let left = s.input.room().map_or(0, |(surely, _)| surely.sets) - s.input.need.at_most;
     let asks = s.reserve.map_or_else(
@@ -228,7 +228,7 @@ fn missing(s: &Shortage) -> String {
     }
 }
 
-/// httpd's own line for a mutex that is not a semaphore set.
+/// What httpd logs for a mutex that is not a semaphore set.
 fn shortage_line(s: &Shortage) -> String {
     httpds_line(s.errno, &s.line)
 }
@@ -393,7 +393,7 @@ fn why_no_room(s: &Situation<'_>) -> Vec<String> {
     why
 }
 
-/// What its starts showed beside what its configuration says.
+/// What its starts showed, compared with what its configuration says.
 fn shown(learnt: Learnt, demand: &Demand) -> String {
     let (least, most) = demand.sets();
     let says = if least == most { most.to_string() } else { format!("{least} to {most}") };

@@ -1,5 +1,5 @@
-//! What to do where the table of semaphore sets leaves too little room: which remedies there are, what
-//! each changes, and whether that alone makes httpd start. Pure.
+//! What to do if the semaphore table has too little room: which remedies there are, what each of them
+//! changes, and whether it makes httpd start on its own. Pure.
 
 use nix::errno::Errno;
 
@@ -21,7 +21,7 @@ use crate::facts::trial::{LOCKING, Trial};
 const OF_A_NEW_NAMESPACE: Limits =
     Limits { semmsl: 32_000, semmns: 1_024_000_000, semopm: 500, semmni: 32_000 };
 
-/// The remedies, the least harmful first; stopping a server that runs comes last.
+/// The remedies, the least harmful first; stopping a running server comes last.
 #[must_use]
 pub(super) fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     let Some(now) = s.input.capacity else { return Vec::new() };
@@ -38,7 +38,7 @@ pub(super) fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
 
 /// Whether httpd would start on this table.
 fn cures(input: &Input, capacity: Capacity) -> bool {
-    // A trial that failed for want of operations says nothing about a table that allows them.
+    // A trial that failed because SEMOPM is 0 says nothing about a table that allows operations.
     let trial = match input.trial {
         Trial::Refused(LOCKING, Errno::E2BIG) if capacity.limits.semopm > 0 => {
             Trial::Skipped("with other limits")
@@ -49,7 +49,7 @@ fn cures(input: &Input, capacity: Capacity) -> bool {
     then.forecast() == Forecast::Starts
 }
 
-/// A command where it has an effect: in the IPC namespace of the table.
+/// A command that runs where it has an effect: in the IPC namespace of the table.
 fn there(site: Option<&Site>, command: &str) -> String {
     match site.and_then(|site| site.inside) {
         Some(pid) => format!("nsenter -t {pid} -i {command}"),
@@ -57,7 +57,7 @@ fn there(site: Option<&Site>, command: &str) -> String {
     }
 }
 
-/// To remove the orphans, if that makes room.
+/// Removing the orphans, if that makes room.
 fn orphans(s: &Situation<'_>, now: Capacity) -> Option<Remedy> {
     let then = now.without(s.removable);
     if then.room().sets == now.room().sets {
@@ -70,7 +70,7 @@ fn orphans(s: &Situation<'_>, now: Capacity) -> Option<Remedy> {
     Some(Remedy::command(there(s.site, &s.guard.to_string()), remark).that_cures(cures))
 }
 
-/// To raise the limits: now, and for good.
+/// Raising the limits: now, and for good.
 fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
     let missing = s.input.need.at_most + s.input.min_free;
     let better = kernel_sem::better(&now, missing);
@@ -112,12 +112,12 @@ fn set_now(limits: Limits, has_program: bool) -> String {
     if has_program {
         format!("sysctl -w kernel.sem=\"{limits}\"")
     } else {
-        // By a shell of its own, so that a command before it is about the writing, too.
+        // In a shell of its own, so that nsenter, if it precedes this, applies to the redirection, too.
         format!("sh -c 'echo \"{limits}\" > /proc/sys/kernel/sem'")
     }
 }
 
-/// The command that sets it now, and at each boot from now on.
+/// The command that sets it now, and at every boot from now on.
 fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) -> Remedy {
     let line = format!("kernel.sem = {limits}");
     let mut commands = Vec::new();
@@ -131,7 +131,8 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
         let path = file.to_string_lossy();
         commands.push(format!("echo '{line}' > {}", quoted(&path)));
     }
-    // Of a new file alone sysctl takes exactly this; an old one may hold much else.
+    // sysctl -p is used only with a new file, which contains nothing else; an existing one may set much
+    // more.
     let now = match &lasting.new {
         Some(file) if has_program => format!("sysctl -p {}", quoted(&file.to_string_lossy())),
         _ => set_now(limits, has_program),
@@ -145,7 +146,7 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
     Remedy::command(commands.join(" && "), remark)
 }
 
-/// Where /proc/sys is read-only, as in most containers.
+/// What to do if /proc/sys is read-only, as in most containers.
 fn outside(limits: Limits) -> [Remedy; 3] {
     [
         Remedy::advice(format!(
@@ -162,7 +163,7 @@ fn outside(limits: Limits) -> [Remedy; 3] {
     ]
 }
 
-/// To forget what earlier starts showed.
+/// Forgetting what earlier starts showed.
 fn forget(s: &Situation<'_>) -> Option<Remedy> {
     let is_learnt = matches!(s.input.need.source, NeedSource::Learnt(l) if l.is_certain());
     is_learnt.then(|| {
@@ -174,7 +175,7 @@ fn forget(s: &Situation<'_>) -> Option<Remedy> {
     })
 }
 
-/// To give each start a table of its own.
+/// Giving each start a table of its own.
 fn own_table(s: &Situation<'_>) -> Option<Remedy> {
     let unit = s.site?.unit.as_deref()?;
     let own = Capacity { limits: OF_A_NEW_NAMESPACE, usage: Usage::default() };
@@ -229,8 +230,8 @@ fn others(s: &Situation<'_>) -> Option<Remedy> {
     })
 }
 
-/// Where sets stay because the memory of a process could not be read: to see why; at the very last, to
-/// stop it, if that could make room enough.
+/// For sets that are kept because the memory of a process could not be read: finding out why; and, as a
+/// last resort, stopping that process, if this could make enough room.
 fn undecided(s: &Situation<'_>) -> Vec<Remedy> {
     let (Some(undecided), Some(now)) = (s.undecided, s.input.capacity) else { return Vec::new() };
     if let Some(user) = s.started_as {

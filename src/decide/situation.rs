@@ -1,4 +1,4 @@
-//! What the words for a forecast are made of: the forecast's input and what surrounds it. Pure.
+//! What the words for a forecast are based on: the forecast's input and its circumstances. Pure.
 
 use crate::decide::forecast::Input;
 use crate::facts::mutex::{Break, Demand};
@@ -7,28 +7,28 @@ use crate::facts::row::Undecided;
 use crate::facts::settings::Setting;
 use crate::facts::site::{GuardCommand, Site};
 
-/// What the words for a forecast are made of.
+/// What the words for a forecast are based on.
 #[derive(Clone, Debug)]
 pub struct Situation<'a> {
     /// What the forecast was made from.
     pub input: &'a Input,
-    /// The mutexes behind the need, where httpd was asked.
+    /// The mutexes behind the need, if httpd was asked.
     pub demand: Option<&'a Demand>,
     /// Who holds the table, in words.
     pub holders: &'a str,
     /// Sets that are not httpd's: whose they seem to be and who removes them, in words.
     pub strangers: &'a [String],
-    /// Others than httpd have sets in the table, too.
+    /// The table holds sets of other programs or users, too.
     pub has_others: bool,
-    /// How many sets a `guard` would remove now.
+    /// How many sets `guard` would remove now.
     pub removable: usize,
     /// The command that removes them.
     pub guard: &'a GuardCommand,
     /// Sets that stay only because a process's memory could not be read.
     pub undecided: Option<&'a Undecided>,
-    /// What this machine offers; none: nobody looked.
+    /// What this machine offers; `None` if this was not examined.
     pub site: Option<&'a Site>,
-    /// The setting that asks for a reserve; none: it was typed.
+    /// The setting that demands a reserve; `None` if it was given on the command line.
     pub reserve: Option<&'a Setting>,
     /// The user that httpd is started as, if that is not root.
     pub started_as: Option<&'a str>,
@@ -45,13 +45,13 @@ impl Situation<'_> {
         }
     }
 
-    /// Where the start breaks off for want of room.
+    /// Where the start breaks off because there is no room.
     #[must_use]
     pub fn breaks_off(&self) -> Break {
         let room = self.input.room().map_or(0, |(_, most)| most.sets);
         match (self.demand.and_then(|d| d.breaks_off(room)), self.input.need.source) {
             (Some(at), _) => at,
-            // More than its configuration shows.
+            // It needs more than its configuration shows.
             (None, NeedSource::Learnt(_)) => Break::at_an_unknown_one(),
             (None, _) => Break::of_2_4s_accept_mutex(),
         }

@@ -1,5 +1,5 @@
-//! Everything that can end a run before its answer: each error knows its exit code, and what to
-//! do next.
+//! Everything that can end a run before it has a result: each error knows its exit code, and what to do
+//! next.
 
 use std::fmt;
 use std::io::Error as IoError;
@@ -15,26 +15,26 @@ use crate::facts::set::SemId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// httpd can make its locks.
+    /// httpd can create its locks.
     Ok = 0,
     /// `EX_USAGE`: the command line is wrong.
     Usage = 64,
-    /// `EX_UNAVAILABLE`: httpd's lock would fail.
+    /// `EX_UNAVAILABLE`: httpd would not start, because it could not create or use a lock.
     Unavailable = 69,
-    /// `EX_SOFTWARE`: a bug in the guard.
+    /// `EX_SOFTWARE`: a bug in httpd-semguard.
     Software = 70,
     /// `EX_OSERR`: the kernel or the user database refused to answer.
     OsError = 71,
     /// `EX_CANTCREAT`: the report could not be written.
     CannotCreate = 73,
-    /// `EX_NOPERM`: not root, not the owner.
+    /// `EX_NOPERM`: neither root nor the owner.
     NoPermission = 77,
     /// `EX_CONFIG`: no such user, or the guarded user is root.
     Config = 78,
 }
 
 impl Exit {
-    /// Every code with what it says, as man page, README and `--help` have it.
+    /// Every code with its meaning, as in the man page, the README and `--help`.
     pub const ALL: [(Exit, &'static str); 8] = [
         (Exit::Ok, "httpd can make its locks"),
         (Exit::Usage, "the command line or a file of settings is wrong"),
@@ -53,7 +53,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// The text of an error as strerror(3) has it, and so httpd in its log.
+/// The text of an error as in strerror(3), and therefore in httpd's log.
 #[must_use]
 pub fn strerror(errno: Errno) -> String {
     let text = IoError::from_raw_os_error(errno as i32).to_string();
@@ -63,7 +63,7 @@ pub fn strerror(errno: Errno) -> String {
 /// What ended a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// `--user` names nobody.
+    /// `--user` names a user that does not exist.
     NoSuchUser(String),
     /// `--user` names root, whose sets are never touched.
     GuardedRoot,
@@ -71,7 +71,7 @@ pub enum Error {
     NoKnownAccount(String),
     /// The user database did not answer.
     UserDatabase(String, Errno),
-    /// There is no semaphore set of this number among the guarded users' sets.
+    /// The guarded users have no semaphore set with this ID.
     NoSuchSet(SemId, String),
     /// The report could not be written to this file.
     Output(PathBuf, Errno),
@@ -82,13 +82,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// That a report could not be written to a file.
+    /// The error for a report that could not be written to a file.
     #[must_use]
     pub fn output(path: &Path, error: &IoError) -> Error {
         Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
     }
 
-    /// That a report could not be written to standard output.
+    /// The error for a report that could not be written to standard output.
     #[must_use]
     pub fn stdout(error: &IoError) -> Error {
         Error::Stdout(Errno::from_raw(error.raw_os_error().unwrap_or(0)))

@@ -1,4 +1,4 @@
-//! What happened in a run beside its answer: whoever acts returns it, and tell alone says it.
+//! What happened in a run besides its result: whoever acts returns it, and only tell reports it.
 
 use nix::errno::Errno;
 use nix::unistd::Uid;
@@ -8,50 +8,50 @@ use crate::facts::process::Named;
 use crate::facts::set::SemId;
 use crate::facts::settings::{Complaint, Setting};
 
-/// The file whose lock keeps two guards from overlapping.
+/// The file whose lock keeps two guards from running at the same time.
 pub const LOCK_FILE: &str = "/run/httpd-semguard.lock";
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The lock that keeps two guards apart could not be had; the run went on without it.
+    /// The lock that keeps two guards apart could not be taken; the run continued without it.
     WithoutLock(Errno),
     /// The table could not be looked at: this call was refused.
     TableUnreadable(&'static str, Errno),
-    /// The trial set that a killed guard left was removed.
+    /// The trial set left behind by a killed guard was removed.
     LeftoverRemoved(SemId),
     /// It could not be removed.
     LeftoverStays(SemId, Errno),
-    /// The kernel's numbering of sets was moved on, from the one number to the other.
+    /// The kernel's numbering of sets was advanced, from the first number to the second.
     NumberingMovedOn(SemId, SemId),
-    /// An httpd may well run as this user, who is not guarded and has so many sets of httpd's form; and
-    /// who is guarded was guessed.
+    /// httpd may be running as this user, who is not guarded but has this many sets in httpd's form;
+    /// and the guarded user was guessed.
     Unguarded(&'static str, usize),
-    /// The way back from this user was refused: the rest of the run had fewer rights.
+    /// Switching back from this user failed: the rest of the run had fewer privileges.
     StayedAs(Uid, Errno),
-    /// A setting, or a file of them, that is not understood.
+    /// A setting, or a file of settings, that is not valid.
     SettingInDoubt(Complaint),
-    /// A setting of a file counts for this run.
+    /// A setting from a file takes effect in this run.
     SettingTaken(Setting),
-    /// This httpd has an IPC namespace of its own, whose table was looked at.
+    /// This httpd has an IPC namespace of its own, whose table was examined.
     TableOf(Named),
-    /// This unit starts httpd in a new IPC namespace: the table of a new one was looked at.
+    /// This unit starts httpd in a new IPC namespace: the table of a new one was examined.
     TableOfUnit(String),
-    /// This httpd or unit has an IPC namespace of its own, which could not be entered: what was looked at
-    /// is not httpd's table, and nothing is forecast.
+    /// This httpd or unit has an IPC namespace of its own, which could not be entered: what was examined
+    /// is not httpd's table, and there is no forecast.
     TableOfNobody(String, Errno),
-    /// It is not known whose sets are to be guarded: none was looked at.
+    /// It is not known whose sets to guard: none was examined.
     NobodyGuarded(Error),
-    /// The table could not be read, and httpd may need a place in it.
+    /// The table could not be read, and httpd may need room in it.
     TableUnknown(Error),
-    /// What is kept of earlier starts could not be used, for this reason.
+    /// What was learned from earlier starts could not be used, for this reason.
     StateUnused(&'static str),
-    /// What this run showed could not be kept.
+    /// What this run showed could not be saved.
     StateNotKept(Errno),
 }
 
 impl Event {
-    /// Whether it deserves attention.
+    /// Whether it needs attention.
     #[must_use]
     pub fn is_warning(&self) -> bool {
         use Event::{LeftoverRemoved, SettingTaken, TableOf, TableOfUnit};
@@ -60,7 +60,7 @@ impl Event {
         !is_news && !self.is_routine()
     }
 
-    /// Whether it is only for whoever wants to know all.
+    /// Whether it is of interest only with `-v`.
     #[must_use]
     pub fn is_routine(&self) -> bool {
         use Event::{NumberingMovedOn, StateNotKept, StateUnused};

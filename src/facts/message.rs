@@ -1,13 +1,14 @@
-//! A message as a value: what is wrong, why, what to do. Never a text that has to be taken apart again.
+//! A message as a value: what is wrong, why, and what to do. Never as text that would have to be parsed
+//! again.
 
-/// A message in three parts, complete by itself.
+/// A message in three parts, complete in itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What is wrong or would happen, the cause first, in a few words.
+    /// What is wrong or would happen, in a few words, the cause first.
     pub brief: String,
-    /// What belongs to it and is long; may be empty.
+    /// Longer details about that; may be empty.
     pub detail: String,
-    /// Why, with figures and holders.
+    /// Why, with figures and the owners of the sets.
     pub why: Vec<String>,
     /// What to do, the least harmful first.
     pub remedies: Vec<Remedy>,
@@ -28,29 +29,29 @@ impl Message {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// A command that can be pasted as it stands; none: it takes a person.
+    /// A command that can be pasted as it stands; `None` if no command can do it.
     pub command: Option<String>,
-    /// What it does, as a request ("remove the orphans"), or what is to be done; empty only beside a
-    /// command that speaks for itself.
+    /// What it does, as a request ("remove the orphans"), or what is to be done; empty only with a
+    /// self-explanatory command.
     pub remark: String,
-    /// Done alone, it makes httpd start, as far as can be computed.
+    /// On its own, it makes httpd start, as far as can be computed.
     pub cures: bool,
 }
 
 impl Remedy {
-    /// A command, and what it does; it is not known to be a cure.
+    /// A command, and what it does; not known to be a solution.
     #[must_use]
     pub fn command(command: impl Into<String>, remark: impl Into<String>) -> Remedy {
         Remedy { command: Some(command.into()), remark: remark.into(), cures: false }
     }
 
-    /// Something that cannot be typed as it stands; it is not known to be a cure.
+    /// Something that cannot be pasted as a command; not known to be a solution.
     #[must_use]
     pub fn advice(remark: impl Into<String>) -> Remedy {
         Remedy { command: None, remark: remark.into(), cures: false }
     }
 
-    /// The same, as a cure or not.
+    /// The same, marked as a solution or not.
     #[must_use]
     pub fn that_cures(self, cures: bool) -> Remedy {
         Remedy { cures, ..self }

@@ -1,4 +1,4 @@
-//! What is asked of a run: the parts of the command line that several rooms need.
+//! What a run is asked to do: the parts of the command line that several folders need.
 
 use std::str::FromStr;
 
@@ -7,34 +7,33 @@ use clap::ValueEnum;
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Command {
-    /// Remove orphaned sets, then say whether httpd's locks can be made
+    /// Remove orphaned sets, then report whether httpd can create its locks (the default)
     Guard,
-    /// Say whether httpd's locks can be made now, and what guard would change; changes nothing
+    /// Report whether httpd can create its locks now, and what guard would remove; changes nothing
     Check,
-    /// Show every set of the guarded users with its verdict and evidence
+    /// Show every set of the guarded users, with the verdict on it and the reason
     List,
 }
 
-/// Where the log goes.
+/// Where messages are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogTo {
-    /// The journal's form where standard error is the journal, else standard error; syslog where
-    /// there is none
+    /// Standard error, with priorities if that is the journal; syslog if it is closed
     Auto,
     /// Standard error
     Stderr,
-    /// syslog (LOG_DAEMON), else standard error
+    /// syslog (LOG_DAEMON); standard error if no syslog daemon is listening
     Syslog,
 }
 
-/// What a report is written for.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Words for people
+    /// Text for people
     Text,
     /// One JSON document
     Json,
-    /// One line for Nagios and its like; exits 0, 1, 2 or 3
+    /// One line for Nagios, Icinga and similar systems; the exit code is 0, 1, 2 or 3
     Nagios,
     /// Metrics for Prometheus
     Prometheus,
@@ -43,24 +42,24 @@ pub enum Format {
 /// What the sets of `list` are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SortKey {
-    /// The identifier
+    /// The ID of the set
     Semid,
-    /// The owner, then the identifier
+    /// The owner, then the ID
     Owner,
     /// The age, oldest first
     Age,
-    /// The last pid, then the identifier
+    /// The PID that last touched the set, then the ID
     Pid,
-    /// Orphans first, then the identifier
+    /// The verdict, orphaned sets first, then the ID
     Verdict,
 }
 
-/// The name of one of several httpds: what stands behind the "@" in the name of its unit.
+/// The name of one of several instances of httpd: what follows the "@" in the name of its unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance(String);
 
 impl Instance {
-    /// The most bytes of a unit's name (systemd's basic/unit-name.h, `UNIT_NAME_MAX`).
+    /// The maximum length of a unit's name, in bytes (systemd's basic/unit-name.h, `UNIT_NAME_MAX`).
     const MOST: usize = 255;
 
     /// The name.
@@ -73,11 +72,11 @@ impl Instance {
 impl FromStr for Instance {
     type Err = String;
 
-    /// Takes what can stand in the name of a unit (basic/unit-name.c, `VALID_CHARS_WITH_AT`): so it
-    /// can be a part of a file's name, too.
+    /// Accepts what is valid in the name of a unit (basic/unit-name.c, `VALID_CHARS_WITH_AT`), and
+    /// can therefore be part of a file name, too.
     ///
     /// # Errors
-    /// That it cannot.
+    /// If the name is not valid.
     fn from_str(name: &str) -> Result<Instance, String> {
         let fits = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
         if name.is_empty() || name.len() > Instance::MOST || !name.chars().all(fits) {

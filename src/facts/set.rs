@@ -16,9 +16,9 @@ impl fmt::Display for SemId {
     }
 }
 
-/// Semids from here on are telling: few of them occur in a process by chance. 19 steps of the kernel's
-/// sequence number; between the powers of two hardly any such number occurs in the memory of a plain
-/// httpd (docs/architecture.md has the figures).
+/// Semids from here on are significant: few of them occur in a process by coincidence. This is 19 steps
+/// of the kernel's sequence number; between the powers of two, hardly any such number occurs in the
+/// memory of a plain httpd (docs/architecture.md has the figures).
 pub const TELLING: i32 = 19 << 15;
 
 /// What the kernel reports about a set without any permission (`struct semid_ds`, semctl(2)).
@@ -49,14 +49,15 @@ pub struct SemSet {
 /// Which program seems to have made a set, by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Maker {
-    /// httpd, or a program that makes sets as it does.
+    /// httpd, or a program that makes sets the same way.
     Httpd,
-    /// The same, but the set is root's: a module left it to root, or another program of root's made it.
+    /// The same, but the set belongs to root: an httpd module left it to root, or another of root's
+    /// programs made it.
     HttpdOrRoot,
     /// PHP's `sem_get()`.
     Php,
     /// PostgreSQL.
     Postgres,
-    /// Another one.
+    /// Another program.
     Other,
 }

@@ -1,4 +1,4 @@
-//! What this machine offers to somebody who wants to make room for semaphore sets.
+//! What this machine offers for making room for semaphore sets.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use nix::unistd::Pid;
 pub struct Site {
     /// How to set `kernel.sem`.
     pub sysctl: Sysctl,
-    /// The table is that of this process's IPC namespace, not of the one that the run was started in:
-    /// commands have to go there, too.
+    /// The table is that of this process's IPC namespace, not of the one in which the run was started:
+    /// commands must enter it, too.
     pub inside: Option<Pid>,
-    /// The unit that starts httpd, where its systemd can give it an IPC namespace of its own and does
-    /// not do so yet.
+    /// The unit that starts httpd, if systemd can give it an IPC namespace of its own and does not do
+    /// so yet.
     pub unit: Option<String>,
-    /// The unit of the process whose memory could not be read, where sets stay because of that.
+    /// The unit of the process whose memory could not be read, if sets are kept because of that.
     pub unit_in_doubt: Option<String>,
     /// A directive with which httpd does without semaphore sets, and which this one accepts.
     pub directive: Option<&'static str>,
@@ -25,14 +25,14 @@ pub struct Site {
 /// How to set `kernel.sem`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sysctl {
-    /// /proc/sys is read-only, as in most containers: only from outside.
+    /// Only from outside: /proc/sys is read-only here, as in most containers.
     Outside,
-    /// Here.
+    /// From here.
     Here {
         /// sysctl(8) is installed.
         has_program: bool,
-        /// The places that set it at boot, each to be changed: where there is none, or none that an
-        /// administrator may edit, a new file.
+        /// The places that set it at boot, each of which must be changed; if there is none, or none
+        /// that an administrator should edit, a new file.
         lasting: Lasting,
     },
 }
@@ -40,13 +40,13 @@ pub enum Sysctl {
 /// Which files make a value of `kernel.sem` last (sysctl.d(5)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lasting {
-    /// Lines, counted from 1, that set it last today.
+    /// The lines, counted from 1, that currently take effect.
     pub edit: Vec<(PathBuf, usize)>,
-    /// A file to be made: it comes after all others that set it.
+    /// A file to be created, which is read after all others that set it.
     pub new: Option<PathBuf>,
 }
 
-/// A word as a shell takes it: in quotes where it needs them.
+/// A word for a shell: in quotes if it needs them.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
@@ -56,13 +56,13 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A command that removes the orphans which a run counted: `guard` with those of the run's options that
-/// decide which sets it looks at and how they are judged.
+/// The command that removes the orphans counted by a run: `guard` with those of the run's options that
+/// determine which sets it looks at and how they are judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardCommand(Vec<String>);
 
 impl GuardCommand {
-    /// With these options, each of them a word.
+    /// With these options, each of which is one word.
     #[must_use]
     pub fn new(options: impl IntoIterator<Item = String>) -> GuardCommand {
         GuardCommand(options.into_iter().collect())
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_shell_would_take_apart_or_expand_is_quoted() {
+    fn what_a_shell_would_split_or_expand_is_quoted() {
         for (word, want) in [
             ("it's", r"'it'\''s'"),
             ("a b", "'a b'"),

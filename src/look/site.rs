@@ -1,4 +1,4 @@
-//! What this machine offers to make room for semaphore sets: asked only once a start is in doubt.
+//! What this machine offers for making room for semaphore sets: examined only if a start is in doubt.
 //! Touches what `sysctl` and `unit` touch, and httpd's control program; reads only.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::look::httpd::ask::{Question, accepts};
 use crate::look::sysctl::sysctl;
 use crate::look::unit;
 
-/// What it is to be found out for.
+/// The httpd in question, and what surrounds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// httpd's control program, if it answered.
@@ -20,7 +20,7 @@ pub struct Subject<'a> {
     pub instance: Option<&'a Instance>,
     /// That httpd, if it is running.
     pub running: Option<Pid>,
-    /// A process whose memory could not be read, where sets stay because of that.
+    /// A process whose memory could not be read, if sets are kept because of that.
     pub in_doubt: Option<Pid>,
     /// A process in the IPC namespace that the table is of, if it is not this one's.
     pub inside: Option<Pid>,
@@ -28,12 +28,12 @@ pub struct Subject<'a> {
     pub directive: Option<&'static str>,
 }
 
-/// What there is for this httpd; `question` is how it is asked.
+/// What there is for this httpd; `question` is how to ask it.
 #[must_use]
 pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
     let Subject { control, instance, running, in_doubt, inside, directive } = *subject;
     let of_control = || control.map(|control| unit::of_control(control, instance));
-    // In httpd's own unit the guard is one of its processes.
+    // In httpd's own unit, this run is one of its processes.
     let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
     let of_httpd = running.and_then(unit::of).or_else(own).or_else(of_control);
     let is_accepted =

@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::facts::site::{Lasting, Sysctl};
 
-/// The folders, the first of which has a file of some name hides those of that name in the others.
+/// The folders. A file in one of them hides files with the same name in those after it.
 const FOLDERS: [&str; 5] = [
     "/etc/sysctl.d",
     "/run/sysctl.d",
@@ -21,20 +21,20 @@ const FOLDERS: [&str; 5] = [
     "/lib/sysctl.d",
 ];
 
-/// Read last by `sysctl --system`; by systemd only where a file in those folders links to it.
+/// Read last by `sysctl --system`; by systemd only if a file in those folders links to it.
 const CLASSIC: &str = "/etc/sysctl.conf";
 
-/// The name of a new file, and one that comes after nearly every other name.
+/// The name of a new file, and one that sorts after nearly every other name.
 const NAMES: [&str; 2] = ["99-httpd-semguard.conf", "zz-httpd-semguard.conf"];
 
 /// The most that is read of one file, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// A file, as far as it sets `kernel.sem`.
+/// A file that sets `kernel.sem`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Setter {
     file: PathBuf,
-    /// The last line that does, counted from 1.
+    /// The last line that does so, counted from 1.
     line: usize,
 }
 
@@ -65,9 +65,9 @@ fn lasting(root: &Path) -> Lasting {
         }
     }
     let setter = |file: &PathBuf| {
-        // A link is followed: sed(1) would put a file in its place.
+        // Links are resolved: sed -i would replace the link with a file.
         let path = fs::canonicalize(below(&file.to_string_lossy())).ok()?;
-        // A pipe or device would hold the run up.
+        // A pipe or device could block the run.
         if !fs::metadata(&path).is_ok_and(|m| m.is_file()) {
             return None;
         }
@@ -88,8 +88,8 @@ fn lasting(root: &Path) -> Lasting {
 }
 
 /// What to change: `last` is the last file in the folders that sets it, by name; `alone` is
-/// /etc/sysctl.conf, where it does and none of the others links to it. A file below /etc is the
-/// administrator's to edit; any other is a package's, or gone with the next boot.
+/// /etc/sysctl.conf, if it does and none of the others links to it. A file below /etc is for the
+/// administrator to edit; any other belongs to a package, or disappears at the next boot.
 fn choose(last: Option<(String, Setter)>, alone: Option<Setter>) -> Lasting {
     let (name, last) = last.unzip();
     let mut edit: Vec<(PathBuf, usize)> = Vec::new();
@@ -104,8 +104,8 @@ fn choose(last: Option<(String, Setter)>, alone: Option<Setter>) -> Lasting {
     Lasting { edit, new }
 }
 
-/// The last line of a file that sets `kernel.sem`, counted from 1. Blanks around the name, a dash
-/// before it (an error is no matter), and slashes for dots are allowed (sysctl.d(5)).
+/// The last line of a file that sets `kernel.sem`, counted from 1. Spaces around the name, a dash before
+/// it (errors are ignored), and slashes instead of dots are allowed (sysctl.d(5)).
 fn last_line(text: &str) -> Option<usize> {
     let sets = |line: &str| {
         let line = line.trim_start();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_administrators_file_is_edited_and_a_packages_is_overruled() {
+    fn an_administrators_file_is_edited_and_a_packages_file_is_overridden() {
         let own = Some(("50-db.conf".to_owned(), setter("/etc/sysctl.d/50-db.conf", 3)));
         assert_eq!(
             choose(own, None),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn where_two_tools_read_two_files_both_are_changed() {
+    fn if_two_tools_read_two_files_both_are_changed() {
         assert_eq!(
             choose(None, Some(setter("/etc/sysctl.conf", 9))),
             Lasting {

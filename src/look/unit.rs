@@ -1,5 +1,5 @@
 //! systemd units: which one a process belongs to, which one starts httpd, and what systemd can do for
-//! it. Touches /proc, systemd's folders and systemctl(1); reads only.
+//! it. Touches /proc, systemd's folders and systemctl(1); only reads.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +19,8 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// The first systemd with `PrivateIPC=` (systemd.exec(5)).
 const FIRST_WITH_PRIVATE_IPC: u32 = 248;
 
-/// The unit that starts the httpd of this control program, or this instance of it, if no process tells.
+/// The unit that starts the httpd of this control program, or this instance of it, if no process shows
+/// which one it is.
 #[must_use]
 pub(super) fn of_control(control: &Path, instance: Option<&Instance>) -> String {
     let name = control.to_string_lossy();
@@ -45,7 +46,7 @@ fn of_cgroup(text: &str) -> Option<String> {
     units.map(str::to_owned).next()
 }
 
-/// The units that distributions start httpd by.
+/// The units that start httpd on the various distributions.
 const HTTPDS: [&str; 3] = ["httpd", "apache2", "httpd24-httpd"];
 
 /// Whether a unit is one of httpd's, or of an instance of it.
@@ -55,7 +56,7 @@ pub(super) fn is_httpds(unit: &str) -> bool {
     HTTPDS.contains(&name)
 }
 
-/// Whether systemd runs this machine (sd_booted(3)).
+/// Whether this machine was booted with systemd (sd_booted(3)).
 #[must_use]
 pub(super) fn is_booted() -> bool {
     Path::new("/run/systemd/system").exists()
@@ -67,7 +68,7 @@ pub(super) fn has_private_ipc(unit: &str) -> bool {
     show(unit, "PrivateIPC").is_some_and(|value| value == "yes")
 }
 
-/// Whether systemd could do so: it is new enough, knows the unit, and does not do it yet.
+/// Whether systemd could do so: it is new enough, has loaded the unit, and does not do so yet.
 #[must_use]
 pub(super) fn could_have_private_ipc(unit: &str) -> bool {
     is_booted()
@@ -88,7 +89,7 @@ fn show(unit: &str, property: &str) -> Option<String> {
     text.trim().split_once('=').map(|(_, value)| value.to_owned())
 }
 
-/// systemd's version: "systemd 252 (252.39-1~deb12u1)" is the first line of `systemctl --version`.
+/// systemd's version. The first line of `systemctl --version` is "systemd 252 (252.39-1~deb12u1)".
 fn version() -> Option<u32> {
     let question = Question::new(None, Vec::new(), PATIENCE);
     let said = ask::run(Path::new(SYSTEMCTL), &["--version".into()], &question).ok()?;

@@ -1,5 +1,5 @@
-//! Everything that is known of one set, row by row of the verdict table as far as it came, and how to
-//! remove it by hand, for those who know better.
+//! Everything that is known about one set, row by row of the verdict table up to the one that decided,
+//! and how to remove the set by hand, for those who know better.
 
 use std::io::{self, Write};
 
@@ -58,7 +58,7 @@ pub fn write(
     )
 }
 
-/// The command that removes a set whatever this program thinks of it.
+/// The command that removes a set regardless of its verdict.
 #[must_use]
 pub fn by_hand(id: SemId) -> String {
     format!("ipcrm -s {id}")
@@ -75,7 +75,7 @@ pub fn conclusion(row: &Row, report: &Report) -> String {
     }
 }
 
-/// The evidence as sentences: a few for each row of the table that the set came to.
+/// The evidence as sentences: a few for each row of the verdict table that was applied to the set.
 #[must_use]
 pub fn evidence(row: &Row, report: &Report, table: &Table) -> Vec<String> {
     let world = &table.world;
@@ -94,7 +94,7 @@ pub fn evidence(row: &Row, report: &Report, table: &Table) -> Vec<String> {
     said
 }
 
-/// Does it look like a mutex of httpd's?
+/// Does it look like one of httpd's mutexes?
 fn form(row: &Row, report: &Report) -> String {
     let creator = report.user(row.set.cuid);
     match mismatch(&row.set) {
@@ -121,7 +121,7 @@ fn ago(time: WallTime, now: WallTime) -> String {
     format!("{} ago ({at})", age(now.0 - time.0))
 }
 
-/// Was enough seen?
+/// Could enough be seen?
 fn sight(row: &Row) -> String {
     match &row.verdict {
         Verdict::Keep(Reason::Blind(blind)) => format!("Not enough could be seen: {blind}."),
@@ -129,7 +129,7 @@ fn sight(row: &Row) -> String {
     }
 }
 
-/// Is it in use at this moment?
+/// Is it in use right now?
 fn use_now(row: &Row) -> Option<String> {
     let lock = row.evidence.lock()?;
     let locked = if lock.value == 0 { "It is locked (value 0)" } else { "It is not locked" };
@@ -143,7 +143,7 @@ fn use_now(row: &Row) -> Option<String> {
     Some(format!("{locked}, and {waiting}."))
 }
 
-/// Was it touched last out of sight?
+/// Was it last touched by a process out of sight?
 fn out_of_sight(row: &Row) -> Option<String> {
     let last = row.evidence.last()?;
     if last.number == 0 {
@@ -161,7 +161,7 @@ fn out_of_sight(row: &Row) -> Option<String> {
     })
 }
 
-/// Does the process that touched it last live?
+/// Is the process that touched it last still running?
 fn last_user(row: &Row, world: &World) -> Option<String> {
     let last = row.evidence.last().filter(|last| last.number > 0)?;
     let pid = Pid::from_raw(last.number);
@@ -190,7 +190,7 @@ fn since(p: &Process, world: &World) -> String {
     ago(world.clock.at(p.start), world.clock.now)
 }
 
-/// Everybody who could know it, and whether its number stands in his memory.
+/// Every process that could know the set, and whether the set's ID is in its memory.
 fn who_may_know(row: &Row, world: &World) -> Vec<String> {
     let said: Vec<String> =
         suspects(&row.set, &row.evidence, world).map(|p| knows(p, row, world)).collect();

@@ -1,5 +1,5 @@
-//! The report as one JSON document, of the form that packaging/schema/report-1.schema.json lays
-//! down. The structures here are that form: a name that changes is a new `SCHEMA_VERSION`.
+//! The report as one JSON document, as specified by packaging/schema/report-1.schema.json. The
+//! structures here are that document: changing a name requires a new `SCHEMA_VERSION`.
 
 mod answer;
 mod sets;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use sets::{Counts, HolderRow, One, Running, Sets, StrangerRow, looks_like, one_by_one, strangers};
 use std::io::{self, Write};
 
-/// The version of the document's form; additions leave it as it is.
+/// The version of the document's format; additions do not change it.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Writes the document.
@@ -30,7 +30,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_document(&Document::of(report), out)
 }
 
-/// Writes the document of a run that found no answer.
+/// Writes the document of a run without a result.
 ///
 /// # Errors
 /// Those of the writer.
@@ -56,7 +56,7 @@ fn write_document(document: &impl Serialize, out: &mut dyn Write) -> io::Result<
     out.write_all(b"\n")
 }
 
-/// The words of the command line.
+/// The command as it is typed.
 fn command_name(command: Command) -> &'static str {
     match command {
         Command::Guard => "guard",
@@ -90,7 +90,7 @@ struct Complaint {
     hint: String,
 }
 
-/// A moment, twice; no text for years that RFC 3339 cannot write.
+/// A point in time, twice; there is no text for years that RFC 3339 cannot express.
 #[derive(Serialize)]
 struct Time {
     rfc3339: Option<String>,

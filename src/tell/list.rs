@@ -1,4 +1,4 @@
-//! The sets as a table for people, in the way of lsipc(1), and the totals of `ipcs -us`.
+//! The sets as a table for people, similar to lsipc(1), with the totals of `ipcs -us`.
 
 use std::io::{self, Write};
 
@@ -21,15 +21,15 @@ use crate::tell::words::why;
 const COLUMNS: usize = 9;
 const HEADER: [&str; COLUMNS] =
     ["SEMID", "OWNER", "CREATOR", "AGE", "LASTPID", "VALUE", "WAITERS", "VERDICT", "WHY"];
-/// Columns of numbers, which are aligned to the right.
+/// Columns of numbers, which are right-aligned.
 const NUMBERS: [usize; 3] = [0, 5, 6];
 const VERDICT: usize = 7;
 const WHY: usize = 8;
-/// Columns that a narrow screen does without: `--explain` and JSON have them.
+/// Columns that are left out on a narrow screen: `--explain` and JSON have them.
 const SPARE: [usize; 3] = [2, 5, 6];
-/// The fewest columns of a screen that WHY is worth starting in.
+/// The minimum width of the WHY column.
 const LEAST_WHY: usize = 24;
-/// Where WHY begins on a line of its own, on a screen that is narrower still.
+/// The indent of WHY on a line of its own, on an even narrower screen.
 const OWN_LINE: usize = 4;
 
 type Cells = [String; COLUMNS];
@@ -38,12 +38,12 @@ type Cells = [String; COLUMNS];
 struct Layout {
     widths: [usize; COLUMNS],
     shown: Vec<usize>,
-    /// Where WHY begins; none: on a line of its own.
+    /// The column where WHY begins; `None` if it has a line of its own.
     why: Option<usize>,
 }
 
 impl Layout {
-    /// All columns, or as many as the screen has room for.
+    /// All columns, or as many as fit on the screen.
     fn new(widths: [usize; COLUMNS], screen: &Screen) -> Layout {
         let before_why = |columns: &[usize]| columns.iter().map(|c| widths[*c] + 2).sum::<usize>();
         let fits = |columns: &[usize]| {
@@ -69,12 +69,12 @@ pub fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let shown = shown(report, table);
-    // In the same order, among them.
+    // Other users' sets are sorted in among them.
     let (key, strangers) = (report.view.sort, &table.strangers);
     let mut all: Vec<(&Row, bool)> = shown.iter().map(|row| (*row, true)).collect();
     all.extend(strangers.iter().map(|row| (row, false)));
     all.sort_by_key(|(row, is_judged)| (!is_judged && key == SortKey::Verdict, place(row, key)));
-    // Made twice, once for the widths: 32,768 rows at one time would be many megabytes.
+    // Built twice, once for the widths: 32,768 rows at once would take many megabytes.
     let mut widths = HEADER.map(width);
     for (row, is_judged) in &all {
         for (widest, cell) in widths.iter_mut().zip(cells(row, *is_judged, report, table)) {
@@ -109,7 +109,7 @@ pub fn write(
     writeln!(out, "{}", screen.wrap(&totals, 0, 2))
 }
 
-/// The sets that were asked for, in the order that was asked for.
+/// The requested sets, in the requested order.
 #[must_use]
 pub fn shown<'t>(report: &Report, table: &'t Table) -> Vec<&'t Row> {
     let view = &report.view;
@@ -123,7 +123,7 @@ pub fn shown<'t>(report: &Report, table: &'t Table) -> Vec<&'t Row> {
     shown
 }
 
-/// Where a set stands in this order.
+/// The position of a set in this order.
 fn place(row: &Row, sort: SortKey) -> (i64, SemId) {
     let first = match sort {
         SortKey::Semid => 0,
@@ -159,7 +159,7 @@ fn cells(row: &Row, is_judged: bool, report: &Report, table: &Table) -> Cells {
     ]
 }
 
-/// The reason of a verdict; of a set that is not httpd's, also whose it seems to be.
+/// The reason for a verdict; for a set that is not httpd's, also whose it seems to be.
 fn why_and_whose(row: &Row) -> String {
     let why = why(&row.verdict);
     let is_foreign = row.verdict.state() == State::NotHttpd;
@@ -178,7 +178,7 @@ fn not_guarded(row: &Row) -> String {
     }
 }
 
-/// One row as aligned columns, WHY as long as it is, or as the screen is wide.
+/// One row as aligned columns, with WHY wrapped at the width of the screen.
 fn line(
     row: &Cells,
     layout: &Layout,

@@ -1,5 +1,5 @@
-//! The log, as one of the formats: what happened, what fails, what is in doubt, what deserves
-//! attention; with `-v`, how the answer was found.
+//! The log, as one of the formats: what happened, what fails, what is in doubt, and what needs
+//! attention; with `-v`, also how the result was reached.
 
 use log::Level;
 
@@ -23,17 +23,17 @@ use crate::facts::verdict::{Reason, Verdict};
 use crate::tell::report::{Filling, Report};
 use crate::tell::words::why;
 
-/// How many owners are named of those who hold the table.
+/// How many owners of sets in the table are named.
 const MOST_HOLDERS: usize = 6;
 
-/// Of the ten lines of a tail, three are systemd's own.
+/// `systemctl status` shows ten lines, of which three are systemd's own.
 const MOST_OF_A_TAIL: usize = 7;
 
-/// How many of those are named whose sets are not httpd's.
+/// How many owners of sets that are not httpd's are named.
 const MOST_STRANGERS: usize = 4;
 
-/// Removed sets that the log names one by one: a journal that got 32,000 lines at once would drop
-/// most of them.
+/// How many removed sets are logged individually: the journal would drop most of 32,000 lines that
+/// arrive at once.
 const MOST_NAMED: usize = 20;
 
 /// One entry of the log.
@@ -41,12 +41,12 @@ const MOST_NAMED: usize = 20;
 pub enum Entry {
     /// One line.
     Line(String),
-    /// A message of several.
+    /// A message of several lines.
     Message(Message),
 }
 
 impl Entry {
-    /// The lines of the entry, as every log takes them.
+    /// The lines of the entry, as they go to every log.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
@@ -56,19 +56,19 @@ impl Entry {
     }
 }
 
-/// A line of a message below its headline.
+/// A line of a message, below its headline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What begins here: "why:", "do:"; else empty.
+    /// The part that begins here, "why:" or "do:"; otherwise empty.
     pub label: &'static str,
     /// The line.
     pub text: String,
-    /// It can be typed as it stands, so it is never broken; it stands further to the right.
+    /// It can be pasted as it stands, so it is never wrapped; it is indented further.
     pub is_command: bool,
 }
 
 impl Part {
-    /// What stands before the text: the label, or as many blanks.
+    /// What precedes the text: the label, or as many spaces.
     #[must_use]
     pub fn margin(&self) -> String {
         format!("  {:<5} {}", self.label, if self.is_command { "    " } else { "" })
@@ -99,9 +99,9 @@ pub fn parts(message: &Message) -> Vec<Part> {
     parts
 }
 
-/// The lines of an entry of which only the last ones may be seen: `systemctl status` shows ten, and
-/// systemd's own words about a failed start come behind. A message that is too long for that ends with
-/// what is wrong.
+/// The lines of an entry, of which only the last ones may be seen: `systemctl status` shows ten lines,
+/// and systemd's own lines about a failed start come after these. A message that is too long for that
+/// repeats at its end what is wrong.
 #[must_use]
 pub fn lines_for_a_tail(entry: &Entry) -> Vec<String> {
     let mut lines = entry.lines();
@@ -164,21 +164,21 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
     entries
 }
 
-/// Whether it is only for whoever wants to know all. A healthy start has one line, whatever its
-/// settings are; who looks is told what the answer goes by.
+/// Whether it is logged only with `-v`. A healthy start logs one line, whatever its settings are;
+/// `check` and `list` also name the settings that take effect.
 fn is_detail(event: &Event, report: &Report) -> bool {
     let is_start = report.command == Command::Guard && !report.dry_run;
     event.is_routine() || (is_start && matches!(event, Event::SettingTaken(_)))
 }
 
-/// The entries for what happened in a run that has found no answer.
+/// The entries for what happened in a run without a result.
 #[must_use]
 pub fn of_events(events: &[Event]) -> Vec<(Level, Entry)> {
     let level = |event: &Event| if event.is_warning() { Level::Warn } else { Level::Info };
     events.iter().map(|event| (level(event), Entry::Line(happened(event)))).collect()
 }
 
-/// The message of a start that fails or is at risk.
+/// The message for a start that fails or is at risk.
 #[must_use]
 pub fn message(report: &Report) -> Option<Message> {
     let table = report.table.as_ref();
@@ -208,7 +208,7 @@ pub fn message(report: &Report) -> Option<Message> {
     }
 }
 
-/// Why httpd gave no answer, unless that is the very thing that the forecast says.
+/// Why httpd gave no answer, unless the forecast says so already.
 #[must_use]
 pub fn unheard(report: &Report) -> Option<String> {
     let said = matches!(report.forecast, Some(Forecast::Fails(Failure::MutexDirectory(_))));
@@ -216,7 +216,7 @@ pub fn unheard(report: &Report) -> Option<String> {
     Some(format!("could not ask httpd what it needs: {reason}"))
 }
 
-/// What deserves attention beside the forecast.
+/// What needs attention besides the forecast.
 #[must_use]
 pub fn warnings(report: &Report) -> Vec<String> {
     let events = report.events.iter().filter(|event| event.is_warning());
@@ -249,7 +249,7 @@ pub fn warnings(report: &Report) -> Vec<String> {
     warnings
 }
 
-/// What happened beside the answer.
+/// What happened besides the result.
 fn happened(event: &Event) -> String {
     let because = |e| format!("{e:?} ({})", strerror(e));
     match *event {
@@ -323,7 +323,7 @@ fn refused_removals(table: &Table) -> Option<String> {
     ))
 }
 
-/// What was removed, or would be; with `-v` whatever became of an orphan.
+/// What was removed, or would be; with `-v`, what became of every orphan.
 fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
     let mut done = 0;
@@ -384,7 +384,7 @@ fn found(report: &Report) -> Vec<String> {
     lines
 }
 
-/// With `-v`: how the answer was found.
+/// With `-v`: how the result was reached.
 fn details(report: &Report, table: &Table) -> Vec<String> {
     if report.forecast.is_none() {
         return Vec::new();
@@ -435,7 +435,7 @@ fn filling(f: Filling) -> String {
     )
 }
 
-/// Sets that stay for want of sight, not because anybody is known to use them.
+/// Sets that are kept because too little can be seen, not because anybody is known to use them.
 fn doubt(table: &Table) -> Option<String> {
     let blind = |row: &&Row| {
         let unseen = matches!(row.verdict, Verdict::Keep(Reason::Blind(_) | Reason::Unseen));
@@ -446,8 +446,8 @@ fn doubt(table: &Table) -> Option<String> {
     Some(format!("kept {}: {}", sets(count(1 + blind.count())), why(&first.verdict)))
 }
 
-/// What is to be said before undecided sets fill the table: this start is fine, and if its httpd is
-/// killed the next one is not.
+/// A warning before undecided sets fill the table: this start succeeds, but if the httpd it starts is
+/// killed, the next one may not.
 fn last_places(report: &Report, table: &Table) -> Option<String> {
     let Undecided { sets: undecided, process, .. } = table.undecided()?;
     let need = &report.input.need;
@@ -463,13 +463,13 @@ fn last_places(report: &Report, table: &Table) -> Option<String> {
     })
 }
 
-/// Whether sets in the table are of others than the guarded users, or not httpd's.
+/// Whether the table holds sets that are not httpd's, or belong to users who are not guarded.
 fn has_others(holders: &[Holder], report: &Report) -> bool {
     let is_guarded = |h: &Holder| report.users.iter().any(|user| user.uid == h.uid);
     holders.iter().any(|h| !is_guarded(h) || h.maker != Maker::Httpd)
 }
 
-/// Whose sets are not httpd's, as far as their form tells, and how they go.
+/// The sets that are not httpd's: whose they are, as far as their form tells, and how to remove them.
 fn strangers(holders: &[Holder], report: &Report) -> Vec<String> {
     let words = |h: &Holder| maker::words(h.maker, count(h.sets), &report.user(h.uid), h.first);
     holders.iter().filter_map(words).take(MOST_STRANGERS).collect()

@@ -1,4 +1,4 @@
-//! Where log lines go: standard error (in the journal's form where it is the journal), or syslog.
+//! Where log lines go: standard error (with the journal's prefix if it is the journal), or syslog.
 //! Touches file descriptor 2 and the syslog socket. Losing a log line is never an error.
 
 use std::io::{self, Write};
@@ -18,21 +18,21 @@ use crate::facts::request::LogTo;
 use crate::tell::log::{self as entries, Entry};
 use crate::tell::screen::{self, Screen};
 
-/// How long a full or stuck syslog daemon may hold up a line.
+/// How long a stuck syslog daemon, or one whose queue is full, may delay a line.
 const SYSLOG_PATIENCE: Duration = Duration::from_millis(500);
 
 const NAME: &str = "httpd-semguard";
 
-/// The way to the log.
+/// The destination of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogTarget {
-    /// A person's screen, where the log is shown on one.
+    /// The screen, if the log is shown to a person.
     people: Option<Screen>,
-    /// The journal, whose last lines are what people see first.
+    /// It is the journal, of which people see the last lines first.
     is_journal: bool,
 }
 
-/// Begins logging. To be called once.
+/// Starts logging. Must be called only once.
 pub fn start(to: LogTo, level: LevelFilter) -> LogTarget {
     let sink = match to {
         LogTo::Stderr => stderr(),
@@ -45,7 +45,7 @@ pub fn start(to: LogTo, level: LevelFilter) -> LogTarget {
         _ => None,
     };
     let is_journal = matches!(sink, Sink::Journal(_));
-    // It fails only if a logger is set already, which then goes on.
+    // This fails only if a logger is set already, which then stays in use.
     if log::set_boxed_logger(Box::new(sink)).is_ok() {
         log::set_max_level(level);
     }
@@ -53,7 +53,7 @@ pub fn start(to: LogTo, level: LevelFilter) -> LogTarget {
 }
 
 impl LogTarget {
-    /// Writes an entry: for a person as one, elsewhere line by line, since a log is read so.
+    /// Writes an entry: for a person as one piece of text, otherwise line by line, as logs are read.
     pub fn tell(&self, level: Level, entry: &Entry) {
         if level > log::max_level() {
             return;
@@ -73,10 +73,10 @@ impl LogTarget {
 
 enum Sink {
     Stderr(Screen),
-    /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)), and with
-    /// this program's name where the journal does not have it.
+    /// Standard error is the journal: lines begin with `<N>`, their priority (sd-daemon(3)), followed
+    /// by this program's name if the journal does not add it.
     Journal(&'static str),
-    /// None once it has failed: a daemon that takes no line would hold up each one.
+    /// `None` once it has failed: a daemon that accepts no lines would delay every one of them.
     Syslog(Mutex<Option<Logger<LoggerBackend, Line>>>),
 }
 
@@ -103,8 +103,8 @@ fn is_journal(stream: &str, stat: &FileStat) -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// Whether standard error was closed when the program began. Rust's runtime then opens /dev/null
-/// for reading and writing in its place; a redirection by a shell opens it for writing alone.
+/// Whether standard error was closed when the program started. Rust's runtime then opens /dev/null
+/// for reading and writing in its place; a redirection by a shell opens it for writing only.
 fn stderr_is_closed() -> bool {
     let null = fstat(io::stderr()).is_ok_and(|s| s.st_rdev == libc::makedev(1, 3));
     let both = fcntl(io::stderr(), FcntlArg::F_GETFL)
@@ -113,7 +113,7 @@ fn stderr_is_closed() -> bool {
 }
 
 fn syslog() -> Option<Sink> {
-    // Not `syslog::init`, which would fall back to the network.
+    // Not `syslog::init`, which falls back to the network.
     let logger = syslog::unix(Line).ok()?;
     let limited = match &logger.backend {
         LoggerBackend::Unix(socket) => socket.set_write_timeout(Some(SYSLOG_PATIENCE)),
@@ -124,8 +124,8 @@ fn syslog() -> Option<Sink> {
     Some(Sink::Syslog(Mutex::new(Some(logger))))
 }
 
-/// The line of syslog(3) without a time, which every syslog daemon adds by itself, in its own
-/// time zone.
+/// The line of syslog(3) without a timestamp: every syslog daemon adds one itself, in its own time
+/// zone.
 #[derive(Clone)]
 struct Line;
 
@@ -160,7 +160,7 @@ impl Log for Sink {
 
 impl Sink {
     fn line(&self, level: Level, line: &str) {
-        // A closed pipe or a stopped daemon must not end the run, nor change its answer.
+        // A closed pipe or a stopped daemon must neither end the run nor change its result.
         let _ = match self {
             Sink::Stderr(_) => io::stderr().write_all(format!("{NAME}: {line}\n").as_bytes()),
             Sink::Journal(name) => {
@@ -187,8 +187,8 @@ impl Sink {
     }
 }
 
-/// An entry as a person's screen shows it: what it says in the colour of its level, the labels of its
-/// parts set off, long lines broken, but for those that are to be typed.
+/// An entry as shown on a person's screen: coloured by its level, with the labels of its parts in
+/// bold, and long lines wrapped, except for commands.
 #[must_use]
 pub fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
     let style = match level {
@@ -221,7 +221,7 @@ pub fn for_people(level: Level, entry: &Entry, screen: &Screen) -> String {
     out
 }
 
-/// The blanks before a line that goes on with the one above.
+/// The indent of a line that continues the one above.
 const CONTINUED: usize = 2;
 
 /// The priority of syslog(3).
@@ -240,7 +240,7 @@ mod tests {
     use crate::facts::message::{Message, Remedy};
 
     #[test]
-    fn the_journal_is_known_by_device_and_inode() {
+    fn the_journal_is_recognized_by_device_and_inode() {
         let stat = fstat(io::stderr()).expect("stderr");
         assert!(is_journal(&format!("{}:{}", stat.st_dev, stat.st_ino), &stat));
         assert!(!is_journal("", &stat));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_shows_a_message_as_one_and_breaks_no_line_that_is_to_be_typed() {
+    fn a_terminal_shows_a_message_as_one_text_and_wraps_no_command() {
         let screen = Screen { is_terminal: true, color: false, width: Some(40) };
         let message = |brief: &str, why: &str, remedies| {
             let (brief, detail) = (brief.into(), String::new());
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_syslog_line_bears_facility_severity_and_name() {
+    fn a_syslog_line_has_facility_severity_and_name() {
         let mut out = Vec::new();
         Line.format(&mut out, Severity::LOG_ERR, "x").expect("written");
         let want = format!("<27>httpd-semguard[{}]: x", std::process::id());

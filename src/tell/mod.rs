@@ -1,4 +1,4 @@
-//! One report, and each form that it is told in. Touches a writer; imports facts and decide.
+//! One report, and every format it is written in. Touches a writer; imports facts and decide.
 
 pub mod explain;
 pub mod json;

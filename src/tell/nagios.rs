@@ -1,5 +1,5 @@
-//! The report as one line for Nagios, Icinga and their like, by the Monitoring Plugins' guidelines:
-//! a status, words, and performance data with its thresholds.
+//! The report as one line for Nagios, Icinga and similar systems, following the Monitoring Plugins'
+//! guidelines: a status, text, and performance data with thresholds.
 
 use std::io::{self, Write};
 
@@ -20,11 +20,11 @@ use crate::tell::text;
 pub enum Status {
     /// All is well.
     Ok = 0,
-    /// It is worth a look.
+    /// Something needs attention.
     Warning = 1,
     /// httpd would not start.
     Critical = 2,
-    /// There is no answer.
+    /// There is no result.
     Unknown = 3,
 }
 
@@ -45,17 +45,17 @@ impl From<Status> for std::process::ExitCode {
     }
 }
 
-/// What the report comes to.
+/// The status that follows from the report.
 #[must_use]
 pub fn status(report: &Report) -> Status {
     match report.exit() {
-        // Only a list asks for none.
+        // Only a list has no forecast by design.
         Exit::Ok if report.forecast.is_none() => Status::Unknown,
         Exit::Unavailable => Status::Critical,
         Exit::Ok if report.forecast == Some(Forecast::AtRisk) => Status::Warning,
         Exit::Ok if report.filling().is_some() || report.matters_oddly() => Status::Warning,
         Exit::Ok if report.has_trouble() => Status::Warning,
-        // A configuration that httpd refuses is no good day, whatever its locks.
+        // A configuration that httpd rejects needs attention, whatever its locks need.
         Exit::Ok if report.input.need.source == NeedSource::Unheard => Status::Warning,
         Exit::Ok => Status::Ok,
         _ => Status::Unknown,
@@ -96,7 +96,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// Writes the line of a run that found no answer.
+/// Writes the line of a run without a result.
 ///
 /// # Errors
 /// Those of the writer.
@@ -104,14 +104,15 @@ pub fn write_error(error: &Error, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", line(Status::Unknown, &format!("{error}; do: {}", error.hint())))
 }
 
-/// The line without figures. The first bar would begin the figures, a line break the long text.
+/// The line without performance data. The first "|" would begin that data, and a line break the long
+/// text.
 #[must_use]
 pub fn line(status: Status, words: &str) -> String {
     let words: Vec<&str> = words.split_whitespace().collect();
     format!("SEMGUARD {} - {}", status.name(), words.join(" ").replace('|', "\\u{7c}"))
 }
 
-/// "'sets'=31;409;511;0;512": value, a warning above, critical above, least, most.
+/// "'sets'=31;409;511;0;512": value, warning above, critical above, minimum, maximum.
 fn figures(report: &Report, table: &Table) -> Vec<String> {
     let Capacity { limits, usage } = table.left;
     let (required, returned) = report.input.required();

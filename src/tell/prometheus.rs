@@ -1,5 +1,5 @@
-//! The report as metrics for Prometheus, in its text format: gauges of one run. What a counter
-//! would need, such as all removals since the boot, one run cannot know.
+//! The report as metrics for Prometheus, in its text format: gauges of one run. One run cannot know
+//! what a counter would need, such as all removals since the boot.
 
 use std::io::{self, Write};
 
@@ -14,10 +14,11 @@ use crate::facts::verdict::{Reason, State, Unread, Verdict};
 use crate::tell::log::warnings;
 use crate::tell::report::Report;
 
-/// What can come of asking httpd.
+/// The possible results of asking httpd.
 const ASKED: [&str; 4] = ["answered", "no_answer", "not_found", "not_asked"];
 
-/// Why memory does not tell whether a set is used: it was not read in full, or was not to be read.
+/// Why memory does not show whether a set is used: it could not be read in full, or reading it was
+/// turned off.
 const CAUSES: [&str; 2] = ["memory_unread", "memory_off"];
 
 /// Writes the metrics.
@@ -55,7 +56,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// Writes the metrics of a run that found no answer.
+/// Writes the metrics of a run without a result.
 ///
 /// # Errors
 /// Those of the writer.
@@ -103,8 +104,8 @@ fn run(time: WallTime, answered: bool, out: &mut Exposition) -> io::Result<()> {
 }
 
 fn sets(report: &Report, table: &Table, out: &mut Exposition) -> io::Result<()> {
-    // By name, once each: two numbers may bear one name, and two series must not bear one label. A
-    // user without a set has its zeros, so that a graph does not break off.
+    // By name, once each: two UIDs may have the same name, but two series must not have the same
+    // labels. A user without sets gets zeros, so that a graph does not break off.
     let mut owners: Vec<String> = Vec::new();
     for owner in report.users.iter().map(|u| report.names.of(u.uid)) {
         if !owners.contains(&owner) {
@@ -201,8 +202,8 @@ fn capacity(table: &Table, out: &mut Exposition) -> io::Result<()> {
 /// The labels of a series, and its value.
 type Series<'a> = (Vec<(&'a str, &'a str)>, i64);
 
-/// Where the metrics go, and what all their series are labelled with: of several httpds each has a
-/// file of its own, and node_exporter takes a series from one file only.
+/// Where the metrics go, and the label that all their series have: each of several instances writes a
+/// file of its own, and node_exporter accepts a series from one file only.
 struct Exposition<'a> {
     out: &'a mut dyn Write,
     instance: Option<&'a Instance>,
@@ -231,12 +232,12 @@ fn single(value: i64) -> [Series<'static>; 1] {
     [(Vec::new(), value)]
 }
 
-/// A series for each state: 1 for the one that is, 0 for the others.
+/// A series for each state: 1 for the one that applies, 0 for the others.
 fn one_of<const N: usize>(states: [&'static str; N], is: &str) -> [Series<'static>; N] {
     states.map(|state| (vec![("state", state)], i64::from(state == is)))
 }
 
-/// A label with its value, in which backslash, quote and line break are escaped.
+/// A label with its value, in which backslashes, quotes and line breaks are escaped.
 fn pair(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("{name}=\"{value}\"")
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_holds_any_name() {
+    fn a_label_can_contain_any_name() {
         assert_eq!(pair("owner", "a\"b\\c\nd"), "owner=\"a\\\"b\\\\c\\nd\"");
     }
 }

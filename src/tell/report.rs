@@ -1,5 +1,5 @@
-//! What a run found and did, as one value, and the figures that every format shows of it. Each
-//! format is a module of its own that writes it; none of them looks at anything else.
+//! What a run found and did, as one value, and the figures that every format shows. Each format is a
+//! module of its own that writes this value and uses nothing else.
 
 use std::io::{self, Write};
 
@@ -25,17 +25,17 @@ use crate::tell::{json, nagios, prometheus, text};
 /// What a run found and did.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was asked for.
+    /// The command.
     pub command: Command,
-    /// The one of several httpds that it is about, where it was named.
+    /// The instance of httpd that it is about, if one was named.
     pub instance: Option<Instance>,
-    /// Nothing was to be removed.
+    /// It was a dry run.
     pub dry_run: bool,
     /// A start at risk counts as a failure.
     pub strict: bool,
-    /// The run had root's rights, effective user 0.
+    /// The effective user was root.
     pub by_root: bool,
-    /// When it was.
+    /// When it took place.
     pub time: WallTime,
     /// The kernel's release (uname(2)).
     pub kernel: String,
@@ -43,56 +43,57 @@ pub struct Report {
     pub users: Vec<Guarded>,
     /// Where they came from.
     pub source: Source,
-    /// The names of all users that the report speaks of.
+    /// The names of all users mentioned in the report.
     pub names: Names,
-    /// What httpd said of what it will make.
+    /// What httpd said it will make.
     pub heard: Heard,
-    /// The semaphore table; none on a kernel without System V semaphores, and where it could not be
-    /// looked at, which is an event.
+    /// The semaphore table; `None` on a kernel without System V semaphores, or if the table could not
+    /// be looked at, which is an event.
     pub table: Option<Table>,
     /// What the forecast was made from.
     pub input: Input,
-    /// What will happen when httpd is started; none where nobody asked.
+    /// What will happen when httpd is started; `None` if no forecast was requested.
     pub forecast: Option<Forecast>,
-    /// What happened beside that.
+    /// What happened besides that.
     pub events: Vec<Event>,
-    /// What this machine offers to make room; none: nothing was in doubt.
+    /// What this machine offers to make room; `None` if nothing was in doubt.
     pub site: Option<Site>,
-    /// The user that httpd is started as, where a start is in doubt and that is not root: the run's own.
+    /// The user that httpd is started as, namely the one of this run, if the start is in doubt and
+    /// that user is not root.
     pub started_as: Option<String>,
-    /// The command that removes the orphans which this report counts.
+    /// The command that removes the orphans counted by this report.
     pub guard: GuardCommand,
-    /// The setting that asks for a reserve; none: it was typed, or nobody did.
+    /// The setting that demands a reserve; `None` if it was given on the command line, or not at all.
     pub reserve: Option<Setting>,
-    /// What `list` is to show.
+    /// What `list` shows.
     pub view: View,
 }
 
 /// Which sets `list` shows, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Orphans alone.
+    /// Only orphans.
     pub orphans: bool,
     /// The sets of all users.
     pub all: bool,
     /// In this order.
     pub sort: SortKey,
-    /// This one set alone, with its whole evidence.
+    /// Only this set, with everything that is known about it.
     pub explain: Option<SemId>,
 }
 
-/// A limit of which more than [`FILLING`] is in use.
+/// A limit of which more than [`FILLING`] percent is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filling {
     /// SEMMNI or SEMMNS.
     pub limit: Limit,
     /// Its value.
     pub most: i64,
-    /// What is in use.
+    /// How much of it is in use.
     pub used: i64,
 }
 
-/// Percent of a limit whose use deserves attention.
+/// Usage of a limit, in percent, above which it needs attention.
 pub const FILLING: i64 = 80;
 
 impl Report {
@@ -103,8 +104,8 @@ impl Report {
         match (self.command, &self.forecast) {
             (_, Some(Forecast::Fails(_))) => Exit::Unavailable,
             (_, Some(Forecast::AtRisk)) if self.strict => Exit::Unavailable,
-            // A guard that may not look at the sets it is to guard was set up wrong. Root may
-            // always look at what root made; a check promises nothing about the sets.
+            // A guard without permission to look at the sets it guards was set up wrongly. Root is
+            // always allowed to look; a check promises nothing about the sets.
             (Command::Guard | Command::List, _) if refused > 0 && !self.by_root => {
                 Exit::NoPermission
             }
@@ -112,7 +113,7 @@ impl Report {
         }
     }
 
-    /// A limit that will soon be reached, where httpd depends on it.
+    /// A limit that will soon be reached, if httpd depends on it.
     #[must_use]
     pub fn filling(&self) -> Option<Filling> {
         let Capacity { limits, usage } = &self.table.as_ref()?.left;
@@ -124,8 +125,8 @@ impl Report {
         both.into_iter().find_map(filling)
     }
 
-    /// Whether the forecast counts the orphans as in the way, though a guard would remove them: for a
-    /// check, and for a guard that is to change nothing while httpd starts all the same.
+    /// Whether the forecast counts the orphans, although a guard would remove them: for a check, and
+    /// for a dry run after which httpd is started in any case.
     #[must_use]
     pub fn is_for_the_table_as_it_is(&self) -> bool {
         let is_found = |table: &Table| table.left == table.found;
@@ -136,15 +137,15 @@ impl Report {
         }
     }
 
-    /// Whether a look at the table was refused.
+    /// Whether the kernel refused access to the table.
     #[must_use]
     pub fn table_unreadable(&self) -> bool {
         let unread = |e: &Event| matches!(e, Event::TableUnreadable(..) | Event::TableUnknown(_));
         self.events.iter().any(unread)
     }
 
-    /// Whether something went wrong that no forecast tells: an orphan that could not be removed, a
-    /// lock that was not to be had.
+    /// Whether something went wrong that the forecast does not show: an orphan that could not be
+    /// removed, or a lock file that could not be locked.
     #[must_use]
     pub fn has_trouble(&self) -> bool {
         let refused = |table: &Table| table.refused_removals().next().is_some();
@@ -152,19 +153,19 @@ impl Report {
             || self.table.as_ref().is_some_and(refused)
     }
 
-    /// What is odd about `kernel.sem`.
+    /// What is odd about `kernel.sem`, if anything.
     #[must_use]
     pub fn oddity(&self) -> Option<Oddity> {
         oddity(&self.table.as_ref()?.left.limits)
     }
 
-    /// Whether an odd `kernel.sem` matters: to an httpd that makes semaphore sets.
+    /// Whether an odd `kernel.sem` matters: only if httpd makes semaphore sets.
     #[must_use]
     pub fn matters_oddly(&self) -> bool {
         self.input.need.at_most > 0 && self.oddity().is_some()
     }
 
-    /// "www-data (33)"; a user without a name is its number.
+    /// "www-data (33)"; for a user without a name, only the UID.
     #[must_use]
     pub fn user(&self, uid: Uid) -> String {
         self.names.with_number(uid)
@@ -184,8 +185,8 @@ impl Report {
     }
 }
 
-/// Writes what a run that found no answer has to say in this format: nothing as text, which is in
-/// the log.
+/// Writes the report of a run without a result in this format: as text nothing, because the log has
+/// it.
 ///
 /// # Errors
 /// Those of the writer.

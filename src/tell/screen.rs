@@ -1,5 +1,5 @@
-//! What people's screens need and files do not: colours, and lines of a certain width. Touches the
-//! terminal's size in [`Screen::of`] alone.
+//! What screens need and files do not: colours, and lines of a certain width. Touches the terminal's
+//! size, only in [`Screen::of`].
 
 use std::os::fd::AsFd;
 
@@ -9,31 +9,31 @@ use anstyle::{AnsiColor, Style};
 use terminal_size::{Width, terminal_size_of};
 use unicode_width::UnicodeWidthStr;
 
-/// A heading: of a table, of a part of a message.
+/// The heading of a table or of a part of a message.
 pub const HEADING: Style = Style::new().bold();
 /// What failed.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What may fail, or may be removed.
+/// What may fail or can be removed.
 pub const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
-/// What is well.
+/// What is in order.
 pub const GOOD: Style = AnsiColor::Green.on_default();
-/// What is there to be found, not to be read.
+/// What is shown for reference only.
 pub const QUIET: Style = Style::new().dimmed();
 
-/// What is written to.
+/// The output that is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
-    /// It is a terminal, so it has a person before it.
+    /// It is a terminal, so a person is reading it.
     pub is_terminal: bool,
     /// Colours are wanted.
     pub color: bool,
-    /// Its columns; none where there is no edge.
+    /// Its number of columns; `None` if there is no limit.
     pub width: Option<usize>,
 }
 
 impl Screen {
-    /// What a stream is: a terminal has a width, and colours unless the environment says otherwise
-    /// (`NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM`).
+    /// The properties of a stream: a terminal has a width, and colours unless the environment says
+    /// otherwise (`NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM`).
     #[must_use]
     pub fn of(stream: &(impl RawStream + AsFd)) -> Screen {
         let is_terminal = stream.is_terminal();
@@ -51,8 +51,8 @@ impl Screen {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// The text broken between words where the screen ends: it begins in column `start`, and each further
-    /// line has `indent` blanks before it. A screen too narrow for that is left to break it by itself.
+    /// The text, wrapped between words at the edge of the screen. It begins in column `start`, and each
+    /// further line is indented by `indent` spaces. On a screen too narrow for that, nothing is wrapped.
     #[must_use]
     pub fn wrap(&self, text: &str, start: usize, indent: usize) -> String {
         let edge = match self.width {
@@ -80,10 +80,10 @@ impl Screen {
     }
 }
 
-/// The fewest columns that a paragraph is broken to.
+/// The minimum width that a paragraph is wrapped to.
 const LEAST: usize = 24;
 
-/// The columns that a text takes on a terminal: Chinese, Japanese and Korean signs take two.
+/// The columns that a text takes on a terminal: Chinese, Japanese and Korean characters take two.
 #[must_use]
 pub fn width(text: &str) -> usize {
     text.width()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_break_between_words_and_stay_behind_their_indent() {
+    fn long_lines_are_wrapped_between_words_and_indented() {
         let text = "SEMMNS, the system-wide number of semaphores, is 32";
         assert_eq!(
             wide(38).wrap(text, 8, 8),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_first_line_counts() {
+    fn text_before_the_first_line_counts() {
         let text = "SEMMNS, the system-wide number of semaphores, is 32";
         assert_eq!(
             wide(38).wrap(text, 16, 2),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_signs_count_twice() {
+    fn wide_characters_count_twice() {
         assert_eq!(width("番人"), 4);
         assert_eq!(width("guard"), 5);
     }

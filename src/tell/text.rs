@@ -1,5 +1,5 @@
-//! The report for people on standard output: one line when all is well; what is not goes to the
-//! log (`log`). `list` has modules of its own.
+//! The report for people on standard output: one line if all is well; problems go to the log (`log`).
+//! `list` has modules of its own.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::tell::report::Report;
 use crate::tell::screen::{GOOD, Screen};
 use crate::tell::{explain, list};
 
-/// Writes the report in words.
+/// Writes the report as text.
 ///
 /// # Errors
 /// Those of the writer.
@@ -36,7 +36,7 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     if report.forecast == Some(Forecast::Starts) {
         let (can, rest) = fine(report, table);
         let line = screen.wrap(&format!("{can}{rest}"), 0, 2);
-        // No line breaks within what can be done: it is shorter than any screen that is broken to.
+        // The first part is never wrapped: it is shorter than the narrowest screen that is wrapped to.
         let line = match line.strip_prefix(can) {
             Some(rest) => format!("{}{rest}", screen.paint(GOOD, can)),
             None => line,
@@ -57,7 +57,7 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-/// The one line of a good day: what can be done, and the rest of it.
+/// The line for a run in which all is well: that the locks can be made, and the rest of it.
 #[must_use]
 pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     let need = &report.input.need;
@@ -108,7 +108,7 @@ pub fn fine(report: &Report, table: Option<&Table>) -> (&'static str, String) {
     (can, line)
 }
 
-/// The number of sets that the binding limit allows in all.
+/// The total number of sets that the binding limit allows.
 fn size(capacity: &Capacity) -> i64 {
     capacity.limits.semmni.min(capacity.limits.semmns)
 }

@@ -1,11 +1,11 @@
-//! The words for a verdict: the reason to keep a set, in a few of them. Pure.
+//! The words for a verdict: in short, the reason to keep a set. Pure.
 
 use std::fmt;
 
 use crate::facts::process::Incomplete;
 use crate::facts::verdict::{Blind, Mismatch, Reason, Unread, Verdict};
 
-/// The reason of a verdict in words.
+/// The reason for a verdict, in words.
 #[must_use]
 pub fn why(verdict: &Verdict) -> String {
     match verdict {
@@ -51,7 +51,7 @@ impl fmt::Display for Blind {
 }
 
 impl fmt::Display for Unread {
-    /// What comes after the name of a process that may know a set.
+    /// What follows the name of a process that may know a set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unread::Off => f.write_str("reading memory is switched off (--no-memory)"),

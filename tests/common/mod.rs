@@ -1,7 +1,7 @@
-//! What the tests on a real kernel share: a private namespace, the guard and actors in it. Nothing
+//! Shared by the tests on a real kernel: a private namespace, with the guard and actors in it. Nothing
 //! outside the namespace is touched, and everything in it ends with the test, however that ends.
 
-// Every test file is a crate of its own and uses a part of this.
+// Every test file is a crate of its own and uses only a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -14,28 +14,28 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
-/// The user of these tests' httpd, Debian's www-data.
+/// The user that httpd runs as in these tests, Debian's www-data.
 pub const WWW: u32 = 33;
 
 /// A user with nothing to do with httpd.
 pub const STRANGER: u32 = 1234;
 
-/// Long enough for the slowest machine: only a failure waits so long.
+/// Long enough for the slowest machine: only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// From here on the numbers of sets are told from everything else in memory: of those from 32,768 on,
-/// one in a thousand still stands in a process by chance, and of the first ones after it more.
+/// From here on, semids can be distinguished from other numbers in memory: from 32,768 on, one in a
+/// thousand still occurs in a process by coincidence, and more of the first ones after that.
 const FIRST_NUMBER: i32 = 50 << 15;
 
-/// The directory of a namespace's own files; gone with it.
+/// The directory for a namespace's own files, which disappears with it.
 const OWN: &str = "/run/t";
 
-/// What an installed guard of this machine's keeps; a namespace has its own.
+/// What a guard installed on this machine has saved; a namespace has its own.
 const KEPT: &str = "/var/lib/httpd-semguard";
 
-/// Ends the test, loudly, where this machine cannot run it; under `REQUIRE_ALL=1` as a failure.
+/// Ends the test with a message if this machine cannot run it; with `REQUIRE_ALL=1`, as a failure.
 #[macro_export]
 macro_rules! require {
     ($($tool:expr),* $(,)?) => {
@@ -46,10 +46,10 @@ macro_rules! require {
     };
 }
 
-/// Whether this process is root and the tools are there; else what is missing.
+/// Whether this process is root and the tools are installed; otherwise, what is missing.
 pub fn present(tools: &[&str]) -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
-        return Err("it needs root, for namespaces and limits of its own".into());
+        return Err("needs root, for namespaces and limits of its own".into());
     }
     let found = |tool: &str| PATH.split(':').any(|dir| Path::new(dir).join(tool).exists());
     let always = ["setpriv", "unshare", "nsenter", "mount", "ip"];
@@ -59,8 +59,8 @@ pub fn present(tools: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Says that a test did not run. Written to standard error itself, which the test harness does
-/// not hold back.
+/// Reports that a test did not run. Written directly to standard error, which the test harness does not
+/// capture.
 pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     let _ = writeln!(io::stderr(), "SKIPPED: {test}: {missing}");
@@ -77,7 +77,7 @@ pub fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// A directory of one test's own, readable by everybody; removed in the end.
+/// A directory for one test, readable by everybody; removed at the end.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -88,7 +88,7 @@ impl Folder {
         Folder(dir)
     }
 
-    /// Puts a program there that anybody may run.
+    /// Creates a program there that anybody may run.
     pub fn program(&self, name: &str, content: &[u8]) -> PathBuf {
         let file = self.0.join(name);
         fs::write(&file, content).expect("written");
@@ -108,12 +108,12 @@ impl Drop for Folder {
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(began.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The helper program of these tests, built where `cargo test --test NAME` did not.
+/// The helper program of these tests, built if `cargo test --test NAME` did not do so.
 fn actor_program() -> &'static Path {
     static ACTOR: OnceLock<PathBuf> = OnceLock::new();
     ACTOR.get_or_init(|| {
@@ -136,27 +136,27 @@ fn actor_program() -> &'static Path {
 }
 
 /// Namespaces of one test: System V IPC, processes, mounts (with a /run of its own) and network.
-/// To be dropped in the thread that made it: the kernel ends it with that thread.
+/// Must be dropped in the thread that created it: the kernel ends it with that thread.
 pub struct Namespace {
     holder: Child,
 }
 
 impl Namespace {
-    /// With these limits, in the order of `kernel.sem`. Its first set gets a number that stands in no
-    /// memory by chance, as on a machine that has run for long.
+    /// With these limits, in the order of `kernel.sem`. Its first set gets a semid that does not occur in
+    /// memory by coincidence, as on a machine that has been running for a long time.
     pub fn new(sem: &str) -> Namespace {
         Namespace::numbered(sem, FIRST_NUMBER)
     }
 
-    /// The same as it is after a boot: its first set is number 0.
+    /// The same as after a boot: its first set gets the semid 0.
     pub fn fresh(sem: &str) -> Namespace {
         Namespace::numbered(sem, 0)
     }
 
     fn numbered(sem: &str, first: i32) -> Namespace {
         let actor = actor_program().display();
-        // Before the limits are the test's, which may leave no room for a set; by a process that ends,
-        // so that nobody who lives has ever known the numbers.
+        // Before the test's limits are set, which may leave no room for a set; in a process that ends, so
+        // that no running process has ever known these semids.
         let set_up = format!(
             "mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 755 {OWN} && ip link set lo up && \
              {{ ! test -d {KEPT} || mount -t tmpfs -o mode=755 tmpfs {KEPT}; }} && \
@@ -174,12 +174,12 @@ impl Namespace {
             .expect("setpriv runs");
         let mut line = String::new();
         let out = holder.stdout.take().expect("a pipe");
-        BufReader::new(out).read_line(&mut line).expect("it answers");
-        assert_eq!(line, "ready 1\n", "the namespace could not be made");
+        BufReader::new(out).read_line(&mut line).expect("an answer");
+        assert_eq!(line, "ready 1\n", "the namespace could not be created");
         Namespace { holder }
     }
 
-    /// A command inside, with an empty environment but for PATH.
+    /// A command inside, with an environment that contains only PATH and the locale.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let pid = self.holder.id();
         let mut command = Command::new("nsenter");
@@ -218,8 +218,8 @@ impl Namespace {
         self.sh(&format!("{wrapper} {guard} {args} --no-ask"))
     }
 
-    /// What goes before a program to trace it: in an IPC namespace of its own, so that the tracer is
-    /// nobody who could use a set, whatever numbers it reads in the calls of the other.
+    /// The words before a program that trace it: in an IPC namespace of its own, so that the tracer cannot
+    /// be a process that uses a set, whatever numbers it reads in the traced calls.
     pub fn strace(args: &str) -> String {
         format!("unshare --ipc strace {args} nsenter -t 1 --ipc --")
     }
@@ -238,15 +238,15 @@ impl Namespace {
         let inside = format!("{OWN}/{name}");
         let outside = self.path(&inside);
         if !outside.exists() {
-            // By another process: one of ours that is forked meanwhile would inherit the file open
-            // for writing, and the kernel runs no such file (ETXTBSY).
+            // In another process: a child forked by us meanwhile would inherit the file open for writing,
+            // and the kernel does not execute such a file (ETXTBSY).
             let copied = Command::new("cp").arg(from).arg(outside).status();
             assert!(copied.is_ok_and(|c| c.success()), "cp {inside}");
         }
         inside
     }
 
-    /// Gives the namespace a /dev of its own, with no log socket in it.
+    /// Gives the namespace a /dev of its own, without a log socket.
     pub fn own_dev(&self) {
         self.sh("set -e; mkdir /run/dev; mount -t tmpfs -o mode=755 tmpfs /run/dev; cd /run/dev; \
              for d in null zero full random urandom; do touch $d; mount --bind /dev/$d $d; done; \
@@ -254,20 +254,20 @@ impl Namespace {
             .exits(0);
     }
 
-    /// A file of the namespace as it is seen from outside.
+    /// The path of a file in the namespace as seen from outside.
     pub fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.holder.id()))
     }
 
-    /// A file of the namespace's own with this text; returns its path inside.
+    /// Writes a file in the namespace's own directory; returns its path inside.
     pub fn write(&self, name: &str, text: &str) -> String {
         let inside = format!("{OWN}/{name}");
         fs::write(self.path(&inside), text).expect("written");
         inside
     }
 
-    /// Starts an actor under the name `exe` and waits until each verb of its script that says a name
-    /// was reached.
+    /// Starts an actor under the name `exe` and waits until each verb in its script that prints a name has
+    /// been reached.
     pub fn actor(&self, exe: &str, script: &str) -> Actor<'_> {
         self.actor_under("", exe, script)
     }
@@ -295,13 +295,13 @@ impl Namespace {
             *expected.entry(name).or_default() += 1;
         }
         while expected.iter().any(|(name, n)| actor.pids.get(*name).map_or(0, Vec::len) < *n) {
-            assert!(actor.hear(), "{exe} ended before it had said all of {expected:?}");
+            assert!(actor.hear(), "{exe} ended before it had printed all of {expected:?}");
         }
         actor
     }
 
-    /// Runs an actor whose script ends by itself, and waits for its end; returns the sets it made.
-    /// Their last pid is dead then.
+    /// Runs an actor whose script ends by itself, and waits for its end; returns the sets it made. Their
+    /// last pid is then dead.
     pub fn dead_actor(&self, exe: &str, script: &str) -> Vec<i32> {
         let mut actor = self.actor(exe, script);
         while actor.hear() {}
@@ -309,7 +309,7 @@ impl Namespace {
         std::mem::take(&mut actor.sets)
     }
 
-    /// Sets as an httpd that was killed leaves them.
+    /// Sets as left behind by a killed httpd.
     pub fn orphans(&self, count: usize, uid: u32) -> Vec<i32> {
         self.dead_actor("httpd", &format!("make {count} {uid} exit"))
     }
@@ -342,7 +342,7 @@ impl Namespace {
         ids
     }
 
-    /// What the kernel tells of the first semaphore of a set.
+    /// What the kernel reports about the first semaphore of a set.
     pub fn semaphore(&self, id: i32) -> Semaphore {
         let text = self.sh(&format!("ipcs -s -i {id}")).exits(0).out;
         let row = text.lines().skip_while(|l| !l.starts_with("semnum")).nth(1).expect("a row");
@@ -350,7 +350,7 @@ impl Namespace {
         Semaphore { value: f[1], growing: f[2], zero: f[3], pid: f[4] }
     }
 
-    /// Whether a process of this number lives inside; a zombie does not.
+    /// Whether a process with this PID is running inside; a zombie is not.
     pub fn lives(&self, pid: i32) -> bool {
         fs::read_to_string(self.path(&format!("/proc/{pid}/stat")))
             .is_ok_and(|s| !s.rsplit(')').next().is_some_and(|f| f.trim_start().starts_with('Z')))
@@ -365,7 +365,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Its child is killed with it, and that one is the init of all processes inside.
+        // Its child is killed with it, which is the init of all processes inside.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
@@ -396,7 +396,7 @@ pub struct Actor<'n> {
     namespace: &'n Namespace,
     child: Child,
     lines: Receiver<String>,
-    /// The processes by what they said, as the namespace numbers them.
+    /// The processes by the name they printed, with their PIDs in the namespace.
     pub pids: BTreeMap<String, Vec<i32>>,
     /// The sets it made.
     pub sets: Vec<i32>,
@@ -408,7 +408,7 @@ impl<'n> Actor<'n> {
         Actor { namespace, child, lines, pids: BTreeMap::new(), sets: Vec::new() }
     }
 
-    /// Takes in one line; false at the end.
+    /// Reads one line; false at the end.
     fn hear(&mut self) -> bool {
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else { return false };
         let (word, number) = line.split_once(' ').expect("two words");
@@ -420,19 +420,19 @@ impl<'n> Actor<'n> {
         true
     }
 
-    /// The one process that said this.
+    /// The only process that printed this name.
     pub fn pid(&self, name: &str) -> i32 {
         self.pids[name][0]
     }
 
-    /// Kills those that said this.
+    /// Kills the processes that printed this name.
     pub fn kill(&self, name: &str) {
         for pid in &self.pids[name] {
             self.namespace.kill(*pid);
         }
     }
 
-    /// Kills all of it, the parents first.
+    /// Kills all its processes, parents first.
     pub fn kill_all(&self) {
         for pid in self.pids.values().flatten() {
             self.namespace.sh(&format!("kill -STOP {pid}"));
@@ -465,7 +465,7 @@ fn lines_of(out: ChildStdout) -> Receiver<String> {
 /// What a command did.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its exit code; none if a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
@@ -484,7 +484,7 @@ impl Run {
         Run::end(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs"))
     }
 
-    /// Waits for a command that was started with pipes.
+    /// Waits for the end of a command that was started with pipes.
     pub fn end(child: Child) -> Run {
         let output = child.wait_with_output().expect("waited");
         Run {
@@ -518,7 +518,7 @@ impl Run {
         self
     }
 
-    /// The line of `list` for a set, from its verdict on.
+    /// The line of `list` for a set, starting at its verdict.
     #[track_caller]
     pub fn verdict(&self, id: i32) -> String {
         let id = id.to_string();

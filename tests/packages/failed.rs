@@ -1,4 +1,4 @@
-//! Installed where httpd has failed already: whoever installs is told the command that starts it.
+//! Installation while httpd has failed: the administrator is told the command that starts it.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use crate::common::Run;
 use crate::machine::Machine;
 use crate::{built, command, deb, require, rpms, scratch};
 
-/// What "systemctl list-units --state=failed" shows, these units among others.
+/// The output of "systemctl list-units --state=failed", with these units and others.
 const FAILED: &str = "apache2.service loaded failed failed The Apache HTTP Server\n\
                       apache2@shop.service loaded failed failed The Apache HTTP Server\n\
                       httpd-semguard-metrics.service loaded failed failed Metrics\n\
                       nginx.service loaded failed failed nginx\n";
 
-/// How the last line of an installation begins that found httpd failed.
-const SAYS: &str = ": httpd has failed and is not running; now: systemctl start ";
+/// The beginning of the last line of an installation that found that httpd has failed.
+const SAYS: &str = ": httpd has failed and is not running; to start it: systemctl start ";
 
-/// Installs twice: while no unit has failed, and while these have. The last line of the second time
-/// names the command, and the first has no such line; neither starts anything.
+/// Installs twice: while no unit has failed, and while these have. The last line of the second
+/// installation names the command, and the first has no such line; neither starts anything.
 #[track_caller]
 fn ends_with_the_command(machine: &Machine, says: &str, install: impl Fn() -> Run) {
     let run = install().exits(0);
@@ -27,7 +27,7 @@ fn ends_with_the_command(machine: &Machine, says: &str, install: impl Fn() -> Ru
     let run = install().exits(0);
     let last = format!("{says}{SAYS}apache2 apache2@shop");
     assert_eq!(run.out.lines().last(), Some(last.as_str()), "{run}");
-    assert!(!machine.told().iter().any(|t| t.contains("start")), "it starts nothing itself");
+    assert!(!machine.told().iter().any(|t| t.contains("start")), "something was started");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn the_deb_ends_with_the_command_that_starts_a_failed_httpd() {
     machine.with_systemd();
     let package = machine.bring(deb(), "a.deb");
     ends_with_the_command(&machine, "httpd-semguard", || {
-        // Triggers are another package's words.
+        // The lines of triggers belong to other packages.
         machine.sh(&format!("dpkg --no-triggers -i {package} </dev/null"))
     });
 }
@@ -62,7 +62,7 @@ fn install_sh_ends_with_the_command_that_starts_a_failed_httpd() {
     require!("strip");
     let Some(machine) = Machine::new("250 32000 32 8") else { return };
     machine.with_systemd();
-    // As a release's archive has it: everything beside the program.
+    // As in the archive of a release: everything next to the program.
     let archive = scratch("archive");
     let files = format!(
         "set -e; cp -r --parents README.md docs man systemd packaging {0}; cp -r {1}/completions \
@@ -76,5 +76,5 @@ fn install_sh_ends_with_the_command_that_starts_a_failed_httpd() {
     machine.sh("mkdir /tmp/archive; tar -C /tmp/archive -xf /run/p/archive.tar").exits(0);
     ends_with_the_command(&machine, "install.sh", || machine.sh("/tmp/archive/install.sh"));
     let nowhere = machine.sh("/tmp/archive/install.sh DESTDIR=/tmp/stage").exits(0);
-    assert!(!nowhere.out.contains("systemctl start"), "of a package's stage: {nowhere}");
+    assert!(!nowhere.out.contains("systemctl start"), "with DESTDIR: {nowhere}");
 }

@@ -1,5 +1,5 @@
-//! A whole system, to install packages in: a copy of this one or one of `tests/rootfs.sh`, whose
-//! changes are gone with the test.
+//! A complete system in which to install packages: a copy of this one, or one from `tests/rootfs.sh`.
+//! All changes disappear with the test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::command;
 use crate::common::{self, Namespace, Run};
 
-/// This system or another, in namespaces of its own and with every change in memory.
+/// This system or another one, in namespaces of its own and with all changes in memory.
 pub(crate) struct Machine(pub(crate) Namespace);
 
 impl Machine {
@@ -16,7 +16,7 @@ impl Machine {
         Machine::over("/", sem)
     }
 
-    /// One of the root file systems of `tests/rootfs.sh` instead of this one.
+    /// One of the root file systems from `tests/rootfs.sh` instead of this one.
     pub(crate) fn of_debian(release: &str, sem: &str) -> Option<Machine> {
         let run = Run::of(command("tests/rootfs.sh").arg(release));
         if run.code == Some(0) {
@@ -51,14 +51,14 @@ impl Machine {
         self.0.path(&format!("/run/o/root{inside}"))
     }
 
-    /// Brings a file in, where it counts as no change.
+    /// Copies a file in, to a place where it does not count as a change.
     pub(crate) fn bring(&self, file: &Path, name: &str) -> String {
         fs::copy(file, self.path(&format!("/run/p/{name}"))).expect("copied");
         format!("/run/p/{name}")
     }
 
-    /// A systemd that runs, as far as scripts can see; what it was told is in `/run/p/told`. Asked for
-    /// failed units, it lists those lines of `/run/p/failed` whose units the patterns match.
+    /// A substitute for a running systemd, for scripts; the commands it was given are in `/run/p/told`.
+    /// If asked for failed units, it lists those lines in `/run/p/failed` whose units match the patterns.
     pub(crate) fn with_systemd(&self) {
         const SYSTEMCTL: &str = r#"#!/bin/sh
 case " $* " in
@@ -82,13 +82,13 @@ esac
         .exits(0);
     }
 
-    /// What systemd was told since it was asked for last; a question is nothing told.
+    /// The commands given to systemd since the last call of this; queries do not count.
     pub(crate) fn told(&self) -> Vec<String> {
         let told = self.sh("cat /run/p/told && rm /run/p/told").out;
         told.lines().map(str::to_owned).collect()
     }
 
-    /// The files that are not as they were, but for logs, caches and the package managers' own.
+    /// The files that have changed, except logs, caches and those of the package managers.
     pub(crate) fn changed(&self) -> BTreeSet<String> {
         let run = self.0.sh("cd /run/o/up && find . ! -type d ! -type c").exits(0);
         let own =

@@ -1,6 +1,6 @@
-//! The packages, and what "make install" puts in place. Both packages are built once, around the
-//! program of these tests, and installed where nothing of this system changes: in a copy of it that
-//! is gone with the test. `release.rs` has what "make dist" makes.
+//! The packages, and what "make install" installs. Both packages are built once, with the program of
+//! these tests, and installed without changing this system: in a copy of it that disappears with the
+//! test. `release.rs` covers the output of "make dist".
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ mod release;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Everything the packages hold but what is about one of them alone.
+/// Everything in the packages, except what belongs to only one of them.
 const BOTH: [(&str, &str); 33] = [
     ("/usr/libexec/httpd-semguard/after-httpd", "755"),
     ("/usr/sbin/apachectl-semguard", "755"),
@@ -86,7 +86,7 @@ const OF_RPM: [(&str, &str); 11] = [
 
 // ---- building ----------------------------------------------------------------------------------
 
-/// A command in the sources, with nothing of a make that runs these tests.
+/// A command in the sources, without the variables of a make that runs these tests.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(SOURCE).env("LC_ALL", "C").stdin(Stdio::null());
@@ -103,7 +103,7 @@ fn scratch(name: &str) -> PathBuf {
     dir
 }
 
-/// Makes a target directory as "make build completions" would, from what the tests have.
+/// Creates a target directory as "make build completions" would, from what the tests have.
 fn build(name: &str) -> PathBuf {
     let target = scratch(name);
     fs::create_dir(target.join("release")).expect("a directory");
@@ -127,10 +127,10 @@ fn built() -> &'static Path {
     TARGET.get_or_init(|| build("target"))
 }
 
-/// The last file that a build script names.
+/// The file named in the last line of a build script's output.
 fn made(run: Run) -> PathBuf {
     let run = run.exits(0);
-    PathBuf::from(run.out.lines().last().unwrap_or_else(|| panic!("it names no file\n{run}")))
+    PathBuf::from(run.out.lines().last().unwrap_or_else(|| panic!("no file is named\n{run}")))
 }
 
 fn deb() -> &'static Path {
@@ -153,7 +153,7 @@ fn rpms() -> &'static [PathBuf; 2] {
     })
 }
 
-/// An empty package of this name; `more` are lines for its head.
+/// An empty package with this name; `more` contains further header lines.
 fn some_rpm(name: &str, version: &str, more: &str, options: &[&str]) -> PathBuf {
     let top = scratch(&format!("some-{name}-{version}"));
     let spec = format!(
@@ -181,7 +181,7 @@ fn octal(mode: &str) -> String {
 }
 
 #[test]
-fn the_deb_holds_what_it_should_and_all_of_it_is_roots() {
+fn the_deb_contains_what_it_should_and_root_owns_all_of_it() {
     require!("dpkg-deb", "dpkg-parsechangelog", "readelf", "strip");
     let list = Run::of(command("dpkg-deb").arg("-c").arg(deb())).exits(0);
     let mut files = BTreeMap::new();
@@ -200,14 +200,14 @@ fn the_deb_holds_what_it_should_and_all_of_it_is_roots() {
         Run::of(command("dpkg-deb").arg("-f").arg(deb()).arg(name)).exits(0).out.trim().to_owned()
     };
     assert_eq!(field("Version"), format!("{}-1", env!("CARGO_PKG_VERSION")));
-    // Once it is unpacked it is called: what it takes to run must be there before.
+    // It is called as soon as it is unpacked, so what it needs must be installed before.
     assert!(field("Pre-Depends").contains("libc6 (>= "), "{}", field("Pre-Depends"));
     let conffiles = Run::of(command("dpkg-deb").arg("-I").arg(deb()).arg("conffiles")).exits(0);
     assert_eq!(conffiles.out, "/etc/default/httpd-semguard\n");
 }
 
 #[test]
-fn the_rpm_holds_what_it_should_and_all_of_it_is_roots() {
+fn the_rpm_contains_what_it_should_and_root_owns_all_of_it() {
     require!("rpmbuild", "rpm", "readelf", "strip");
     let format = "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} \
                   x%{FILEFLAGS:fflags}\n]";
@@ -223,7 +223,7 @@ fn the_rpm_holds_what_it_should_and_all_of_it_is_roots() {
         if words[3].contains('c') {
             configuration.push((words[0], words[3]));
         }
-        // Where it puts licences by the name and the version is up to the rpm that builds.
+        // Whether the directory of the licences contains the version depends on the rpm that builds.
         let version = format!("semguard-{}", env!("CARGO_PKG_VERSION"));
         files.insert(words[0].replace(&version, "semguard"), octal(words[1]));
     }
@@ -232,7 +232,7 @@ fn the_rpm_holds_what_it_should_and_all_of_it_is_roots() {
 }
 
 #[test]
-fn nothing_is_set_in_the_file_of_settings_and_every_variable_is_told() {
+fn the_settings_file_sets_nothing_and_lists_every_variable() {
     let text = fs::read_to_string(Path::new(SOURCE).join("packaging/httpd-semguard.default"));
     let text = text.expect("read");
     assert!(text.lines().all(|l| l.is_empty() || l.starts_with('#')), "{text}");
@@ -244,7 +244,7 @@ fn nothing_is_set_in_the_file_of_settings_and_every_variable_is_told() {
 }
 
 #[test]
-fn the_licences_are_of_what_is_linked_in_and_of_nothing_else() {
+fn the_licences_are_those_of_what_is_linked_in_and_no_others() {
     let run = Run::of(command("packaging/licences.sh").arg("THERE")).exits(0);
     for linked in ["vendor/nix/*", "vendor/libc/*", "vendor/clap_builder/*", "library/*"] {
         assert!(run.out.contains(&format!("\nFiles: {linked}\n")), "{linked}\n{run}");
@@ -252,7 +252,7 @@ fn the_licences_are_of_what_is_linked_in_and_of_nothing_else() {
     for not_linked in ["proptest", "syn", "clap_derive", "clap_complete"] {
         assert!(!run.out.contains(&format!("vendor/{not_linked}/")), "{not_linked}\n{run}");
     }
-    // Every licence that is named has its text.
+    // The text of every licence that is named is included.
     let names = run.out.lines().filter_map(|l| l.strip_prefix("License: "));
     for name in names.flat_map(|n| n.split(" or ")) {
         assert!(run.out.contains(&format!("\nLicense: {name}\n ")), "{name} has no text");
@@ -278,7 +278,7 @@ fn rpmlint_finds_no_error_and_no_warning() {
 }
 
 #[test]
-fn every_script_is_sound_to_sh_and_shellcheck() {
+fn sh_and_shellcheck_accept_every_script() {
     require!("shellcheck");
     let scripts = [
         "after-httpd",
@@ -306,7 +306,7 @@ fn every_script_is_sound_to_sh_and_shellcheck() {
 }
 
 #[test]
-fn the_scripts_of_the_rpm_are_sound_to_sh_and_shellcheck() {
+fn sh_and_shellcheck_accept_the_scripts_of_the_rpm() {
     require!("shellcheck", "rpmbuild", "readelf", "strip");
     for tag in ["POSTIN", "PREUN", "POSTUN", "TRIGGERSCRIPTS"] {
         let mut query = command("rpm");
@@ -321,7 +321,7 @@ fn the_scripts_of_the_rpm_are_sound_to_sh_and_shellcheck() {
 }
 
 #[test]
-fn mandoc_has_nothing_to_remark_on_the_page_of_the_wrapper() {
+fn mandoc_reports_nothing_about_the_page_of_the_wrapper() {
     require!("mandoc");
     let page = "man/apachectl-semguard.8";
     let run = Run::of(command("mandoc").args(["-Tlint", "-W", "warning", page])).exits(0);
@@ -330,7 +330,7 @@ fn mandoc_has_nothing_to_remark_on_the_page_of_the_wrapper() {
 
 // ---- the check after an upgrade of httpd -------------------------------------------------------
 
-/// Runs `after-httpd` with a stub of the guard, this shell script.
+/// Runs `after-httpd` with this shell script in place of the guard.
 fn after_httpd(name: &str, stub: &str) -> Run {
     let dir = scratch(&format!("after-{name}"));
     let guard = dir.join("guard");
@@ -342,36 +342,36 @@ fn after_httpd(name: &str, stub: &str) -> Run {
 }
 
 #[test]
-fn the_check_after_an_upgrade_is_silent_where_httpd_would_start() {
+fn the_check_after_an_upgrade_is_silent_if_httpd_would_start() {
     let run = after_httpd("fine", "echo all well");
     assert_eq!((run.out, run.err), (String::new(), String::new()));
-    // The guard of the next start makes room.
+    // The guard will make room at the next start.
     let run = after_httpd("orphans", "[ \"$1\" = guard ] || { echo full; exit 69; }");
     assert_eq!((run.out, run.err), (String::new(), String::new()));
 }
 
 #[test]
-fn the_check_after_an_upgrade_tells_of_every_failure_and_never_fails() {
+fn the_check_after_an_upgrade_reports_every_failure_and_never_fails() {
     let run = after_httpd("fails", "echo the reason >&2; exit 69");
-    let run = run.prints("the next start of httpd would fail");
+    let run = run.prints("httpd would not start now");
     run.prints("the reason").prints("Nothing was changed");
-    // What would not stop a start is not called a failure of it.
+    // What would not keep httpd from starting is not reported as such.
     for end in ["exit 78", "exit 64", "kill -SEGV $$", "exit 1"] {
         let run = after_httpd("fails", &format!("echo the reason >&2; {end}"));
-        assert!(!run.out.contains("would fail"), "{run}");
-        run.prints("httpd would start without its guard").prints("the reason");
+        assert!(!run.out.contains("would not start"), "{run}");
+        run.prints("httpd would be started anyway").prints("the reason");
     }
 }
 
 #[test]
 fn the_check_after_an_upgrade_ends_in_time() {
     let began = Instant::now();
-    after_httpd("slow", "sleep 60").prints("gave no answer in time");
+    after_httpd("slow", "sleep 60").prints("timed out");
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
-fn the_check_after_an_upgrade_needs_no_guard() {
+fn the_check_after_an_upgrade_copes_without_a_guard() {
     let mut hook = command("packaging/after-httpd");
     let run = Run::of(hook.env("SEMGUARD", "/nonexistent")).exits(0);
     assert_eq!((run.out, run.err), (String::new(), String::new()));
@@ -379,7 +379,7 @@ fn the_check_after_an_upgrade_needs_no_guard() {
 
 // ---- the deb on a machine ----------------------------------------------------------------------
 
-/// The same package with something else in its control file, packed again.
+/// The same package, packed again with a changed control file.
 fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     let dir = scratch(&format!("repacked-{name}"));
     let (tree, again) = (dir.join("tree"), dir.join("again.deb"));
@@ -393,8 +393,8 @@ fn repack(deb: &Path, name: &str, from: &str, to: &str) -> PathBuf {
     again
 }
 
-/// The timers of the metrics are switched on, one of them of an instance, and have written; something
-/// was learnt.
+/// The metrics timers have been enabled, one of them for an instance, and have written their files;
+/// something has been learned.
 const SWITCHED_ON: &str = "set -e; echo {} >/var/lib/httpd-semguard/starts.json; cd /etc/systemd/system; mkdir -p timers.target.wants; \
     ln -s /usr/lib/systemd/system/httpd-semguard-metrics.timer timers.target.wants; \
     ln -s /usr/lib/systemd/system/httpd-semguard-metrics@.timer \
@@ -423,7 +423,7 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     for (file, _) in BOTH.iter().chain(&OF_DEB) {
         assert!(machine.has(file), "{file}");
     }
-    assert_eq!(machine.told(), reload, "no more than a reload: nothing is enabled or started");
+    assert_eq!(machine.told(), reload, "something was enabled or started, not just reloaded");
     assert!(!machine.has("/etc/systemd/system/timers.target.wants/httpd-semguard-metrics.timer"));
     machine.sh("httpd-semguard --version").exits(0).prints(env!("CARGO_PKG_VERSION"));
     let verify = "systemd-analyze --man=no verify apache2.service apache2@shop.service \
@@ -431,9 +431,12 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
         httpd-semguard-metrics@shop.timer httpd-semguard-metrics@shop.service";
     let run = machine.sh(verify).exits(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""), "{run}");
-    // Where its drop-in calls the guard, systemd sees a fault that is made there.
+    // systemd-analyze notices a mistake in the drop-in's call of the guard.
     machine.sh("mv /usr/sbin/httpd-semguard /usr/sbin/elsewhere").exits(0);
-    assert!(machine.sh(verify).err.contains("httpd-semguard"), "verify looks at the drop-ins");
+    assert!(
+        machine.sh(verify).err.contains("httpd-semguard"),
+        "verify does not check the drop-ins"
+    );
     machine.sh("mv /usr/sbin/elsewhere /usr/sbin/httpd-semguard").exits(0);
 
     machine.sh("echo HTTPD_SEMGUARD_MIN_FREE=1 >>/etc/default/httpd-semguard").exits(0);
@@ -441,9 +444,9 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
     machine.sh(&format!("dpkg -i {later} </dev/null")).exits(0);
     assert_eq!(machine.told(), reload);
     let settings = fs::read_to_string(machine.path("/etc/default/httpd-semguard"));
-    assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_MIN_FREE=1\n"));
+    assert!(settings.expect("the file exists").ends_with("\nHTTPD_SEMGUARD_MIN_FREE=1\n"));
 
-    // Switched on meanwhile, as "systemctl enable --now" would.
+    // Enabled meanwhile, as "systemctl enable --now" does it.
     machine.sh(SWITCHED_ON).exits(0);
     machine.sh("dpkg -r httpd-semguard").exits(0);
     let told = machine.told();
@@ -455,11 +458,11 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
         Some(reload[0]),
         "systemd learns that the units are gone"
     );
-    // That of EL is none of this package's.
+    // The one for EL is not in this package.
     machine.sh("rm /var/lib/node_exporter/textfile_collector/httpd-semguard*.prom").exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
     let until_purge = ["/etc/default/httpd-semguard", "/var/lib/httpd-semguard/starts.json"];
-    assert_eq!(left, until_purge, "settings, and what was learnt, stay until a purge");
+    assert_eq!(left, until_purge, "settings, and what was learned, must be kept until a purge");
 
     machine.sh("dpkg -P httpd-semguard").exits(0);
     assert_eq!(machine.changed(), before);
@@ -470,13 +473,13 @@ fn the_deb_installs_upgrades_and_is_purged_without_a_trace() {
 }
 
 #[test]
-fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken() {
+fn an_upgrade_of_apache_reports_a_start_that_would_fail_and_never_breaks() {
     require!("dpkg-deb", "dpkg-parsechangelog", "readelf", "strip", "apache2", "apache2ctl");
     let Some(machine) = Machine::new("250 32000 32 2") else { return };
     let package = machine.bring(deb(), "a.deb");
     machine.sh(&format!("dpkg -i {package}")).exits(0);
 
-    // A package that brings this file, as an upgrade of one of Apache's packages does.
+    // A package that contains this file, like an upgrade of one of Apache's packages.
     let upgrade_of = |file: &str| {
         let name = Path::new(file).file_stem().expect("a name").to_string_lossy().into_owned();
         let tree = scratch(&format!("some-{name}"));
@@ -506,20 +509,20 @@ fn an_upgrade_of_apache_is_told_of_a_start_that_would_fail_and_is_never_broken()
     }
     let upgrade = upgrade_of("/usr/sbin/apache2");
     let run = machine.sh(&upgrade).exits(0).prints("Processing triggers for httpd-semguard");
-    assert!(!run.out.contains("would fail"), "{run}");
+    assert!(!run.out.contains("would not start"), "{run}");
 
     machine.sh("echo HTTPD_SEMGUARD_NEED=3 >>/etc/default/httpd-semguard").exits(0);
-    let run = machine.sh(&upgrade).exits(0).prints("the next start of httpd would fail");
+    let run = machine.sh(&upgrade).exits(0).prints("httpd would not start now");
     run.prints("No space left on device").prints("why:").prints("do:");
 
-    // What a killed httpd left is no reason to alarm anybody: the next start removes it.
+    // Sets left by a killed httpd are not reported: the next start removes them.
     machine.sh("sed -i s/NEED=3/NEED=2/ /etc/default/httpd-semguard").exits(0);
     let orphans = machine.0.orphans(2, common::WWW);
     let run = machine.sh(&upgrade).exits(0).prints("Processing triggers for httpd-semguard");
-    assert!(!run.out.contains("would fail"), "{run}");
+    assert!(!run.out.contains("would not start"), "{run}");
     assert_eq!(machine.0.ids(), orphans, "the check changed something");
 
-    // A guard that is broken breaks nothing else.
+    // A broken guard does not break anything else.
     machine.sh("printf '#!/bin/sh\\nkill -SEGV $$\\n' >/usr/sbin/httpd-semguard").exits(0);
     machine.sh(&upgrade).exits(0);
     machine.sh("rm /usr/sbin/httpd-semguard").exits(0);
@@ -539,7 +542,7 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     machine.with_systemd();
     let reload = ["--system daemon-reload"];
     let debian = Path::new("/etc/debian_version").exists();
-    // The libraries are not in rpm's database where another manager installed them.
+    // If another package manager installed the libraries, they are not in rpm's database.
     let rpm = |what: &str| {
         let force = if debian { "--force-debian" } else { "" };
         machine.0.sh(&format!("rpm --root /run/o/root {force} {what}"))
@@ -562,9 +565,9 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     assert!(machine.told().iter().all(|t| t == reload[0]));
     assert!(machine.has("/usr/lib/systemd/system/httpd.service.d/20-semguard.conf"));
     let settings = fs::read_to_string(machine.path("/etc/sysconfig/httpd-semguard"));
-    assert!(settings.expect("it is there").ends_with("\nHTTPD_SEMGUARD_NEED=3\n"));
+    assert!(settings.expect("the file exists").ends_with("\nHTTPD_SEMGUARD_NEED=3\n"));
 
-    // Packages of these names, as an installation or an upgrade brings them: EL's, SUSE's, SCL's.
+    // Packages with these names, as in an installation or upgrade: those of EL, SUSE and SCL.
     let [httpd, apache2, of_scl] = ["httpd", "apache2", "httpd24-httpd"]
         .map(|name| bring(&some_rpm(name, "2", "", &[]), &format!("{name}.rpm")));
     let said = |package: &str| {
@@ -573,9 +576,9 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     };
     for package in [&httpd, &apache2] {
         let said = said(package);
-        assert!(said.contains("the next start of httpd would fail"), "{said}");
+        assert!(said.contains("httpd would not start now"), "{said}");
     }
-    // SCL's httpd finds its libraries by a script of its own, so that one is asked; none: nobody is.
+    // SCL's httpd finds its libraries through its own script, so the script is asked, if it exists.
     assert_eq!(said(&of_scl), "");
     let script = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
     machine
@@ -586,7 +589,7 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
         ))
         .exits(0);
     let told = said(&of_scl);
-    assert!(told.contains("the next start of httpd would fail") && told.contains(script), "{told}");
+    assert!(told.contains("httpd would not start now") && told.contains(script), "{told}");
     assert!(machine.has("/run/p/asked"));
     machine.sh("rm -r /opt/rh; sed -i s/NEED=3/NEED=2/ /etc/sysconfig/httpd-semguard").exits(0);
     for package in [&httpd, &apache2] {
@@ -606,15 +609,15 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
     let off = ["", "@shop"];
     let off = off.map(|i| format!("--quiet --now disable httpd-semguard-metrics{i}.timer"));
     assert_eq!(machine.told(), [&off[0], &off[1], reload[0]]);
-    assert!(!machine.has(metrics), "its age would raise the alarm");
+    assert!(!machine.has(metrics), "the file remains, and its age would raise an alert");
     machine
         .sh("rm /etc/systemd/system/timers.target.wants/httpd-semguard-metrics* \
                 /var/lib/prometheus/node-exporter/httpd-semguard*.prom")
         .exits(0);
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
-    // An edited file is kept beside, as rpm does with all configuration.
+    // An edited file is kept under another name, as rpm does with all configuration files.
     assert_eq!(left, ["/etc/sysconfig/httpd-semguard.rpmsave"]);
-    assert!(!machine.has("/usr/lib/systemd/system/httpd.service.d"), "the drop-ins stay");
+    assert!(!machine.has("/usr/lib/systemd/system/httpd.service.d"), "the drop-ins remain");
 
     rpm(&format!("-i --nodeps {first}")).exits(0);
     rpm("-e httpd-semguard").exits(0);
@@ -625,7 +628,7 @@ fn the_rpm_installs_upgrades_is_triggered_and_erased_without_a_trace() {
 // ---- make install ------------------------------------------------------------------------------
 
 #[test]
-fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
+fn make_install_installs_everything_and_make_uninstall_removes_it() {
     require!("make", "strip");
     let root = scratch("root");
     let make = |what: &str| {
@@ -686,7 +689,7 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
         let text = read(&format!("opt/g/share/doc/httpd-semguard/examples/{example}"));
         assert!(text.contains(path), "{example}: {path}");
     }
-    // Whatever else is there: no path that only the packages have.
+    // No file contains a path that only the packages use.
     let mut grep = command("grep");
     grep.args([
         "-rIlE",
@@ -704,7 +707,7 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
     assert_eq!(read("etc/default/httpd-semguard"), "mine\n");
 
     fs::write(root.join("var/lib/httpd-semguard/starts.json"), "{}").expect("written");
-    // Somebody switched on the metrics of an instance.
+    // The metrics of an instance have been enabled.
     let wants = root.join("etc/systemd/system/timers.target.wants");
     let link = wants.join("httpd-semguard-metrics@shop.timer");
     let metrics = root.join("var/lib/prometheus/node-exporter");
@@ -723,7 +726,7 @@ fn make_install_puts_all_in_place_and_make_uninstall_takes_it_away() {
 }
 
 #[test]
-fn make_help_has_one_column_also_for_a_longer_name() {
+fn make_help_stays_aligned_with_a_longer_name() {
     require!("make", "awk");
     let more = scratch("help").join("Makefile");
     fs::write(&more, "a-name-that-is-longer-than-all: ## do nothing\n").expect("written");

@@ -1,5 +1,5 @@
-//! What "make dist" makes: the same wherever it is made, readable to what old systems install
-//! packages with, and at work on Debian 11, 12 and 13.
+//! The output of "make dist": identical wherever it is made, readable for the package managers of old
+//! systems, and working on Debian 11, 12 and 13.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::{SOURCE, SWITCHED_ON, built, command, repack, scratch, some_rpm};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Makes a release from what is built, in this folder of sources.
+/// Makes a release from what has been built, in this directory of sources.
 fn make(sources: &Path, programs: &Path, name: &str, how: &str) -> PathBuf {
     let target = scratch(name);
     symlink(programs, target.join("portable")).expect("linked");
@@ -26,7 +26,7 @@ fn make(sources: &Path, programs: &Path, name: &str, how: &str) -> PathBuf {
     target.join("dist")
 }
 
-/// The release around the portable programs. None: it cannot be made here; that is said.
+/// The release with the portable programs; `None`, with a message, if it cannot be made here.
 fn release() -> Option<&'static Path> {
     static RELEASE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let tools = ["chroot", "debootstrap", "dpkg-deb", "groff", "python3", "readelf", "rpmbuild"];
@@ -34,9 +34,9 @@ fn release() -> Option<&'static Path> {
         common::skip(&missing);
         return None;
     }
-    // What cannot be built is not tried again for each test.
+    // If it cannot be built, this is not tried again for each test.
     let release = RELEASE.get_or_init(|| {
-        // Where tests/portable.rs has them built, too.
+        // tests/portable.rs builds them in the same place.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder");
         let run = Run::of(command("packaging/portable.sh").arg(target));
         if run.code != Some(0) {
@@ -62,7 +62,7 @@ fn archive(arch: &str) -> String {
 // ---- what is in it -----------------------------------------------------------------------------
 
 #[test]
-fn a_release_is_the_same_in_whatever_folder_and_by_whomever_it_is_made() {
+fn a_release_is_identical_wherever_and_by_whomever_it_is_made() {
     let Some(first) = release() else { return };
     let sources = scratch("elsewhere");
     let copy = "umask 077; tar -c --exclude=./target --exclude=.git --exclude=./tests/corpus . | \
@@ -76,7 +76,7 @@ fn a_release_is_the_same_in_whatever_folder_and_by_whomever_it_is_made() {
 }
 
 #[test]
-fn a_release_has_for_each_architecture_an_archive_and_two_packages_around_its_program() {
+fn a_release_has_an_archive_and_two_packages_for_each_architecture() {
     let Some(dist) = release() else { return };
     let mut expected = vec![
         "SHA256SUMS".to_owned(),
@@ -137,7 +137,7 @@ fn a_release_has_for_each_architecture_an_archive_and_two_packages_around_its_pr
 }
 
 #[test]
-fn a_release_takes_no_program_that_needs_more_than_glibc_2_17() {
+fn a_release_accepts_no_program_that_needs_more_than_glibc_2_17() {
     require!("dpkg-deb", "readelf", "rpmbuild", "groff", "strip");
     let target = scratch("too-new");
     for arch in ["x86_64", "aarch64"] {
@@ -150,19 +150,19 @@ fn a_release_takes_no_program_that_needs_more_than_glibc_2_17() {
     }
     fs::write(target.join("httpd-semguard.cdx.json"), "").expect("written");
     let run = Run::of(command("packaging/dist.sh").arg(&target)).exits(1);
-    assert!(run.err.contains("not x86_64 2.17 alone"), "{run}");
+    assert!(run.err.contains("not just x86_64 2.17"), "{run}");
 }
 
 #[test]
-fn rpm_4_11_can_read_the_packages_and_what_it_cannot_read_is_found() {
+fn rpm_4_11_can_read_the_packages_and_unreadable_ones_are_detected() {
     let Some(dist) = release() else { return };
     let mut readable = command("packaging/rpm/readable.sh");
     Run::of(readable.args(["x86_64", "aarch64"].map(|a| dist.join(rpm(a))))).exits(0);
     let (zstd, gzip) = ("_binary_payload w3.zstdio", "_binary_payload w9.gzdio");
     let faults = [
-        (zstd, "", "what packs the files"),
+        (zstd, "", "the format of the payload"),
         (gzip, "Requires: (a or b)\n", "(a or b)"),
-        (gzip, "Recommends: a\n", "what it recommends"),
+        (gzip, "Recommends: a\n", "the list of weak dependencies"),
     ];
     for (payload, line, said) in faults {
         let package = some_rpm("new", "1", line, &["--define", payload]);
@@ -174,7 +174,7 @@ fn rpm_4_11_can_read_the_packages_and_what_it_cannot_read_is_found() {
 }
 
 #[test]
-fn the_workflow_of_a_release_makes_what_the_makefile_has_by_actions_that_cannot_change() {
+fn the_release_workflow_uses_targets_of_the_makefile_and_actions_pinned_by_commit() {
     let read = |file: &str| fs::read_to_string(Path::new(SOURCE).join(file)).expect("read");
     let (workflow, makefile) = (read(".github/workflows/release.yml"), read("Makefile"));
     let after = |mark| workflow.lines().filter_map(move |l| l.split_once(mark).map(|(_, w)| w));
@@ -192,7 +192,7 @@ fn the_workflow_of_a_release_makes_what_the_makefile_has_by_actions_that_cannot_
 
 // ---- at work -----------------------------------------------------------------------------------
 
-/// Runs what a unit would run before httpd.
+/// Runs what the unit runs before httpd.
 const BEFORE_A_START: &str = "set -e; \
     before=$(sed -e :a -e '/[\\]$/N; s/[\\]\\n//; ta' \
         /usr/lib/systemd/system/apache2.service.d/20-semguard.conf | \
@@ -251,19 +251,19 @@ fn the_deb_installs_works_upgrades_and_is_purged_on_debian_13() {
 }
 
 #[test]
-fn a_half_installed_deb_stops_no_httpd() {
+fn a_half_installed_deb_does_not_keep_httpd_from_starting() {
     let Some(dist) = release() else { return };
     let Some(machine) = Machine::of_debian("bullseye", "250 32000 32 8") else { return };
     let before = machine.changed();
 
-    // Where it could not run, nothing of it arrives.
+    // If the program could not run, nothing is unpacked.
     let newer = repack(&dist.join(deb("amd64")), "newer", "libc6 (>= 2.17)", "libc6 (>= 9)");
     let newer = machine.bring(&newer, "newer.deb");
     let run = machine.sh(&format!("dpkg -i {newer}"));
     assert_ne!(run.code, Some(0), "{run}");
     assert_eq!(machine.changed(), before, "{run}");
 
-    // Not yet configured, it works.
+    // Unpacked but not configured, it works.
     let package = machine.bring(&dist.join(deb("amd64")), "a.deb");
     machine.sh(&format!("dpkg --unpack {package}")).exits(0);
     let state = machine.sh("dpkg-query -W -f '${db:Status-Status}' httpd-semguard");
@@ -274,7 +274,7 @@ fn a_half_installed_deb_stops_no_httpd() {
 }
 
 #[test]
-fn the_rpm_installs_where_glibc_is_2_17_and_is_refused_where_it_is_older() {
+fn the_rpm_can_be_installed_with_glibc_2_17_and_is_refused_with_an_older_one() {
     let Some(dist) = release() else { return };
     let Some(machine) = Machine::new("250 32000 32 8") else { return };
     let force = if Path::new("/etc/debian_version").exists() { "--force-debian" } else { "" };
@@ -283,7 +283,7 @@ fn the_rpm_installs_where_glibc_is_2_17_and_is_refused_where_it_is_older() {
     let package = format!("/run/o/root{}", machine.bring(&dist.join(rpm("x86_64")), "guard.rpm"));
     let foreign =
         format!("/run/o/root{}", machine.bring(&dist.join(rpm("aarch64")), "foreign.rpm"));
-    // A system as its database shows it: EL 6's glibc, then EL 7's.
+    // A system according to its database: with the glibc of EL 6, then with that of EL 7.
     for (glibc, code) in [("2.12", 1), ("2.17", 0)] {
         let base = some_rpm("glibc", glibc, "Provides: /bin/sh\n", &[]);
         let base = format!("/run/o/root{}", machine.bring(&base, "glibc.rpm"));
@@ -299,7 +299,7 @@ fn the_rpm_installs_where_glibc_is_2_17_and_is_refused_where_it_is_older() {
 }
 
 #[test]
-fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
+fn the_archive_installs_itself_says_what_it_guards_and_is_removed_without_a_trace() {
     let Some(dist) = release() else { return };
     let Some(machine) = Machine::new("250 32000 32 8") else { return };
     machine.with_systemd();
@@ -312,7 +312,7 @@ fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
     let tree = format!("/run/p/httpd-semguard-{VERSION}-x86_64");
     machine.sh(&format!("tar -xf {package} -C /run/p")).exits(0);
 
-    // A program that does not run here is not installed.
+    // A program that does not run on this machine is not installed.
     let broken = format!(
         "cd {tree}; mv httpd-semguard kept; echo 'exit 1' >httpd-semguard; \
         chmod 755 httpd-semguard; ./install.sh; code=$?; mv kept httpd-semguard; exit $code"
@@ -324,8 +324,11 @@ fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
 
     let run = machine.sh(&format!("{tree}/install.sh")).exits(0);
     assert_eq!(machine.told(), ["--system daemon-reload"]);
-    let guarded =
-        run.out.lines().find(|l| l.contains("is guarded")).expect("it says what it guards");
+    let guarded = run
+        .out
+        .lines()
+        .find(|l| l.contains("guarded from"))
+        .expect("a line that says what is guarded");
     assert!(guarded.contains("httpd24-httpd.service"), "{run}");
     assert!(!guarded.contains("httpd@"), "{run}");
     let installed: BTreeMap<&str, &str> = BTreeMap::from([
@@ -346,5 +349,5 @@ fn the_archive_installs_itself_says_what_it_guards_and_goes_without_a_trace() {
     machine.sh(&format!("{tree}/install.sh uninstall")).exits(0);
     assert_eq!(machine.told().last().map(String::as_str), Some("--system daemon-reload"));
     let left: Vec<String> = machine.changed().difference(&before).cloned().collect();
-    assert_eq!(left, ["/etc/default/httpd-semguard"], "settings stay");
+    assert_eq!(left, ["/etc/default/httpd-semguard"], "only the settings must be kept");
 }

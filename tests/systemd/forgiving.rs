@@ -1,5 +1,5 @@
-//! What becomes of httpd where the guard is missing, damaged, killed or refuses, what the guard sees
-//! of the unit, and a reload that httpd would not survive: on each systemd that can be booted.
+//! What happens to httpd if the guard is missing, damaged, killed or refuses; what the guard sees of the
+//! unit; and a reload that httpd would not survive. On each version of systemd that can be booted.
 
 use std::fs;
 use std::path::Path;
@@ -12,29 +12,29 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 const PROGRAM: &str = "/usr/sbin/httpd-semguard";
 
-/// By hand, as the drop-in itself says it is done: without a package.
+/// Installs the drop-in by hand, as described in the drop-in itself, without a package.
 fn put_drop_in(m: &Machine, unit: &str) {
     let text = fs::read_to_string(
         Path::new(SOURCE).join(format!("systemd/{unit}.service.d/20-semguard.conf")),
     );
     let file = format!("/etc/systemd/system/{unit}.service.d/20-semguard.conf");
-    m.write(&file, &text.expect("it is shipped"));
+    m.write(&file, &text.expect("the file is in the sources"));
     m.sh("systemctl daemon-reload").exits(0);
 }
 
-/// The tests' own program. It needs the C library of Debian 12 or newer.
+/// The program of these tests, which needs the C library of Debian 12 or newer.
 fn put_program(m: &Machine) {
     m.copy_in(Path::new(env!("CARGO_BIN_EXE_httpd-semguard")), "/root/guard");
 }
 
-/// A script in the guard's place.
+/// A script in place of the guard.
 fn put_script(m: &Machine, does: &str) {
     m.sh(&format!("rm -rf {PROGRAM}")).exits(0);
     m.write(PROGRAM, &format!("#!/bin/sh\n{does}\n"));
     m.sh(&format!("chmod 755 {PROGRAM}")).exits(0);
 }
 
-/// The journal of a unit from now on, as a mark for [`said_since`].
+/// The current end of a unit's journal, for [`said_since`].
 fn mark(m: &Machine) -> String {
     let cursor = m.sh("journalctl --sync; journalctl -n 0 --show-cursor").exits(0).out;
     cursor.rsplit("-- cursor: ").next().expect("a cursor").trim().to_owned()
@@ -47,11 +47,11 @@ fn said_since(m: &Machine, mark: &str, unit: &str) -> String {
     m.sh(&read).exits(0).out
 }
 
-// ---- whatever becomes of the guard -------------------------------------------------------------------
+// ---- whatever happens to the guard -------------------------------------------------------------------
 
-/// httpd ignores SIGXFSZ, so a log that has reached LimitFSIZE= is no hindrance to it.
+/// httpd ignores SIGXFSZ, so a log that has reached LimitFSIZE= does not keep it from starting.
 #[test]
-fn a_log_that_has_reached_its_limit_stops_no_start_whatever_the_guard_says_to_it() {
+fn a_log_at_its_size_limit_stops_no_start_whatever_the_guard_writes_to_it() {
     let m = boot!("bookworm");
     m.install_guard();
     m.drop_in(
@@ -65,12 +65,16 @@ fn a_log_that_has_reached_its_limit_stops_no_start_whatever_the_guard_says_to_it
         assert_eq!(run.code, Some(0), "{damage}: {run}\n{}", m.journal("apache2"));
         m.get(80).exits(0);
     }
-    assert_eq!(m.sh("stat -c %s /run/unit.log").exits(0).out, "1048576\n", "it was written to");
+    assert_eq!(
+        m.sh("stat -c %s /run/unit.log").exits(0).out,
+        "1048576\n",
+        "the log does not have its maximum size"
+    );
 }
 
-/// A wrong setting is warned of, in the journal, and httpd starts.
+/// For a wrong setting, there is a warning in the journal, and httpd starts.
 #[test]
-fn whatever_stands_in_the_file_of_settings_httpd_starts_and_the_journal_names_it() {
+fn whatever_is_in_the_settings_file_httpd_starts_and_the_journal_names_it() {
     let m = boot!("bookworm");
     m.install_guard();
     let wrong = "HTTPD_SEMGUARD_STRICT=yes # comment\nHTTPD_SEMGUARD_MIN_FREE=lots\n\
@@ -94,7 +98,7 @@ fn whatever_stands_in_the_file_of_settings_httpd_starts_and_the_journal_names_it
         m.write("/etc/default/httpd-semguard", &format!("HTTPD_SEMGUARD_USER={user}\n"));
         m.sh("systemctl restart apache2").exits(0);
     }
-    // To change nothing while httpd starts is to say what it will meet.
+    // A dry run before a start must report the table that httpd will find.
     m.limits(SMALL);
     m.write("/etc/default/httpd-semguard", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
     m.sh("systemctl stop apache2").exits(0);
@@ -127,14 +131,14 @@ const DAMAGES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_247_and_69_stops_it() {
+fn whatever_happens_to_the_guard_httpd_starts_on_systemd_247_and_69_stops_it() {
     let m = boot!("bullseye");
     m.sh("systemctl --version").prints("systemd 247 ");
     is_forgiven(&m);
 }
 
 #[test]
-fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_252_and_69_stops_it() {
+fn whatever_happens_to_the_guard_httpd_starts_on_systemd_252_and_69_stops_it() {
     let m = boot!("bookworm");
     m.sh("systemctl --version").prints("systemd 252 ");
     is_forgiven(&m);
@@ -142,7 +146,7 @@ fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_252_and_69_stops_it() {
 }
 
 #[test]
-fn whatever_becomes_of_the_guard_httpd_starts_on_systemd_257_and_69_stops_it() {
+fn whatever_happens_to_the_guard_httpd_starts_on_systemd_257_and_69_stops_it() {
     let m = boot!("trixie");
     m.sh("systemctl --version").prints("systemd 257 ");
     is_forgiven(&m);
@@ -160,10 +164,10 @@ fn is_forgiven(m: &Machine) {
         let said = said_since(m, &before, "apache2");
         assert_eq!(run.code, Some(0), "{what}: {run}\n{said}");
         m.get(80).exits(0);
-        contains(&said, "httpd-semguard gave no answer (exit code ");
-        contains(&said, "): httpd starts without it");
+        contains(&said, "httpd-semguard failed (exit code ");
+        contains(&said, "); starting httpd anyway");
     }
-    m.sh("journalctl -b -p warning -o cat -u apache2").exits(0).prints("httpd starts without it");
+    m.sh("journalctl -b -p warning -o cat -u apache2").exits(0).prints("starting httpd anyway");
 
     m.sh("systemctl stop apache2").exits(0);
     put_script(m, "echo of the guard >&2; exit 69");
@@ -172,17 +176,17 @@ fn is_forgiven(m: &Machine) {
     let said = said_since(m, &before, "apache2");
     contains(&said, "of the guard");
     contains(&said, "status=69/UNAVAILABLE");
-    assert!(!said.contains("gave no answer"), "{said}");
+    assert!(!said.contains("httpd-semguard failed"), "{said}");
     assert_eq!(m.show("apache2", "ActiveState"), "failed");
     m.sh("pgrep -x apache2").exits(1);
 
-    // With the program the drop-in may stay behind, and the other way round.
+    // The drop-in may remain without the program, and the other way round.
     m.sh(&format!("rm {PROGRAM}")).exits(0);
     m.start("apache2").exits(0);
     m.get(80).exits(0);
 }
 
-/// The program itself, in a full table.
+/// The real program, with a full table.
 fn stops_for_want_of_room(m: &Machine) {
     m.limits(SMALL);
     m.sh(&format!("systemctl stop apache2; cp /root/guard {PROGRAM}")).exits(0);
@@ -194,10 +198,10 @@ fn stops_for_want_of_room(m: &Machine) {
     m.get(80).exits(0);
 }
 
-/// Forced in where its dependencies are not met: dpkg leaves it unpacked, with its drop-in in place. What
-/// the tests' own package holds needs a newer C library than Debian 11's.
+/// A forced installation with unmet dependencies: dpkg leaves the package unpacked, with its drop-in in
+/// place. The program in the tests' own package needs a newer C library than that of Debian 11.
 #[test]
-fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
+fn a_package_that_is_unpacked_but_not_configured_stops_no_start() {
     let m = boot!("bullseye");
     m.copy_in(&deb(""), "/root/guard.deb");
     m.sh("dpkg --force-depends --unpack /root/guard.deb").exits(0);
@@ -208,25 +212,25 @@ fn a_package_that_was_unpacked_and_not_configured_stops_nobody() {
     m.get(80).exits(0);
     let said = said_since(&m, &before, "apache2");
     contains(&said, "version `GLIBC_");
-    contains(&said, "httpd-semguard gave no answer (exit code 1): httpd starts without it");
+    contains(&said, "httpd-semguard failed (exit code 1); starting httpd anyway");
 }
 
 // ---- a healthy start ---------------------------------------------------------------------------------
 
 #[test]
-fn a_healthy_start_on_debian_12_has_one_line_of_the_guards_whatever_its_settings_are() {
+fn a_healthy_start_on_debian_12_logs_one_line_of_the_guard_whatever_its_settings_are() {
     has_one_line("bookworm");
 }
 
 #[test]
-fn a_healthy_start_on_debian_13_has_one_line_of_the_guards_whatever_its_settings_are() {
+fn a_healthy_start_on_debian_13_logs_one_line_of_the_guard_whatever_its_settings_are() {
     has_one_line("trixie");
 }
 
 fn has_one_line(release: &str) {
     let m = boot!(release);
     m.install_guard();
-    // What the shell of the drop-in has brought into the journal, of this start alone.
+    // What the drop-in's shell has written to the journal during this start only.
     let mut seen = 0;
     let mut news = || {
         let read = "journalctl --sync; journalctl -b -q -o cat --no-pager -u apache2 -t sh";
@@ -253,26 +257,26 @@ fn has_one_line(release: &str) {
         m.write("/etc/default/httpd-semguard", &settings);
         line(&said());
     }
-    // Into a file, as it was asked for.
+    // Into a file, as requested.
     m.sh("echo HTTPD_SEMGUARD_FORMAT=json >>/etc/default/httpd-semguard
           echo HTTPD_SEMGUARD_OUTPUT=/run/report.json >>/etc/default/httpd-semguard")
         .exits(0);
     assert_eq!(said(), "");
     m.sh("grep -q '\"forecast\": \"starts\"' /run/report.json").exits(0);
-    // A set that was removed is news.
+    // A set that was removed is reported.
     m.sh("rm /etc/default/httpd-semguard").exits(0);
     m.kill("apache2");
     contains(&said(), "removed semaphore set ");
 }
 
-// ---- what it sees ------------------------------------------------------------------------------------
+// ---- what the guard sees ---------------------------------------------------------------------------
 
-/// What a process of the unit sees: its words, and of its surroundings what a start depends on.
+/// What a process of the unit sees: its arguments, and those parts of its environment that a start depends on.
 const LOOK: &str = "printf '%s\\n.\\n' \"$@\"; echo nofile $(ulimit -n); cat /mnt/mark /tmp/mark; \
     [ \"$1\" != guard ] && [ -z \"$IPC\" ] || readlink /proc/self/ns/ipc; id -u; \
     echo stat $(ls /proc/stat 2>/dev/null); echo settings $HTTPD_SEMGUARD_NEED; pwd";
 
-/// A unit as EL's is, with what an administrator may have put into it, and the drop-in.
+/// A unit like that of EL, with what an administrator may have added to it, and the drop-in.
 fn look_around(m: &Machine, unit: &str, more: &str) -> (String, String) {
     let (name, instance) = match unit.strip_suffix('@') {
         Some(name) => (unit, format!("{name}@shop")),
@@ -305,19 +309,19 @@ fn look_around(m: &Machine, unit: &str, more: &str) -> (String, String) {
 }
 
 #[test]
-fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_247() {
+fn the_guard_sees_the_arguments_and_limits_of_the_unit_on_systemd_247() {
     let m = boot!("bullseye");
     sees_what_httpd_sees(&m, "");
 }
 
 #[test]
-fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_252() {
+fn the_guard_sees_the_arguments_and_limits_of_the_unit_on_systemd_252() {
     let m = boot!("bookworm");
     sees_what_httpd_sees(&m, "PrivateIPC=yes\nEnvironment=IPC=1\nProcSubset=pid\n");
 }
 
 #[test]
-fn the_guard_sees_the_words_and_the_limits_of_the_unit_on_systemd_257() {
+fn the_guard_sees_the_arguments_and_limits_of_the_unit_on_systemd_257() {
     let m = boot!("trixie");
     sees_what_httpd_sees(&m, "PrivateIPC=yes\nEnvironment=IPC=1\nProcSubset=pid\n");
 }
@@ -334,7 +338,7 @@ fn sees_what_httpd_sees(m: &Machine, more: &str) {
         let (words, around) = words.split_once("nofile").expect("the limit");
         let rest = rest.strip_prefix(words).unwrap_or_else(|| panic!("{guard_saw}\n{words}"));
         let rest = rest.strip_prefix(&lines(after)).unwrap_or_else(|| panic!("{guard_saw}"));
-        // Another IPC namespace than the machine's, and the one that httpd gets.
+        // An IPC namespace other than the machine's: the one that httpd gets.
         let mut rest = rest.to_owned();
         if more.is_empty() {
             rest =
@@ -349,7 +353,7 @@ fn sees_what_httpd_sees(m: &Machine, more: &str) {
 }
 
 #[test]
-fn an_option_that_is_empty_or_not_set_is_no_word_at_all() {
+fn options_that_are_empty_or_not_set_add_no_argument() {
     let m = boot!("bookworm");
     look_around(&m, "httpd", "");
     for options in ["OPTIONS=\n", "", "OPTIONS='  '\n"] {
@@ -362,11 +366,11 @@ fn an_option_that_is_empty_or_not_set_is_no_word_at_all() {
 
 // ---- a reload ----------------------------------------------------------------------------------------
 
-/// As certbot does it: one module more, which makes one lock more than the table has room for.
+/// Like certbot: one more module, which creates one more lock than the table has room for.
 const ONE_MORE_LOCK: &str = "a2enmod -q ssl >/dev/null";
 
 #[test]
-fn with_the_example_a_reload_that_would_end_a_living_httpd_is_refused_and_told() {
+fn with_the_example_a_reload_that_would_end_a_running_httpd_is_refused_with_a_message() {
     let m = boot!("bookworm");
     m.install_guard();
     m.limits("250 32000 32 1");
@@ -376,7 +380,7 @@ fn with_the_example_a_reload_that_would_end_a_living_httpd_is_refused_and_told()
     let vendor = m.show("apache2", "ExecReload");
     contains(&vendor, "/usr/sbin/apachectl graceful");
 
-    // Without it the server dies, although the reload seems to succeed.
+    // Without it, the server exits, although the reload seems to succeed.
     m.sh(ONE_MORE_LOCK).exits(0);
     m.sh("systemctl reload apache2");
     wait_until("the server is dead", || m.sh("pgrep -x apache2").code == Some(1));
@@ -397,7 +401,7 @@ fn with_the_example_a_reload_that_would_end_a_living_httpd_is_refused_and_told()
     let before = mark(&m);
     m.sh("systemctl reload apache2").exits(1);
     let said = said_since(&m, &before, "apache2");
-    contains(&said, "httpd is not reloaded, or it would end: it goes on as it is");
+    contains(&said, "reload refused: httpd would not survive it; it keeps running unchanged");
     contains(&said, "Couldn't create the ssl-cache mutex");
     contains(&said, "  do:   ");
     assert_eq!(m.show("apache2", "MainPID"), main);
@@ -405,7 +409,7 @@ fn with_the_example_a_reload_that_would_end_a_living_httpd_is_refused_and_told()
     m.get(80).exits(0);
     assert_eq!(m.sets_of(WWW).len(), 1);
 
-    // A guard that is gone refuses nothing.
+    // A missing guard refuses nothing.
     m.limits("250 32000 32 8");
     m.sh(&format!("rm {PROGRAM}; systemctl reload apache2")).exits(0);
     wait_until("the lock of TLS is made", || m.sets_of(WWW).len() == 2);

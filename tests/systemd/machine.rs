@@ -1,5 +1,5 @@
-//! A booted Debian, in namespaces of its own and with every change in memory: the cached root file
-//! system below it stays as it is, and all of it ends with the test, however that ends.
+//! A booted Debian, in namespaces of its own and with all changes in memory: the cached root file system
+//! below it is not modified, and everything ends with the test, however that ends.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,11 +15,11 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Only a failure waits so long.
+/// Only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// $1: the root file system; $2: what to set up in it; $3: the name of a control group. The machine
-/// sees control groups of version 2 alone, which systemd 257 insists on.
+/// $1: the root file system; $2: what to set up in it; $3: the name of a control group. The machine only
+/// sees control groups of version 2, which systemd 257 requires.
 const BOOT: &str = "
     set -eu
     mount -t tmpfs -o mode=755 tmpfs /mnt
@@ -45,22 +45,22 @@ const HTTPD: &str = "
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(began.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// To be dropped in the thread that made it: the kernel ends it with that thread.
+/// Must be dropped in the thread that created it: the kernel ends it with that thread.
 pub(crate) struct Machine {
     holder: Child,
-    /// Its systemd, as this system numbers it.
+    /// The PID of its systemd on this system.
     leader: u32,
     group: String,
 }
 
 impl Machine {
-    /// Boots Debian's release with its own httpd, `more` set up before, and waits until that is done.
-    /// None: it cannot run here; that is said.
+    /// Boots this release of Debian with its own httpd, after setting up `more`, and waits until it has
+    /// booted. `None`, with a message, if it cannot run here.
     pub(crate) fn boot(release: &str, more: &str) -> Option<Machine> {
         let tools = ["systemd-nspawn", "curl", "strip", "dpkg-deb", "dpkg-shlibdeps"];
         if let Err(missing) = common::present(&tools) {
@@ -161,26 +161,26 @@ impl Machine {
             .collect()
     }
 
-    /// A request to httpd.
+    /// Sends a request to httpd.
     pub(crate) fn get(&self, port: u16) -> Run {
         let mut curl = self.enter(&["--net"], "curl");
         curl.args(["-sSf", "--max-time", "60", "--output", "/dev/null"]);
         Run::of(curl.arg(format!("http://127.0.0.1:{port}/")))
     }
 
-    /// A file of the machine as it is seen from outside.
+    /// The path of a file on the machine as seen from outside.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.leader))
     }
 
-    /// Writes a file, and makes its folder.
+    /// Writes a file, and creates its directory.
     pub(crate) fn write(&self, inside: &str, text: &str) {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, text).expect("written");
     }
 
-    /// Extends a unit, and lets systemd know.
+    /// Adds a drop-in to a unit, and reloads systemd.
     pub(crate) fn drop_in(&self, unit: &str, text: &str) {
         self.write(&format!("/etc/systemd/system/{unit}.d/50-test.conf"), text);
         self.sh("systemctl daemon-reload").exits(0);
@@ -192,26 +192,26 @@ impl Machine {
         shown.out.trim().to_owned()
     }
 
-    /// What the journal has of a unit, and of what systemd said about it.
+    /// The journal of a unit, including systemd's messages about it.
     pub(crate) fn journal(&self, unit: &str) -> String {
         let read = format!("journalctl --sync; journalctl -b -o cat --no-pager -u {unit}");
         self.sh(&read).exits(0).out
     }
 
-    /// Installs the package of the tests' guard.
+    /// Installs the package with the guard of these tests.
     pub(crate) fn install_guard(&self) -> Run {
         self.copy_in(&deb(""), "/root/guard.deb");
         self.sh("dpkg -i /root/guard.deb").exits(0)
     }
 
-    /// Puts a file there, by another process: see `Namespace::install`.
+    /// Copies a file there in another process; see `Namespace::install`.
     pub(crate) fn copy_in(&self, from: &Path, inside: &str) {
         let copied = Command::new("cp").arg(from).arg(self.path(inside)).status();
         assert!(copied.is_ok_and(|c| c.success()), "cp {inside}");
     }
 
-    /// Kills all of a unit at once, as the kernel does it when memory is out; returns when systemd
-    /// knows.
+    /// Kills all processes of a unit at once, as the kernel does if memory runs out; returns when systemd
+    /// has noticed.
     pub(crate) fn kill(&self, unit: &str) {
         let main = self.show(unit, "MainPID");
         self.sh(&format!("systemctl kill --kill-whom=all --signal=KILL {unit}")).exits(0);
@@ -220,8 +220,7 @@ impl Machine {
         });
     }
 
-    /// Starts a unit. It may be waiting to be restarted by itself, and it was started often: both
-    /// is no matter here.
+    /// Starts a unit, even if it is waiting for an automatic restart or has been started too often.
     pub(crate) fn start(&self, unit: &str) -> Run {
         self.sh(&format!("systemctl reset-failed {unit}; systemctl start {unit}"))
     }
@@ -229,7 +228,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Its child is killed with it, and that one is the init of all processes of the machine.
+        // Its child is killed with it, which is the init of all processes of the machine.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
         let swept = format!(
@@ -247,7 +246,7 @@ fn first_child(of: u32) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether this is the first process of the machine, and has become systemd.
+/// Whether this is the first process of the machine and has already become systemd.
 fn is_init(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let first = |l: &str| l.starts_with("NSpid:") && l.split_whitespace().nth(3) == Some("1");
@@ -261,7 +260,7 @@ fn root_file_system(release: &str) -> Result<String, Run> {
     if run.code == Some(0) { Ok(run.out.trim().to_owned()) } else { Err(run) }
 }
 
-/// The Debian package around the program of these tests; with a suffix to its version, another.
+/// The Debian package with the program of these tests; with a suffix to its version, a different one.
 pub(crate) fn deb(suffix: &str) -> PathBuf {
     static DEB: OnceLock<PathBuf> = OnceLock::new();
     let deb = DEB.get_or_init(build);
@@ -291,5 +290,5 @@ fn build() -> PathBuf {
         command.env_remove(name);
     }
     let run = Run::of(&mut command).exits(0);
-    PathBuf::from(run.out.lines().last().expect("it names the file"))
+    PathBuf::from(run.out.lines().last().expect("the name of the file"))
 }

@@ -1,6 +1,5 @@
-//! The package in its place: on a booted Debian with its own System V IPC namespace and small limits,
-//! with Debian's own httpd, its units and whatever options they ship. Each test has a machine of its
-//! own.
+//! The installed package: on a booted Debian with its own System V IPC namespace and small limits, with
+//! Debian's own httpd, its units and the options they come with. Each test has a machine of its own.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -13,16 +12,16 @@ use std::thread;
 use common::WWW;
 use machine::{Machine, deb, wait_until};
 
-/// How often an httpd can be killed before the table is full, nobody else being there.
+/// How often httpd can be killed before the table is full, if nobody else uses it.
 const SEMMNI: usize = 6;
 
 const SMALL: &str = "250 32000 32 6";
 
-/// Leaves no room in the table for httpd's sets.
+/// Leaves no room for httpd's sets in the table.
 const FILL: &str = "for i in 1 2 3 4 5 6; do \
     setpriv --reuid games --regid games --clear-groups ipcmk -S 1; done";
 
-/// What httpd logs when it finds no room.
+/// What httpd logs if there is no room.
 const REFUSED: &str = "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex";
 
 macro_rules! boot {
@@ -43,18 +42,18 @@ mod status;
 
 #[track_caller]
 fn contains(text: &str, part: &str) {
-    assert!(text.contains(part), "not there: {part}\n{text}");
+    assert!(text.contains(part), "missing: {part}\n{text}");
 }
 
-/// Kills all of httpd and starts it, SEMMNI + 5 times. It starts each time, and the journal names
-/// each set that was removed.
+/// Kills all processes of httpd and starts it, SEMMNI + 5 times. It starts each time, and the journal
+/// names each set that was removed.
 #[track_caller]
 fn starts_after_every_kill(m: &Machine, unit: &str) {
     for time in 1..=SEMMNI + 5 {
-        // It makes its lock after it has detached: to serve, it must have.
+        // It creates its lock after it has detached; if it serves requests, it has one.
         m.get(80).exits(0);
         let left = m.sets_of(WWW);
-        assert_eq!(left.len(), 1, "kill {time}: the accept lock of the living httpd");
+        assert_eq!(left.len(), 1, "kill {time}: not just the accept lock of the running httpd");
         m.kill(unit);
         let run = m.start(unit);
         assert_eq!(run.code, Some(0), "start {time}: {run}\n{}", m.journal(unit));
@@ -103,7 +102,7 @@ fn is_installed_beside_a_running_httpd(release: &str) {
 // ---- httpd is killed -----------------------------------------------------------------------------
 
 #[test]
-fn without_the_package_a_httpd_that_is_killed_often_enough_never_starts_again() {
+fn without_the_package_an_httpd_that_is_killed_often_enough_never_starts_again() {
     let m = boot!("bookworm");
     m.limits(SMALL);
     for time in 1..SEMMNI {
@@ -113,7 +112,7 @@ fn without_the_package_a_httpd_that_is_killed_often_enough_never_starts_again() 
         assert_eq!(run.code, Some(0), "start {time}: {run}\n{}", m.journal("apache2"));
     }
     m.get(80).exits(0);
-    assert_eq!(m.sets_of(WWW).len(), SEMMNI, "all but the last are leaked");
+    assert_eq!(m.sets_of(WWW).len(), SEMMNI, "not all sets were left behind");
     m.kill("apache2");
     wait_until("it has given up", || m.show("apache2", "ActiveState") == "failed");
     let run = m.start("apache2");
@@ -121,14 +120,14 @@ fn without_the_package_a_httpd_that_is_killed_often_enough_never_starts_again() 
     assert_eq!(run.code, Some(1), "{run}\n{journal}");
     contains(&journal, REFUSED);
 
-    // Installed now, the package says what is left to do; done, that mends it.
+    // Installed now, the package says what is left to do, which solves the problem.
     let says = "httpd-semguard: httpd has failed and is not running; now: ";
     let told = m.install_guard().out;
     let command = told.lines().find_map(|l| l.strip_prefix(says));
     assert_eq!(command, Some("systemctl start apache2"), "{told}");
     m.sh(command.expect("a command")).exits(0);
     m.get(80).exits(0);
-    assert!(!m.install_guard().out.contains(says), "it runs");
+    assert!(!m.install_guard().out.contains(says), "httpd is running");
 }
 
 #[test]
@@ -147,9 +146,9 @@ fn a_killed_httpd_starts_every_time_on_debian_13_and_the_journal_names_each_remo
     starts_after_every_kill(&m, "apache2");
 }
 
-/// What the units of a newer Debian set: neither /proc/stat nor /proc/sysvipc can be read there.
+/// The settings of units in a newer Debian: neither /proc/stat nor /proc/sysvipc can be read.
 #[test]
-fn a_killed_httpd_starts_every_time_where_its_unit_hides_most_of_proc() {
+fn a_killed_httpd_starts_every_time_if_its_unit_hides_most_of_proc() {
     let m = boot!("bookworm");
     m.limits(SMALL);
     m.install_guard();
@@ -164,7 +163,7 @@ fn a_killed_httpd_starts_every_time_where_its_unit_hides_most_of_proc() {
 }
 
 #[test]
-fn a_httpd_that_systemd_restarts_recovers_by_itself_from_every_kill() {
+fn an_httpd_that_systemd_restarts_recovers_by_itself_from_every_kill() {
     let m = boot!("bookworm");
     m.limits(SMALL);
     m.install_guard();
@@ -186,7 +185,7 @@ fn a_httpd_that_systemd_restarts_recovers_by_itself_from_every_kill() {
 
 // ---- two instances -------------------------------------------------------------------------------
 
-/// Two instances as Debian's own example makes them: a listens on 8001 and 8002, b on 8003 and 8004.
+/// Two instances, created as in Debian's own example: a listens on 8001 and 8002, b on 8003 and 8004.
 fn set_up_instances(m: &Machine) {
     m.sh("set -e; systemctl disable --now apache2; cd /usr/share/doc/apache2/examples
           sh setup-instance a; printf 'Listen 8001\nListen 8002\n' >/etc/apache2-a/ports.conf
@@ -194,7 +193,7 @@ fn set_up_instances(m: &Machine) {
         .exits(0);
 }
 
-/// Does something while b serves one request after the other, none of which may fail.
+/// Does something while b serves one request after another, none of which may fail.
 fn while_b_serves(m: &Machine, what: impl FnOnce()) {
     struct Raise<'a>(&'a AtomicBool);
     impl Drop for Raise<'_> {
@@ -220,10 +219,10 @@ fn while_b_serves(m: &Machine, what: impl FnOnce()) {
     assert!(served > 10, "only {served} requests");
 }
 
-/// What the killed one left stands in nobody's memory, though its sibling lives: it goes before each start.
-/// Only what somebody has by chance stays, a handful in all.
+/// The sets left by the killed instance are in nobody's memory, although its sibling is running, so they
+/// are removed before each start. Only those found by coincidence are kept, a handful in total.
 #[test]
-fn beside_a_living_sibling_a_killed_instance_starts_every_time() {
+fn next_to_a_running_sibling_a_killed_instance_starts_every_time() {
     const HANDFUL: usize = 2;
     let m = boot!("bookworm");
     m.install_guard();
@@ -255,7 +254,7 @@ fn beside_a_living_sibling_a_killed_instance_starts_every_time() {
     }
 }
 
-/// The cure that needs no guard, as the package's example has it.
+/// The solution that needs no guard, as in the package's example.
 #[test]
 fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
     let m = boot!("bookworm");
@@ -272,16 +271,20 @@ fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
             let run = m.start("apache2@a");
             assert_eq!(run.code, Some(0), "start {time}: {run}\n{}", m.journal("apache2@a"));
             m.get(8001).exits(0);
-            assert_eq!(m.sets_of(WWW).len(), 0, "outside, nothing is seen of them");
+            assert_eq!(m.sets_of(WWW).len(), 0, "the sets are visible outside");
             let inside = "nsenter --ipc -t $(systemctl show --value -p MainPID apache2@a) ipcs -s";
             let sets = m.sh(inside).exits(0).out;
-            assert_eq!(sets.matches("www-data").count(), 1, "inside, the living one's:\n{sets}");
+            assert_eq!(
+                sets.matches("www-data").count(),
+                1,
+                "inside, not just the set of the running one:\n{sets}"
+            );
         }
     });
     let journal = m.journal("apache2@a");
     assert!(!journal.contains("removed semaphore set"), "{journal}");
 
-    // A check answers for the table that httpd has, however full this one is.
+    // A check examines the table that httpd has, however full this one is.
     m.sh(FILL).exits(0);
     let check = m.sh("APACHE_CONFDIR=/etc/apache2-a httpd-semguard check").exits(0);
     contains(&check.err, "has its own IPC namespace: this is about the semaphore table there");
@@ -295,7 +298,7 @@ fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
 // ---- no room -------------------------------------------------------------------------------------
 
 #[test]
-fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do() {
+fn if_another_user_filled_the_table_systemctl_status_says_why_and_what_to_do() {
     let m = boot!("bookworm");
     m.limits(SMALL);
     m.install_guard();
@@ -331,7 +334,7 @@ fn in_a_table_that_another_user_filled_systemctl_status_says_why_and_what_to_do(
 const REINSTALL: &str = "apt-get update && apt-get -y install --reinstall apache2";
 
 #[test]
-fn after_an_upgrade_of_httpd_the_administrator_is_told_if_its_next_start_would_fail() {
+fn after_an_upgrade_of_httpd_the_administrator_is_told_if_it_would_not_start() {
     let m = boot!("bookworm");
     m.limits(SMALL);
     m.install_guard();
@@ -344,13 +347,13 @@ fn after_an_upgrade_of_httpd_the_administrator_is_told_if_its_next_start_would_f
     for _ in 0..SEMMNI {
         m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
     }
-    m.sh(REINSTALL).exits(0).prints("the next start of httpd would fail").prints(REFUSED);
+    m.sh(REINSTALL).exits(0).prints("httpd would not start now").prints(REFUSED);
     m.sh("dpkg --audit").exits(0).prints("");
 }
 
 #[test]
-fn an_upgrade_keeps_edited_settings_and_a_purge_leaves_no_file() {
-    // What is no package's: logs, dpkg's and systemd's own records, and what httpd writes.
+fn an_upgrade_keeps_edited_settings_and_a_purge_leaves_no_files() {
+    // Files that belong to no package: logs, records of dpkg and systemd, and what httpd writes.
     const FILES: &str = "find / -xdev ! -path '/var/log/*' ! -path '/var/lib/dpkg/*' \
         ! -path '/root/*' ! -path '/tmp*' ! -path '/var/tmp*' ! -path '/var/lib/systemd/*' \
         ! -path '/var/cache/*' | sort; ls -d /run/*semguard*";

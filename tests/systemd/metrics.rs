@@ -1,5 +1,5 @@
-//! The timer of the metrics on a booted Debian: off until it is switched on, in a sandbox, and seeing
-//! from there what a plain run of root sees.
+//! The metrics timer on a booted Debian: disabled until it is enabled, in a sandbox, and seeing from
+//! there what a plain run by root sees.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn without_time(metrics: &str) -> String {
     metrics.lines().filter(|l| !l.starts_with(time)).map(|l| format!("{l}\n")).collect()
 }
 
-/// The unit's metrics, which must be those of a plain run of root.
+/// The unit's metrics, which must be the same as those of a plain run by root.
 #[track_caller]
 fn as_plain_root(m: &Machine, what: &str) -> String {
     let plain = m.sh("httpd-semguard check --format prometheus");
@@ -53,19 +53,19 @@ fn forecast(state: &str) -> String {
     format!("httpd_semguard_start_forecast{{state=\"{state}\"}} 1\n")
 }
 
-// ---- off, and closed -------------------------------------------------------------------------------
+// ---- disabled, and in a sandbox ----------------------------------------------------------------------
 
 #[test]
-fn the_metrics_on_debian_12_are_off_when_installed_and_their_sandbox_is_tight() {
+fn the_metrics_on_debian_12_are_disabled_when_installed_and_their_sandbox_is_tight() {
     is_off_and_closed("bookworm");
 }
 
 #[test]
-fn the_metrics_on_debian_13_are_off_when_installed_and_their_sandbox_is_tight() {
+fn the_metrics_on_debian_13_are_disabled_when_installed_and_their_sandbox_is_tight() {
     is_off_and_closed("trixie");
 }
 
-/// Of Debian 11 only the units are tried: the tests' own program needs a newer C library.
+/// On Debian 11, only the units are tested: the program of these tests needs a newer C library.
 #[test]
 fn no_unit_of_the_package_makes_systemd_247_complain_and_it_reads_the_whole_sandbox() {
     let m = boot!("bullseye");
@@ -95,10 +95,10 @@ fn is_off_and_closed(release: &str) {
         let run = m.sh(&format!("systemd-analyze security {unit}.service")).exits(0);
         let score = run.out.split("Overall exposure level for ").nth(1).expect("a score");
         let score = score.split(": ").nth(1).and_then(|s| s.split(' ').next()).expect("a score");
-        // ProtectProc= would take 0.2 off and hide nothing; systemd before 247 does not know it. 0.3 is
-        // for SYS_ADMIN, without which the memory that processes share cannot be seen, nor orphans told.
+        // ProtectProc= would lower it by 0.2 and hide nothing; systemd before 247 does not know it. 0.3 is
+        // for SYS_ADMIN, without which memory shared by processes cannot be read, nor orphans recognized.
         assert!(score.parse::<f64>().expect("a number") < 2.4, "{run}");
-        // A manual page that was left out when the machine was made does not matter here.
+        // Manual pages that were left out when the machine was created do not matter here.
         let verify = format!("systemd-analyze verify --man=no {unit}.timer {unit}.service");
         let run = m.sh(&verify).exits(0);
         assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
@@ -107,16 +107,16 @@ fn is_off_and_closed(release: &str) {
     contains(&as_plain_root(&m, "a living httpd"), &forecast("starts"));
 }
 
-// ---- what it sees ------------------------------------------------------------------------------------
+// ---- what the check sees -----------------------------------------------------------------------------
 
 #[test]
 fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
     let m = boot!("bookworm");
     m.limits("250 32000 32 7");
     set_up(&m);
-    // The guard before a start gets the numbers of sets past those that stand in every memory.
+    // The guard before a start advances the semids past those that occur in every process's memory.
     m.sh("systemctl restart apache2").exits(0);
-    // PHP's, one of a stranger, and one of an httpd that was not started by root (SETVAL is 16).
+    // One of PHP's, one of another user, and one of an httpd not started by root (SETVAL is 16).
     m.sh("setpriv --reuid www-data --regid www-data --clear-groups ipcmk -S 3").exits(0);
     m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").exits(0);
     m.sh("setpriv --reuid www-data --regid www-data --clear-groups \
@@ -128,7 +128,7 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
         contains(&seen, &part);
     }
 
-    // Without the guard before the starts.
+    // Without the guard before each start.
     m.sh("ln -s /dev/null /etc/systemd/system/apache2.service.d/20-semguard.conf || { mkdir -p \
           /etc/systemd/system/apache2.service.d; \
           ln -s /dev/null /etc/systemd/system/apache2.service.d/20-semguard.conf; }; \
@@ -153,16 +153,16 @@ fn from_its_sandbox_the_check_sees_what_root_sees_in_every_state() {
     }
 
     while m.sh("setpriv --reuid games --regid games --clear-groups ipcmk -S 1").code == Some(0) {}
-    // "httpd would not start" is an answer, not a failure of the unit.
+    // "httpd would not start" is a result, not a failure of the unit.
     let seen = as_plain_root(&m, "the table is full");
     contains(&seen, &forecast("fails"));
     contains(&seen, "httpd_semguard_used{name=\"semmni\"} 7\n");
     assert_eq!(m.sh(&format!("systemctl is-failed {UNIT}")).out, "inactive\n");
-    assert_eq!(m.sets_of(WWW).len(), 5, "it removed something");
+    assert_eq!(m.sets_of(WWW).len(), 5, "something was removed");
 }
 
-/// Lock files where httpd has them, keys that are another user's, a configuration in /home, and
-/// nobody who has made the directories in /run since the boot.
+/// Lock files where httpd has them, keys that belong to another user, a configuration in /home, and the
+/// directories in /run not created since the boot.
 #[test]
 fn from_its_sandbox_httpd_is_asked_and_its_locks_are_tried_as_its_start_would() {
     let m = boot!("bookworm");
@@ -195,7 +195,7 @@ fn from_its_sandbox_httpd_is_asked_and_its_locks_are_tried_as_its_start_would() 
 }
 
 #[test]
-fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
+fn without_a_result_the_metrics_say_so_and_the_unit_fails() {
     let m = boot!("bookworm");
     set_up(&m);
     m.sh("echo HTTPD_SEMGUARD_USER=no-such-user >>/etc/default/httpd-semguard").exits(0);
@@ -221,15 +221,15 @@ fn where_there_is_no_answer_the_metrics_say_so_and_the_unit_fails() {
     contains(&m.journal(UNIT), DIRECTORY);
 }
 
-// ---- one of several --------------------------------------------------------------------------------
+// ---- instances ---------------------------------------------------------------------------------------
 
 #[test]
-fn each_instance_on_debian_12_has_metrics_of_its_own_and_settings_beside_the_common_ones() {
+fn each_instance_on_debian_12_has_metrics_of_its_own_and_settings_besides_the_common_ones() {
     has_metrics_of_its_own("bookworm");
 }
 
 #[test]
-fn each_instance_on_debian_13_has_metrics_of_its_own_and_settings_beside_the_common_ones() {
+fn each_instance_on_debian_13_has_metrics_of_its_own_and_settings_besides_the_common_ones() {
     has_metrics_of_its_own("trixie");
 }
 
@@ -237,7 +237,7 @@ fn has_metrics_of_its_own(release: &str) {
     let m = boot!(release);
     set_up(&m);
     set_up_instances(&m);
-    // a keeps its two listeners; b has one, and makes no lock.
+    // a keeps its two listeners; b has one, and creates no lock.
     m.sh("echo 'Listen 8003' >/etc/apache2-b/ports.conf; systemctl start apache2@a apache2@b")
         .exits(0);
     let measure = |name: &str, file: &str| {
@@ -260,7 +260,7 @@ fn has_metrics_of_its_own(release: &str) {
     let others = measure("none", &of("none"));
     contains(&others, "_httpd_asked{httpd=\"none\",state=\"no_answer\"} 1\n");
 
-    // Its own settings count before the common ones, for its metrics, by hand, and before its start.
+    // Its own settings override the common ones: for its metrics, by hand, and before its start.
     m.write("/etc/default/httpd-semguard", "HTTPD_SEMGUARD_NEED=2\n");
     m.write("/etc/default/httpd-semguard-b", "HTTPD_SEMGUARD_NEED=3\n");
     contains(&measure("a", &of("a")), &need("a", 2));
@@ -280,7 +280,7 @@ fn has_metrics_of_its_own(release: &str) {
     m.start("apache2@b").exits(0);
     contains(&m.journal("apache2@b"), "(/etc/default/httpd-semguard-b:1) has no effect");
 
-    // Elsewhere, and never into one file.
+    // In another place, and never into the same file.
     m.write("/etc/default/httpd-semguard", "SEMGUARD_METRICS=/srv/text/semguard.prom\n");
     m.write("/etc/default/httpd-semguard-b", "SEMGUARD_METRICS=/srv/b/semguard.prom\n");
     m.sh("mkdir /srv/text /srv/b").exits(0);
@@ -296,7 +296,7 @@ fn has_metrics_of_its_own(release: &str) {
     assert_eq!(left.out, "", "{left}");
 }
 
-/// As EL and Fedora have it: httpd@NAME.service reads conf/NAME.conf, with the options of all.
+/// As on EL and Fedora: httpd@NAME.service reads conf/NAME.conf, with the options for all instances.
 #[test]
 fn an_instance_of_el_is_asked_with_its_file_and_the_options_before_a_start_and_for_its_metrics() {
     let m = boot!("bookworm");
@@ -320,7 +320,7 @@ fn an_instance_of_el_is_asked_with_its_file_and_the_options_before_a_start_and_f
     let drop_in = crate::common::read("systemd/httpd@.service.d/20-semguard.conf");
     m.write("/etc/systemd/system/httpd@.service.d/20-semguard.conf", &drop_in);
     m.write("/etc/sysconfig/httpd", "OPTIONS=-DMORE\n");
-    // Debian's own control program is there, too.
+    // Debian's own control program is installed, too.
     m.write("/etc/sysconfig/httpd-semguard-shop", "HTTPD_SEMGUARD_HTTPD=/usr/sbin/httpd\n");
     m.sh("systemctl daemon-reload; systemctl start httpd@shop").exits(0);
     let file = format!("{DIRECTORY}/httpd-semguard-shop.prom");
@@ -337,7 +337,7 @@ fn an_instance_of_el_is_asked_with_its_file_and_the_options_before_a_start_and_f
     ] {
         contains(&seen, part);
     }
-    // Its sets are room for itself: the one that runs was found by its own PidFile.
+    // Its own sets count as room: the running httpd was found by its own PidFile.
     m.limits("250 32000 32 2");
     m.sh(&format!("systemctl start {UNIT}@shop")).exits(0);
     let seen = fs::read_to_string(m.path(&file)).expect("written");
@@ -364,7 +364,7 @@ fn leaves_the_journal_alone(release: &str) {
     set_up_instances(&m);
     m.sh("systemctl start apache2@a").exits(0);
     let of_a = format!("{UNIT}@a");
-    // What the settings say of a guard before a start is not for the metrics.
+    // Settings for the guard before a start do not apply to the metrics.
     let settings = "HTTPD_SEMGUARD_FORMAT=json\nHTTPD_SEMGUARD_MIN_FREE=1\n";
     m.write("/etc/default/httpd-semguard", settings);
     let journal = |unit: &str| m.journal(unit).replace("-- No entries --\n", "");
@@ -385,10 +385,10 @@ fn leaves_the_journal_alone(release: &str) {
     contains(&journal(UNIT), "Failed to start ");
 }
 
-// ---- on ----------------------------------------------------------------------------------------------
+// ---- enabled -----------------------------------------------------------------------------------------
 
 #[test]
-fn switched_on_it_writes_again_and_again_and_goes_with_the_package() {
+fn once_enabled_it_writes_repeatedly_and_is_removed_with_the_package() {
     let m = boot!("bookworm");
     set_up(&m);
     // Every second, instead of every five minutes.
@@ -406,7 +406,7 @@ fn switched_on_it_writes_again_and_again_and_goes_with_the_package() {
     wait_until("it has written again", || time() > first);
     m.sh(&format!("stat -c %a {FILE}")).prints("644\n");
 
-    // Elsewhere, by the settings.
+    // In another place, according to the settings.
     let elsewhere = "/srv/text/httpd-semguard.prom";
     m.sh(&format!(
         "mkdir /srv/text; echo SEMGUARD_METRICS={elsewhere} >>/etc/default/httpd-semguard"

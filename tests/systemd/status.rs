@@ -1,17 +1,17 @@
-//! What an administrator sees first: eighty columns of `systemctl status`; and what they type then.
+//! What an administrator sees first, `systemctl status` in 80 columns, and what they type next.
 
 use crate::machine::{Machine, wait_until};
 use crate::{FILL, SMALL, contains};
 
-/// `systemctl status` as a terminal of eighty columns shows it.
+/// `systemctl status` as shown by a terminal with 80 columns.
 fn status(m: &Machine, unit: &str) -> String {
     let shown =
         format!("stty cols 80 rows 50; SYSTEMD_COLORS=0 systemctl --no-pager status {unit}");
-    // The terminal's lines end as a terminal's do.
+    // Lines on a terminal end with a carriage return, too.
     m.sh(&format!("TERM=xterm script -qec '{shown}' /dev/null")).out.replace("\r\n", "\n")
 }
 
-/// A machine whose table others have filled, with a start that was refused.
+/// A machine whose table has been filled by others, after a refused start.
 fn refused(release: &str) -> Option<Machine> {
     let m = Machine::boot(release, "")?;
     m.install_guard();
@@ -38,11 +38,11 @@ fn eighty_columns_of_status_show_the_cause(release: &str) {
     let Some(m) = refused(release) else { return };
     let shown = status(&m, "apache2");
     let cause = shown.lines().find(|line| line.contains("semaphore table full"));
-    let cause = cause.unwrap_or_else(|| panic!("no cause in\n{shown}"));
+    let cause = cause.unwrap_or_else(|| panic!("the cause is missing in\n{shown}"));
     assert!(cause.chars().count() <= 80, "{cause}");
 }
 
-/// The remedies in the journal of a refused start, the command of each.
+/// The commands of the remedies in the journal of a refused start.
 fn proposed(m: &Machine) -> Vec<String> {
     let journal = m.sh("journalctl --no-pager -o cat -u apache2").out;
     let command = |line: &str| {
@@ -54,7 +54,7 @@ fn proposed(m: &Machine) -> Vec<String> {
 }
 
 #[test]
-fn what_the_journal_proposes_for_good_gives_httpd_a_table_of_its_own() {
+fn the_permanent_remedy_in_the_journal_gives_httpd_a_table_of_its_own() {
     let Some(m) = refused("bookworm") else { return };
     let commands = proposed(&m);
     let own = commands.iter().find(|command| command.contains("PrivateIPC=yes"));

@@ -25,7 +25,7 @@ pub(crate) fn need(at_least: i64, at_most: i64) -> Need {
     Need { at_least, at_most, source: NeedSource::Asked }
 }
 
-/// What a forecast is made from, where nothing is odd.
+/// What a forecast is made from if nothing is unusual.
 pub(crate) fn input(capacity: Capacity, need: Need) -> Input {
     Input {
         capacity: Some(capacity),
@@ -62,7 +62,7 @@ pub(crate) fn lacking(certain: bool) -> Shortage {
 }
 
 #[test]
-fn room_for_the_most_starts_less_than_the_least_fails_between_is_at_risk() {
+fn room_for_the_most_starts_less_than_the_least_fails_and_between_is_at_risk() {
     assert_eq!(of(4, 2, 4), Forecast::Starts);
     assert_eq!(of(3, 2, 4), Forecast::AtRisk);
     assert_eq!(of(2, 2, 4), Forecast::AtRisk);
@@ -70,21 +70,21 @@ fn room_for_the_most_starts_less_than_the_least_fails_between_is_at_risk() {
 }
 
 #[test]
-fn a_httpd_that_makes_no_set_starts_on_a_full_table_and_without_any_table() {
+fn httpd_without_sets_starts_on_a_full_table_and_without_any_table() {
     assert_eq!(of(0, 0, 0), Forecast::Starts);
     let without = Input { capacity: None, ..input(capacity(0, 0), need(0, 0)) };
     assert_eq!(without.forecast(), Forecast::Starts);
 }
 
 #[test]
-fn a_kernel_without_semaphores_fails_whoever_needs_one_and_puts_the_rest_at_risk() {
+fn without_semaphores_in_the_kernel_a_certain_need_fails_and_a_possible_one_is_at_risk() {
     let without = |need| Input { capacity: None, ..input(capacity(0, 0), need) };
     assert_eq!(without(need(1, 1)).forecast(), Forecast::Fails(Failure::NoSysvIpc));
     assert_eq!(without(need(0, 1)).forecast(), Forecast::AtRisk);
 }
 
 #[test]
-fn a_refused_trial_fails_what_surely_needs_a_set() {
+fn a_refused_trial_fails_a_start_that_certainly_needs_a_set() {
     let trial = Trial::Refused("semget", Errno::EPERM);
     let of = |need| Input { trial, ..input(capacity(100, 0), need) }.forecast();
     assert_eq!(of(need(1, 1)), Forecast::Fails(Failure::Refused("semget", Errno::EPERM)));
@@ -93,7 +93,7 @@ fn a_refused_trial_fails_what_surely_needs_a_set() {
 }
 
 #[test]
-fn without_operations_whoever_locks_at_once_fails_and_others_start() {
+fn with_a_semopm_of_zero_httpd_fails_only_if_it_locks_at_once() {
     let limits = Limits { semopm: 0, ..capacity(10, 0).limits };
     let table = Capacity { limits, ..capacity(10, 0) };
     let of = |need, locks| Input { locks, ..input(table, need) }.forecast();
@@ -104,7 +104,7 @@ fn without_operations_whoever_locks_at_once_fails_and_others_start() {
 }
 
 #[test]
-fn a_trial_that_taught_nothing_says_nothing() {
+fn an_inconclusive_trial_has_no_influence() {
     for trial in [Trial::Disturbed, Trial::Skipped("for a test")] {
         let input = Input { trial, ..input(capacity(100, 0), need(1, 1)) };
         assert_eq!(input.forecast(), Forecast::Starts);
@@ -112,14 +112,14 @@ fn a_trial_that_taught_nothing_says_nothing() {
 }
 
 #[test]
-fn a_reserve_is_what_must_be_left_after_the_start() {
+fn a_reserve_must_be_left_after_the_start() {
     let of = |min_free| Input { min_free, ..input(capacity(10, 5), need(2, 2)) }.forecast();
     assert_eq!(of(3), Forecast::Starts);
     assert_eq!(of(4), Forecast::Fails(Failure::Reserve));
 }
 
 #[test]
-fn a_httpd_that_runs_gives_its_own_sets_back_before_it_starts_again() {
+fn a_running_httpd_frees_its_own_sets_before_it_starts_again() {
     let of = |capacity, surely, perhaps| {
         let running = Some(running(surely, perhaps));
         Input { running, ..input(capacity, need(3, 3)) }.forecast()
@@ -128,12 +128,12 @@ fn a_httpd_that_runs_gives_its_own_sets_back_before_it_starts_again() {
     assert_eq!(of(full, 3, 0), Forecast::Starts);
     assert_eq!(of(full, 2, 1), Forecast::AtRisk);
     assert_eq!(of(full, 2, 0), Forecast::Fails(Failure::NoRoom(Limit::Semmni)));
-    // Limits that were lowered below the usage are not made up for so soon.
+    // If limits were lowered below the usage, freeing a few sets does not make room yet.
     assert_eq!(of(capacity(4, 10), 7, 0), Forecast::Fails(Failure::NoRoom(Limit::Semmni)));
 }
 
 #[test]
-fn a_shortage_elsewhere_fails_where_it_is_certain() {
+fn a_shortage_elsewhere_fails_if_it_is_certain() {
     let of = |shortage| {
         Input { shortage: Some(shortage), ..input(capacity(10, 0), need(0, 0)) }.forecast()
     };

@@ -1,4 +1,4 @@
-//! That the words stand alone.
+//! Each message is complete in itself.
 
 use std::sync::OnceLock;
 
@@ -30,7 +30,7 @@ fn situation(input: &Input) -> Situation<'_> {
     }
 }
 
-/// All that a message says.
+/// The whole text of a message.
 fn in_full(message: &Message) -> String {
     let remedies = message.remedies.iter().map(Remedy::in_line);
     let parts = std::iter::once(message.headline()).chain(message.why.iter().cloned());
@@ -42,7 +42,7 @@ fn said(failure: &Failure, s: &Situation<'_>) -> String {
 }
 
 #[test]
-fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
+fn a_full_table_is_reported_in_httpds_words_with_limit_holders_and_commands() {
     let full = input(capacity(15, 15), need(1, 1));
     let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&full));
     for part in [
@@ -57,7 +57,7 @@ fn a_full_table_is_said_in_httpds_words_with_limit_holders_and_what_to_type() {
 }
 
 #[test]
-fn a_failure_after_the_detaching_says_that_apachectl_will_not_tell() {
+fn a_failure_after_detaching_says_that_apachectl_reports_success() {
     let row = |mutex: &str| Mutexes {
         mutex: mutex.into(),
         mechanism: Some(Mechanism::SysVSem),
@@ -101,7 +101,7 @@ fn a_start_at_risk_names_the_mutexes_in_doubt() {
 }
 
 #[test]
-fn a_full_lock_directory_is_told_from_a_full_table() {
+fn a_full_lock_directory_is_distinguished_from_a_full_table() {
     let input = input(capacity(10, 0), need(0, 0));
     let text = said(&Failure::Resource(lacking(true)), &situation(&input));
     for part in [
@@ -123,7 +123,7 @@ fn a_missing_kernel_option_is_named() {
 }
 
 #[test]
-fn too_low_a_semmsl_is_an_invalid_argument() {
+fn a_semmsl_that_is_too_low_is_an_invalid_argument() {
     let table = Capacity {
         limits: Limits { semmsl: 0, semmns: 32_000, semopm: 32, semmni: 10 },
         usage: Usage::default(),
@@ -134,7 +134,7 @@ fn too_low_a_semmsl_is_an_invalid_argument() {
 }
 
 #[test]
-fn what_no_limit_can_give_is_not_proposed() {
+fn room_that_no_limit_can_provide_is_not_proposed() {
     let input = input(capacity(128, 0), need(40_000, 40_000));
     let text = said(&Failure::NoRoom(Limit::Semmni), &situation(&input));
     assert!(text.contains("no kernel.sem has room for 40000 more") && !text.contains("sysctl"));
@@ -164,7 +164,7 @@ fn every_failure_has_all_three_parts() {
 }
 
 #[test]
-fn where_a_trial_was_refused_and_a_set_may_be_needed_the_refusal_is_named() {
+fn a_refused_trial_is_named_if_a_set_may_be_needed() {
     let perhaps = input(capacity(10, 0), need(0, 1));
     let refused = Input { trial: Trial::Refused("semget", Errno::EPERM), ..perhaps.clone() };
     let text = in_full(&at_risk(&situation(&refused)));

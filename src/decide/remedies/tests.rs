@@ -1,4 +1,4 @@
-//! That what claims to cure does, and that what does harm comes last.
+//! A remedy that is said to be a solution is one, and harmful ones come last.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::facts::process::Named;
 use crate::facts::row::Undecided;
 use crate::facts::site::GuardCommand;
 
-/// A machine on which this is where `kernel.sem` is set at boot.
+/// A machine on which `kernel.sem` is set here at boot.
 fn site(lasting: Lasting) -> Site {
     let sysctl = Sysctl::Here { has_program: true, lasting };
     Site { sysctl, inside: None, unit: None, unit_in_doubt: None, directive: None }
@@ -44,7 +44,7 @@ fn commands(remedies: &[Remedy]) -> Vec<&str> {
 }
 
 #[test]
-fn the_least_harmful_comes_first_and_a_stop_last() {
+fn the_least_harmful_comes_first_and_stopping_a_server_last() {
     let (full, mut site) = (input(capacity(15, 15), need(1, 1)), of_new_file());
     site.unit_in_doubt = Some("apache2@shop.service".into());
     let guard = GuardCommand::default();
@@ -63,14 +63,14 @@ fn the_least_harmful_comes_first_and_a_stop_last() {
              apache2@shop.service",
         ]
     );
-    // What would not be enough, even if all of it were orphans, is no reason to stop anybody.
+    // If its sets would not be enough even if all were orphans, there is no reason to stop a server.
     let much = input(capacity(15, 15), need(9, 9));
     let s = Situation { input: &much, ..s };
     assert!(commands(&remedies(&s)).iter().all(|c| !c.contains("systemctl stop")));
 }
 
 #[test]
-fn orphans_that_are_not_enough_are_called_so() {
+fn orphans_that_do_not_make_enough_room_are_said_not_to() {
     let (full, site, guard) =
         (input(capacity(15, 15), need(4, 4)), of_new_file(), GuardCommand::default());
     let first = |removable| {
@@ -106,7 +106,7 @@ fn the_files_that_set_it_at_boot_are_named_and_changed() {
 }
 
 #[test]
-fn in_a_container_it_is_said_what_to_do_outside() {
+fn in_a_container_the_message_says_what_to_do_outside() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
     let closed = Site { sysctl: Sysctl::Outside, ..of_new_file() };
     let said = remedies(&with(&full, &closed, &guard));
@@ -117,7 +117,7 @@ fn in_a_container_it_is_said_what_to_do_outside() {
 }
 
 #[test]
-fn what_is_to_be_done_in_another_namespace_is_done_there() {
+fn commands_for_another_namespace_enter_it() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
     let there = Site { inside: Some(Pid::from_raw(4711)), ..of_new_file() };
     let s = Situation { removable: 2, ..with(&full, &there, &guard) };
@@ -131,7 +131,7 @@ fn what_is_to_be_done_in_another_namespace_is_done_there() {
 }
 
 #[test]
-fn without_sysctl_the_file_of_proc_is_written() {
+fn without_sysctl_the_file_in_proc_is_written() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
     let bare = Site {
         sysctl: Sysctl::Here { has_program: false, lasting: Lasting::default() },
@@ -145,7 +145,7 @@ fn without_sysctl_the_file_of_proc_is_written() {
 }
 
 #[test]
-fn what_ends_the_trouble_for_good_is_named_where_it_can_be_had() {
+fn permanent_solutions_are_named_where_they_are_available() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
     let row = |mutex: &str, words| Mutexes {
         mutex: mutex.into(),
@@ -193,7 +193,7 @@ fn what_ends_the_trouble_for_good_is_named_where_it_can_be_had() {
     assert!(own.is_some_and(|r| r.cures), "{said:?}");
 }
 
-/// What a command of these changes of a table: the model that the claims are held against.
+/// What one of these commands changes in a table: the model that the claims are checked against.
 fn done(command: &str, now: Capacity, removable: usize) -> Option<Capacity> {
     if command.starts_with("httpd-semguard guard") {
         return Some(now.without(removable));
@@ -210,7 +210,7 @@ fn done(command: &str, now: Capacity, removable: usize) -> Option<Capacity> {
 
 proptest! {
     #[test]
-    fn what_claims_to_cure_cures_and_something_does(
+    fn claimed_solutions_work_and_there_is_one(
         semmsl in 0i64..3, semmns in 0i64..60, semopm in 0i64..2, semmni in 0i64..60,
         used in 0i64..60, removable in 0usize..40, least in 0i64..6, more in 0i64..4,
         min_free in prop_oneof![Just(0i64), 1i64..40], spoilt in 0u8..8,

@@ -1,4 +1,4 @@
-//! The parts of the document about httpd, its need, and the room for it.
+//! The parts of the document about httpd, what it needs, and the room for it.
 
 use super::errno_name;
 use crate::facts::capacity::{Capacity, Limit};
@@ -11,7 +11,7 @@ use crate::facts::trial::Trial;
 use crate::tell::report::Report;
 use serde::Serialize;
 
-/// What httpd was asked; neither control program nor error: it was not asked.
+/// What httpd answered. Without a control program and an error, it was not asked.
 #[derive(Serialize)]
 pub(super) struct Httpd {
     pub(super) control: Option<String>,

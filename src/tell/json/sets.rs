@@ -1,4 +1,4 @@
-//! The parts of the document about the sets, and who holds or may know them.
+//! The parts of the document about the sets, and about who holds them or may know them.
 
 use super::{Account, Time, errno_name};
 use crate::decide::maker::maker;
@@ -43,7 +43,7 @@ pub(super) struct HolderRow<'r> {
     pub(super) unknown: bool,
 }
 
-/// The guarded users' sets: how they were judged, what was done, what is left of each class.
+/// The guarded users' sets: how they were judged, what was done, and how many of each class are left.
 #[derive(Serialize)]
 pub(super) struct Counts {
     pub(super) judged: usize,
@@ -88,7 +88,7 @@ impl Counts {
     }
 }
 
-/// The sets, each made when it is written: 32,768 at one time would be many megabytes.
+/// The sets, each built only when it is written: 32,768 at once would take many megabytes.
 pub(super) struct Sets<'r> {
     pub(super) report: &'r Report,
     pub(super) table: Option<&'r Table>,
@@ -171,7 +171,7 @@ impl<'r> SetRow<'r> {
     }
 }
 
-/// The word for whoever seems to have made a set.
+/// The word for the program that seems to have made a set.
 pub(super) fn looks_like(maker: Maker) -> &'static str {
     match maker {
         Maker::Httpd => "httpd",
