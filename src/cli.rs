@@ -19,6 +19,7 @@ use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format, Instance, LogTo, SortKey};
 use crate::facts::settings::{Complaint, Origin, Setting};
 use crate::facts::site::GuardCommand;
+use crate::facts::users::Guarded;
 use crate::look::settings::{self, Line, Part};
 use crate::look::users;
 
@@ -104,8 +105,8 @@ pub struct Options {
         value_name = "SECONDS",
         value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_ASK_TIMEOUT",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(1..=3600)
+        default_value_t = TIMEOUT,
+        value_parser = clap::value_parser!(u32).range(1..=LONGEST_TIMEOUT)
     )]
     pub ask_timeout: u32,
 
@@ -120,8 +121,8 @@ pub struct Options {
         value_name = "SECONDS",
         value_hint = ValueHint::Other,
         env = "HTTPD_SEMGUARD_MEMORY_TIMEOUT",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(1..=3600)
+        default_value_t = TIMEOUT,
+        value_parser = clap::value_parser!(u32).range(1..=LONGEST_TIMEOUT)
     )]
     pub memory_timeout: u32,
 
@@ -215,11 +216,19 @@ impl Options {
     /// The guard command that removes the orphans counted by this run: it looks at the same users'
     /// sets, and judges them in the same way.
     #[must_use]
-    pub fn guard_command(&self) -> GuardCommand {
+    pub fn guard_command(&self, users: &[Guarded]) -> GuardCommand {
         let text = |word: &OsStr| word.to_string_lossy().into_owned();
         let mut words = Vec::new();
         if !self.user.is_empty() {
-            words.extend(["--user".into(), self.user.join(",")]);
+            // Of those that were given, the ones that can be guarded; a name that a list or a terminal
+            // would take for something else is given by its uid.
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let name = |user: &Guarded| match user.name.chars().all(is_plain) {
+                true => user.name.clone(),
+                false => user.uid.to_string(),
+            };
+            let names: Vec<String> = users.iter().map(name).collect();
+            words.extend(["--user".into(), names.join(",")]);
         }
         let switches = [
             (self.private_ipc, "--private-ipc"),
@@ -227,6 +236,13 @@ impl Options {
             (self.no_memory, "--no-memory"),
         ];
         words.extend(switches.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()));
+        let seconds =
+            [(self.ask_timeout, "--ask-timeout"), (self.memory_timeout, "--memory-timeout")];
+        for (seconds, option) in seconds {
+            if seconds != TIMEOUT {
+                words.extend([option.to_owned(), seconds.to_string()]);
+            }
+        }
         if let Some(httpd) = &self.httpd {
             words.extend(["--httpd".into(), text(httpd.as_os_str())]);
         }
@@ -237,7 +253,7 @@ impl Options {
             words.push("--".into());
             words.extend(self.httpd_args.iter().map(|word| text(word)));
         }
-        GuardCommand::new(words)
+        GuardCommand::new(words, self.given.dry_run)
     }
 }
 
@@ -272,6 +288,13 @@ impl TypedValueParser for Commands {
 
 /// The heading of the options that only `list` has; they have no environment variables.
 pub const OF_LIST: &str = "Options of list";
+
+/// How long httpd may take to answer, and how long memory may be read, unless something else is given;
+/// in seconds.
+const TIMEOUT: u32 = 10;
+
+/// The longest of these times that can be given, in seconds.
+const LONGEST_TIMEOUT: i64 = 3600;
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
 const MOST_SETS: i64 = 1 << 24;
@@ -711,25 +734,21 @@ mod tests {
 
     #[test]
     fn the_guard_command_carries_the_options_that_decide_what_is_removed() {
-        let command = |args: &[&str]| of(args).expect("parses").guard_command().to_string();
+        let user = |name: &str, uid: u32| Guarded {
+            uid: nix::unistd::Uid::from_raw(uid),
+            gid: nix::unistd::Gid::from_raw(uid),
+            name: name.into(),
+        };
+        let users = [user("a", 7), user("DOM\\b c", 8)];
+        let command = |args: &[&str]| of(args).expect("parses").guard_command(&users).to_string();
         assert_eq!(command(&["check"]), "httpd-semguard guard");
         assert_eq!(
-            command(&[
-                "check",
-                "-u",
-                "a,b",
-                "--private-ipc",
-                "--format",
-                "json",
-                "--",
-                "-f",
-                "a b"
-            ]),
-            "httpd-semguard guard --user a,b --private-ipc -- -f 'a b'"
+            command(&["check", "-u", "a,b,c", "--private-ipc", "--json", "--", "-f", "a b"]),
+            "httpd-semguard guard --user a,8 --private-ipc -- -f 'a b'"
         );
         assert_eq!(
-            command(&["check", "--instance", "shop"]),
-            "httpd-semguard guard --instance shop"
+            command(&["check", "--instance", "shop", "--ask-timeout", "60"]),
+            "httpd-semguard guard --ask-timeout 60 --instance shop"
         );
     }
 

@@ -21,7 +21,7 @@ use crate::facts::printable::printable;
 use crate::facts::request::{Command, Format};
 use crate::facts::row::Outcome;
 use crate::facts::set::SemId;
-use crate::facts::site::Site;
+use crate::facts::site::{Site, TableOf};
 use crate::facts::table::Table;
 use crate::facts::users::{Guarded, Names};
 use crate::look::site::{Subject, site};
@@ -85,7 +85,6 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         by_root: by.is_root(),
         time: clock.now,
         kernel: printable(&release),
-        users: asked.users,
         source: asked.source,
         heard: asked.heard,
         table,
@@ -94,7 +93,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         events,
         site,
         started_as: (is_in_doubt && !by.is_root()).then(|| names.of(by)),
-        guard: options.guard_command(),
+        guard: options.guard_command(&asked.users),
+        users: asked.users,
         reserve: options.given.min_free.clone(),
         names,
         view: View {
@@ -114,11 +114,12 @@ fn look_around(options: &Options, asked: &Asked, table: Option<&Table>, events: 
         instance: options.instance.as_ref(),
         running: table.and_then(|t| t.running.as_ref()).map(|r| r.leader.pid),
         in_doubt: table.and_then(Table::undecided).map(|u| u.process.pid),
-        inside: events.iter().find_map(|event| match event {
-            Event::TableOf(leader) => Some(leader.pid),
-            _ => None,
+        table: events.iter().fold(TableOf::Here, |table, event| match event {
+            Event::TableOf(leader) => TableOf::Process(leader.pid),
+            Event::TableOfUnit(_) => TableOf::NextStart,
+            _ => table,
         }),
-        directive: asked.heard.demand().and_then(without_sets).map(|(directive, _)| directive),
+        directive: asked.heard.demand().and_then(without_sets).map(|(directive, ..)| directive),
     };
     site(&subject, &ask::question(options))
 }

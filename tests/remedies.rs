@@ -263,7 +263,7 @@ fn the_owners_of_the_sets_in_a_full_table_are_named_with_how_to_remove_them() {
     let php = ns.sets().iter().filter(|set| set.nsems == 3).map(|set| set.id).min().expect("PHP's");
     server::ask(&ns, &["check"], APACHE, &CONF).exits(69).logs(&format!(
         "not httpd's: 2 semaphore sets of www-data (33) look like PHP's sem_get(): a script has to call \
-         sem_remove(), or, when none uses them, ipcrm -s {php}"
+         sem_remove(), or, if no script uses them, ipcrm -s {php}"
     ));
     let list = ns.guard("list --all --user 33").exits(0);
     let strangers = ns.sets().iter().find(|set| set.uid == common::STRANGER).map(|set| set.id);

@@ -155,8 +155,8 @@ fn the_settings_of_an_instance_count_before_the_common_ones_and_for_it_alone() {
     ns.sh(&format!("cp {own} /etc/default/httpd-semguard-shop")).exits(0);
     ns.guard("check --instance shop --need 1")
         .exits(0)
-        .logs("goes by HTTPD_SEMGUARD_MIN_FREE=\"1\" (/etc/default/httpd-semguard-shop:2)")
-        .logs("goes by HTTPD_SEMGUARD_USER=\"www-data\" (/etc/default/httpd-semguard:2)")
+        .logs("using HTTPD_SEMGUARD_MIN_FREE=\"1\" (/etc/default/httpd-semguard-shop:2)")
+        .logs("using HTTPD_SEMGUARD_USER=\"www-data\" (/etc/default/httpd-semguard:2)")
         .logs("STRICT=\"maybe\" (/etc/default/httpd-semguard-shop:3) has no effect");
     ns.guard("check --need 1").exits(69).does_not_log("-shop");
     ns.guard("check --instance wiki --need 1").exits(69).does_not_log("-shop");
@@ -171,7 +171,7 @@ fn the_settings_of_an_instance_count_before_the_common_ones_and_for_it_alone() {
         .logs("STRICT=\"maybe\" (/etc/default/httpd-semguard-shop:3) has no effect");
     for name in ["", "a/b", "a b", "$(x)", "\u{e4}"] {
         let run = program(&["check", "--instance", name], &[]).exits(64);
-        assert!(run.err.contains("--instance") && run.err.contains("behind the @"), "{run}");
+        assert!(run.err.contains("--instance") && run.err.contains("after the @"), "{run}");
     }
     program(&["check", "--instance", "a.b_c-d:e\\x2df@9"], &[]).exits(78);
 }
@@ -213,6 +213,10 @@ fn an_instance_is_asked_for_its_own_configuration_as_its_unit_starts_it() {
         assert_eq!(asked("httpd", &format!("{shop} -- {given}"), &[]), format!("|shop|{given}"));
     }
     assert_eq!(asked("httpd", "-- -DX", &[]), "||-DX");
+    // A script of somebody's own knows which file it starts httpd with.
+    ns.sh("cp /run/t/httpd /run/t/our-httpd").exits(0);
+    assert!(!asked("our-httpd", shop, &[]).contains("shop.conf"));
+    assert!(!asked("httpd", shop, &[("APACHE_CONFDIR", "/srv/shop")]).contains("shop.conf"));
 }
 
 #[test]
@@ -339,7 +343,7 @@ fn a_dry_run_by_a_setting_forecasts_for_the_table_that_httpd_will_find() {
     let file = ns.write("settings", "HTTPD_SEMGUARD_DRY_RUN=yes\n");
     let run = ns.guard(&format!("guard --user 33 --settings {file}")).exits(69);
     let run = run.logs("httpd would not start (it would log: (28)No space left on device");
-    run.logs("would remove semaphore set").prints("would remove 6 semaphore sets");
+    run.logs("would remove semaphore set").prints("a dead httpd left 6 semaphore sets");
     let mut guard = ns.guard_command("guard --user 33");
     Run::of(guard.env("HTTPD_SEMGUARD_DRY_RUN", "1")).exits(69);
     // Even with `--dry-run` on the command line: the guard at the start will change nothing.

@@ -43,6 +43,30 @@ fn a_full_table_is_reported_whoever_is_guarded() {
     ns.guard("guard").exits(69).logs("(28)No space left on device");
 }
 
+/// A source of users that never answers, for what /etc/passwd does not have (nsswitch.conf(5)).
+const HANGS: &str = "#include <nss.h>\n#include <pwd.h>\n#include <unistd.h>\n\
+    enum nss_status _nss_hangs_getpwuid_r(uid_t u, struct passwd *p, char *b, size_t n, int *e)\n\
+    { for (;;) pause(); }\n";
+
+#[test]
+fn names_that_are_only_shown_hold_up_no_start() {
+    require!("cc", "timeout");
+    let ns = Namespace::new("250 32000 32 7");
+    ns.orphans(2, WWW);
+    for user in 4001..=4005 {
+        ns.orphans(1, user);
+    }
+    ns.write("hangs.c", HANGS);
+    ns.sh("cd /run/t && cc -shared -fPIC -o libnss_hangs.so.2 hangs.c && \
+         printf 'passwd: files hangs\\n' >nsswitch && mount --bind nsswitch /etc/nsswitch.conf")
+        .exits(0);
+    let patient = "env LD_LIBRARY_PATH=/run/t timeout -s KILL 60";
+    // In a full table the holders are named, and of others it is asked whether an httpd may run as them.
+    let run = ns.guard_under(patient, "check").exits(69);
+    run.logs("1 of 4001; 1 of 4002").logs("2 of www-data (33)");
+    ns.guard_under(patient, "guard").exits(0).prints("removed 2 orphaned sets");
+}
+
 #[test]
 fn a_user_database_that_does_not_answer_keeps_nobody_from_starting() {
     require!("strace");
@@ -178,7 +202,8 @@ fn if_the_unit_gives_each_start_a_new_namespace_a_check_examines_a_new_one() {
         ns.write(
             "systemctl",
             &format!(
-                "#!/bin/sh\n[ \"$4\" = httpd.service ] || exit 1\necho PrivateIPC={private}\n"
+                "#!/bin/sh\n[ \"$5\" = httpd.service ] || exit 1\necho LoadState=loaded\n\
+                 echo PrivateIPC={private}\n"
             ),
         );
         ns.sh("chmod 755 /run/t/systemctl; mount --bind /run/t/systemctl /usr/bin/systemctl")

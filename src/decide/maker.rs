@@ -39,7 +39,7 @@ pub fn seems(maker: Maker) -> Option<&'static str> {
 /// What to say about this many sets of this owner that are not httpd's: whose they seem to be, and how
 /// such sets are removed. One of them is `first`.
 #[must_use]
-pub fn words(maker: Maker, count: i64, owner: &str, first: SemId) -> Option<String> {
+pub fn words(maker: Maker, count: i64, owner: &str, first: SemId, is_used: bool) -> Option<String> {
     let (look, them) = if count == 1 { ("looks", "it") } else { ("look", "them") };
     let what = format!("{} of {owner}", sets(count));
     match maker {
@@ -51,10 +51,16 @@ pub fn words(maker: Maker, count: i64, owner: &str, first: SemId) -> Option<Stri
                  made {them}; no guard removes root's sets (ipcs -s -i {first} shows the first)"
             ))
         }
-        Maker::Php => Some(format!(
-            "not httpd's: {what} {look} like PHP's sem_get(): a script has to call sem_remove(), or, when none uses \
-             {them}, ipcrm -s {first}"
-        )),
+        Maker::Php => {
+            let by_hand = match is_used {
+                true => String::new(),
+                false => format!(", or, if no script uses {them}, ipcrm -s {first}"),
+            };
+            Some(format!(
+                "not httpd's: {what} {look} like PHP's sem_get(): a script has to call \
+                 sem_remove(){by_hand}"
+            ))
+        }
         Maker::Postgres => Some(format!(
             "not httpd's: {what} {look} like PostgreSQL's, which removes those of a crashed server when it starts again"
         )),
@@ -100,7 +106,8 @@ mod tests {
 
     #[test]
     fn sets_that_are_not_httpds_are_reported_with_how_to_remove_them() {
-        let of = |maker, count| words(maker, count, "www-data", SemId(7)).unwrap_or_default();
+        let of =
+            |maker, count| words(maker, count, "www-data", SemId(7), false).unwrap_or_default();
         assert!(
             of(Maker::Php, 8)
                 .starts_with("not httpd's: 8 semaphore sets of www-data look like PHP's")
@@ -110,6 +117,6 @@ mod tests {
         );
         assert!(!of(Maker::HttpdOrRoot, 1).contains("ipcrm"));
         assert!(!of(Maker::Postgres, 3).contains("ipcrm"), "the server cleans up after itself");
-        assert_eq!(words(Maker::Httpd, 1, "www-data", SemId(7)), None);
+        assert_eq!(words(Maker::Httpd, 1, "www-data", SemId(7), false), None);
     }
 }

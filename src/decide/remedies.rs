@@ -10,9 +10,9 @@ use crate::facts::capacity::{self, Capacity, Limits, Usage};
 use crate::facts::kinds;
 use crate::facts::message::Remedy;
 use crate::facts::mutex::{Demand, LogLine, Mechanism, Mutexes};
-use crate::facts::need::{NeedSource, sets};
+use crate::facts::need::{Need, NeedSource, sets};
 use crate::facts::printable::printable;
-use crate::facts::site::{Lasting, Site, Sysctl, quoted};
+use crate::facts::site::{Lasting, Site, Sysctl, TableOf, quoted};
 use crate::facts::state;
 use crate::facts::trial::{LOCKING, Trial};
 
@@ -51,9 +51,9 @@ fn cures(input: &Input, capacity: Capacity) -> bool {
 
 /// A command that runs where it has an effect: in the IPC namespace of the table.
 fn there(site: Option<&Site>, command: &str) -> String {
-    match site.and_then(|site| site.inside) {
-        Some(pid) => format!("nsenter -t {pid} -i {command}"),
-        None => command.to_owned(),
+    match site.map(|site| site.table) {
+        Some(TableOf::Process(pid)) => format!("nsenter -t {pid} -i {command}"),
+        _ => command.to_owned(),
     }
 }
 
@@ -92,15 +92,17 @@ fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
         None => (true, None),
     };
     let set = there(s.site, &set_now(better, has_program));
-    let remedies = match (s.site.and_then(|site| site.inside), lasting) {
-        (Some(_), _) => {
+    let remedies = match s.site.map(|site| site.table) {
+        // It gets the kernel's own limits.
+        Some(TableOf::NextStart) => Vec::new(),
+        Some(TableOf::Process(_)) => {
             let until = format!("{what} for as long as that IPC namespace exists");
             vec![Remedy::command(set, until)]
         }
-        (None, lasting) => {
+        Some(TableOf::Here) | None => {
             let now = Remedy::command(set, format!("{what} until the next boot"));
             let for_good = lasting.map(|lasting| for_good(what, better, has_program, lasting));
-            std::iter::once(now).chain(for_good).collect()
+            std::iter::once(now).chain(for_good.flatten()).collect()
         }
     };
     let cures = cures(s.input, now.with_limits(better));
@@ -118,8 +120,11 @@ fn set_now(limits: Limits, has_program: bool) -> String {
 }
 
 /// The command that sets it now, and at every boot from now on.
-fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) -> Remedy {
+fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) -> Option<Remedy> {
     let line = format!("kernel.sem = {limits}");
+    if lasting.edit.is_empty() && lasting.new.is_none() {
+        return None;
+    }
     let mut commands = Vec::new();
     let mut places = Vec::new();
     for (file, number) in &lasting.edit {
@@ -129,6 +134,10 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
     }
     if let Some(file) = &lasting.new {
         let path = file.to_string_lossy();
+        if lasting.needs_folder {
+            let folder = file.parent().map(|folder| folder.to_string_lossy());
+            commands.extend(folder.map(|folder| format!("mkdir -p {}", quoted(&folder))));
+        }
         commands.push(format!("echo '{line}' > {}", quoted(&path)));
     }
     // sysctl -p is used only with a new file, which contains nothing else; an existing one may set much
@@ -143,7 +152,7 @@ fn for_good(what: &str, limits: Limits, has_program: bool, lasting: &Lasting) ->
         (_, 1) => format!("{what} for good: {} sets kernel.sem at boot", places[0]),
         _ => format!("{what} for good: {} set kernel.sem at boot", places.join(" and ")),
     };
-    Remedy::command(commands.join(" && "), remark)
+    Some(Remedy::command(commands.join(" && "), remark))
 }
 
 /// What to do if /proc/sys is read-only, as in most containers.
@@ -190,34 +199,44 @@ fn own_table(s: &Situation<'_>) -> Option<Remedy> {
 }
 
 /// The directive with which httpd does without the sets that its configuration can do without, and
-/// whether these are all that it needs.
+/// how many sets it still needs then, at least and at most.
 #[must_use]
-pub fn without_sets(demand: &Demand) -> Option<(&'static str, bool)> {
-    let rows: Vec<&Mutexes> = demand.by(Mechanism::SysVSem).collect();
-    let is_of_24 = |row: &&&Mutexes| {
-        row.words == LogLine::Ah00023 && !kinds::named(&row.mutex, None).is_empty()
+pub fn without_sets(demand: &Demand) -> Option<(&'static str, i64, i64)> {
+    let rest = |stays: &dyn Fn(&Mutexes) -> bool| {
+        let rows = demand.rows.iter().filter(|row| stays(row)).cloned().collect();
+        Demand { rows }.sets()
     };
-    let configurable = rows.iter().filter(is_of_24).count();
-    if configurable > 0 {
-        return Some(("Mutex pthread default", configurable == rows.len()));
-    }
-    let is_accept = |row: &&Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
-    let accepts = rows.iter().copied().filter(is_accept).count();
-    (accepts > 0).then_some(("AcceptMutex pthread", accepts == rows.len()))
+    let is_of_24 =
+        |row: &Mutexes| row.words == LogLine::Ah00023 && !kinds::named(&row.mutex, None).is_empty();
+    let is_accept = |row: &Mutexes| matches!(row.words, LogLine::AcceptLock { .. });
+    let (directive, (least, most)) = if demand.by(Mechanism::SysVSem).any(is_of_24) {
+        ("Mutex pthread default", rest(&|row| !is_of_24(row)))
+    } else if demand.by(Mechanism::SysVSem).any(is_accept) {
+        ("AcceptMutex pthread", rest(&|row| !is_accept(row)))
+    } else {
+        return None;
+    };
+    Some((directive, least, most))
 }
 
-/// To have httpd make no sets.
+/// Configuring httpd so that it makes no sets.
 fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
-    let (directive, is_all) = without_sets(s.demand?)?;
+    let (directive, at_least, at_most) = without_sets(s.demand?)?;
     s.site?.directive.filter(|accepted| *accepted == directive)?;
     let (first, _) = directive.split_once(' ')?;
-    let rest =
-        if is_all { "it then needs no semaphore set" } else { "the rest then still need sets" };
+    // What its starts showed is more than its configuration, and --need says no more of which mutexes.
+    let is_all = s.input.need.source == NeedSource::Asked;
+    let need = Need { at_least, at_most, source: NeedSource::Asked };
+    let then = Input { need, ..s.input.clone() };
+    let rest = match at_most {
+        0 if is_all => "it then needs no semaphore set",
+        _ => "others of its locks still need sets then",
+    };
     let remark = format!(
         "remove the cause for good: \"{directive}\" in httpd's configuration, in place of any \
          \"{first} sysvsem\"; {rest}"
     );
-    Some(Remedy::advice(remark).that_cures(is_all))
+    Some(Remedy::advice(remark).that_cures(is_all && then.forecast() == Forecast::Starts))
 }
 
 /// Where others fill the table: to see who.

@@ -11,7 +11,7 @@ use crate::decide::suspects::suspects;
 use crate::facts::evidence::{Evidence, LastPid, Probe, Who};
 use crate::facts::memory::{Extent, Gap};
 use crate::facts::process::{Incomplete, Kind, Process};
-use crate::facts::set::SemSet;
+use crate::facts::set::{SemSet, TELLING};
 use crate::facts::verdict::{Blind, Mismatch, Reason, Unread, Verdict};
 use crate::facts::world::{Memory, World};
 use nix::errno::Errno;
@@ -189,7 +189,8 @@ pub fn belongs(set: &SemSet, evidence: &Evidence, world: &World, leader: &Proces
     let Memory::Read(read) = &world.memory else { return None };
     let reading = read.get(&leader.identity())?;
     match reading.extent {
-        _ if reading.holds.binary_search(&set.id).is_ok() => Some(true),
+        // A small number may be in its memory by chance: the set may be a dead server's.
+        _ if reading.holds.binary_search(&set.id).is_ok() => (set.id.0 >= TELLING).then_some(true),
         Extent::Full | Extent::Gone => Some(false),
         Extent::Part(gap) if is_no_doubt(set, leader, gap) => Some(false),
         Extent::Part(_) | Extent::Enough => None,

@@ -10,9 +10,8 @@ use nix::unistd::Pid;
 pub struct Site {
     /// How to set `kernel.sem`.
     pub sysctl: Sysctl,
-    /// The table is that of this process's IPC namespace, not of the one in which the run was started:
-    /// commands must enter it, too.
-    pub inside: Option<Pid>,
+    /// Which IPC namespace the table is of.
+    pub table: TableOf,
     /// The unit that starts httpd, if systemd can give it an IPC namespace of its own and does not do
     /// so yet.
     pub unit: Option<String>,
@@ -20,6 +19,17 @@ pub struct Site {
     pub unit_in_doubt: Option<String>,
     /// A directive with which httpd does without semaphore sets, and which this one accepts.
     pub directive: Option<&'static str>,
+}
+
+/// Which IPC namespace a table is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableOf {
+    /// The one in which the run was started.
+    Here,
+    /// That of this process: commands must enter it, too.
+    Process(Pid),
+    /// A new one, as the next start of httpd gets: nothing that is done now changes it.
+    NextStart,
 }
 
 /// How to set `kernel.sem`.
@@ -44,11 +54,21 @@ pub struct Lasting {
     pub edit: Vec<(PathBuf, usize)>,
     /// A file to be created, which is read after all others that set it.
     pub new: Option<PathBuf>,
+    /// Its folder has to be made first.
+    pub needs_folder: bool,
 }
 
 /// A word for a shell: in quotes if it needs them.
 #[must_use]
 pub fn quoted(word: &str) -> String {
+    if word.chars().any(char::is_control) {
+        let escaped = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\{:03o}", u32::from(c)),
+            c => c.to_string(),
+        };
+        return format!("$'{}'", word.chars().map(escaped).collect::<String>());
+    }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
@@ -59,26 +79,33 @@ pub fn quoted(word: &str) -> String {
 /// The command that removes the orphans counted by a run: `guard` with those of the run's options that
 /// determine which sets it looks at and how they are judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardCommand(Vec<String>);
+pub struct GuardCommand {
+    words: Vec<String>,
+    /// A variable says that guards change nothing, which this one is to do.
+    in_earnest: bool,
+}
 
 impl GuardCommand {
     /// With these options, each of which is one word.
     #[must_use]
-    pub fn new(options: impl IntoIterator<Item = String>) -> GuardCommand {
-        GuardCommand(options.into_iter().collect())
+    pub fn new(words: impl IntoIterator<Item = String>, in_earnest: bool) -> GuardCommand {
+        GuardCommand { words: words.into_iter().collect(), in_earnest }
     }
 }
 
 impl Default for GuardCommand {
     fn default() -> Self {
-        GuardCommand::new([])
+        GuardCommand::new([], false)
     }
 }
 
 impl fmt::Display for GuardCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.in_earnest {
+            f.write_str("HTTPD_SEMGUARD_DRY_RUN=no ")?;
+        }
         f.write_str("httpd-semguard guard")?;
-        self.0.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
+        self.words.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
     }
 }
 
@@ -94,6 +121,7 @@ mod tests {
             ("", "''"),
             ("-DX=$(reboot)", "'-DX=$(reboot)'"),
             ("~/x", "'~/x'"),
+            ("a\n'b", r"$'a\012\'b'"),
             ("/etc/a-b.conf", "/etc/a-b.conf"),
         ] {
             assert_eq!(quoted(word), want);
@@ -103,7 +131,7 @@ mod tests {
     #[test]
     fn plain_words_stay_plain() {
         assert_eq!(GuardCommand::default().to_string(), "httpd-semguard guard");
-        let user = GuardCommand::new(["--user".into(), "www-data".into()]);
+        let user = GuardCommand::new(["--user".into(), "www-data".into()], false);
         assert_eq!(user.to_string(), "httpd-semguard guard --user www-data");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::unistd::Pid;
 
 use crate::facts::request::Instance;
-use crate::facts::site::Site;
+use crate::facts::site::{Site, TableOf};
 use crate::look::httpd::ask::{Question, accepts};
 use crate::look::sysctl::sysctl;
 use crate::look::unit;
@@ -22,8 +22,8 @@ pub struct Subject<'a> {
     pub running: Option<Pid>,
     /// A process whose memory could not be read, if sets are kept because of that.
     pub in_doubt: Option<Pid>,
-    /// A process in the IPC namespace that the table is of, if it is not this one's.
-    pub inside: Option<Pid>,
+    /// Which IPC namespace the table is of.
+    pub table: TableOf,
     /// A directive that would make httpd do without semaphore sets.
     pub directive: Option<&'static str>,
 }
@@ -31,18 +31,23 @@ pub struct Subject<'a> {
 /// What there is for this httpd; `question` is how to ask it.
 #[must_use]
 pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
-    let Subject { control, instance, running, in_doubt, inside, directive } = *subject;
+    let Subject { control, instance, running, in_doubt, table, directive } = *subject;
     let of_control = || control.map(|control| unit::of_control(control, instance));
+    let of_process = |pid| unit::of(pid).filter(|unit| unit::is_httpds(unit));
     // In httpd's own unit, this run is one of its processes.
-    let own = || unit::of(Pid::this()).filter(|unit| unit::is_httpds(unit));
-    let of_httpd = running.and_then(unit::of).or_else(own).or_else(of_control);
+    let own = || of_process(Pid::this());
+    // Whatever else started a running httpd is not to be changed.
+    let of_httpd = match running {
+        Some(pid) => of_process(pid),
+        None => own().or_else(of_control),
+    };
     let is_accepted =
         |directive: &&str| control.is_some_and(|control| accepts(question, control, directive));
     Site {
         sysctl: sysctl(),
-        inside,
+        table,
         unit: of_httpd.filter(|unit| unit::could_have_private_ipc(unit)),
-        unit_in_doubt: in_doubt.and_then(unit::of),
+        unit_in_doubt: in_doubt.and_then(of_process),
         directive: directive.filter(is_accepted),
     }
 }

@@ -7,8 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::facts::site::{Lasting, Sysctl};
 
@@ -24,8 +23,9 @@ const FOLDERS: [&str; 5] = [
 /// Read last by `sysctl --system`; by systemd only if a file in those folders links to it.
 const CLASSIC: &str = "/etc/sysctl.conf";
 
-/// The name of a new file, and one that sorts after nearly every other name.
-const NAMES: [&str; 2] = ["99-httpd-semguard.conf", "zz-httpd-semguard.conf"];
+/// Names for a new file: the usual one, and ones that come after nearly every other name.
+const NAMES: [&str; 3] =
+    ["99-httpd-semguard.conf", "zz-httpd-semguard.conf", "zzzz-httpd-semguard.conf"];
 
 /// The most that is read of one file, in bytes.
 const MOST: u64 = 1 << 20;
@@ -41,7 +41,9 @@ struct Setter {
 /// How `kernel.sem` can be set on this machine.
 #[must_use]
 pub(super) fn sysctl() -> Sysctl {
-    if access("/proc/sys/kernel/sem", AccessFlags::W_OK) == Err(Errno::EROFS) {
+    // access(2) would tell others than root of the mode first.
+    let is_read_only = |flags: FsFlags| flags.contains(FsFlags::ST_RDONLY);
+    if statvfs("/proc/sys/kernel/sem").is_ok_and(|file_system| is_read_only(file_system.flags())) {
         return Sysctl::Outside;
     }
     let has_program = ["/usr/sbin/sysctl", "/sbin/sysctl", "/usr/bin/sysctl", "/bin/sysctl"]
@@ -53,7 +55,10 @@ pub(super) fn sysctl() -> Sysctl {
 /// Which files make a value last, below this root.
 fn lasting(root: &Path) -> Lasting {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
-    let classic = fs::canonicalize(below(CLASSIC)).ok();
+    // What is mounted read-only is changed elsewhere.
+    if statvfs(&below("/etc")).is_ok_and(|etc| etc.flags().contains(FsFlags::ST_RDONLY)) {
+        return Lasting::default();
+    }
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for folder in FOLDERS {
         let Ok(entries) = fs::read_dir(below(folder)) else { continue };
@@ -76,32 +81,39 @@ fn lasting(root: &Path) -> Lasting {
         fs::File::open(&path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
         Some(Setter { file, line: last_line(&String::from_utf8_lossy(&text))? })
     };
-    let links = |file: &PathBuf| {
-        classic.is_some() && fs::canonicalize(below(&file.to_string_lossy())).ok() == classic
-    };
     let last = files.iter().rev().find_map(|(name, file)| Some((name, setter(file)?)));
-    let alone = match files.values().any(links) {
-        true => None,
-        false => setter(&PathBuf::from(CLASSIC)),
-    };
-    choose(last.map(|(name, setter)| (name.to_string_lossy().into_owned(), setter)), alone)
+    let last = last.map(|(name, setter)| (name.to_string_lossy().into_owned(), setter));
+    let is_free = |file: &Path| fs::symlink_metadata(below(&file.to_string_lossy())).is_err();
+    Lasting {
+        needs_folder: is_free(Path::new(FOLDERS[0])),
+        ..choose(last, setter(&PathBuf::from(CLASSIC)), is_free)
+    }
 }
 
-/// What to change: `last` is the last file in the folders that sets it, by name; `alone` is
-/// /etc/sysctl.conf, if it does and none of the others links to it. A file below /etc is for the
-/// administrator to edit; any other belongs to a package, or disappears at the next boot.
-fn choose(last: Option<(String, Setter)>, alone: Option<Setter>) -> Lasting {
+/// What to change: `last` is the last file in the folders that sets it, by name; `classic` is
+/// /etc/sysctl.conf, if it does. A file below /etc is for the administrator to edit; any other belongs to a
+/// package, or disappears at the next boot. A new file gets a name that `is_free` and comes last.
+fn choose(
+    last: Option<(String, Setter)>,
+    classic: Option<Setter>,
+    is_free: impl Fn(&Path) -> bool,
+) -> Lasting {
     let (name, last) = last.unzip();
-    let mut edit: Vec<(PathBuf, usize)> = Vec::new();
     let is_own = last.as_ref().is_some_and(|setter| setter.file.starts_with("/etc"));
-    edit.extend(last.filter(|_| is_own).map(|setter| (setter.file, setter.line)));
-    let new = (!is_own).then(|| {
-        let [usual, late] = NAMES;
-        let is_late = name.is_some_and(|name| name.as_str() >= usual);
-        Path::new(FOLDERS[0]).join(if is_late { late } else { usual })
-    });
-    edit.extend(alone.map(|setter| (setter.file, setter.line)));
-    Lasting { edit, new }
+    let mut edit: Vec<(PathBuf, usize)> = Vec::new();
+    for setter in last.filter(|_| is_own).into_iter().chain(classic) {
+        if edit.iter().all(|(file, _)| *file != setter.file) {
+            edit.push((setter.file, setter.line));
+        }
+    }
+    let is_last = |new: &&&str| name.as_ref().is_none_or(|name| **new > name.as_str());
+    let files = NAMES.iter().filter(is_last).map(|name| Path::new(FOLDERS[0]).join(name));
+    let new = files.filter(|file| is_free(file)).find(|_| !is_own);
+    // Without one, nothing of this would last.
+    if new.is_none() && !is_own {
+        return Lasting::default();
+    }
+    Lasting { edit, new, needs_folder: false }
 }
 
 /// The last line of a file that sets `kernel.sem`, counted from 1. Spaces around the name, a dash before
@@ -119,6 +131,11 @@ fn last_line(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn edits(lines: &[(&str, usize)]) -> Lasting {
+        let edit = lines.iter().map(|(file, line)| (PathBuf::from(file), *line)).collect();
+        Lasting { edit, ..Lasting::default() }
+    }
 
     fn setter(file: &str, line: usize) -> Setter {
         Setter { file: file.into(), line }
@@ -140,13 +157,10 @@ mod tests {
     #[test]
     fn an_administrators_file_is_edited_and_a_packages_file_is_overridden() {
         let own = Some(("50-db.conf".to_owned(), setter("/etc/sysctl.d/50-db.conf", 3)));
-        assert_eq!(
-            choose(own, None),
-            Lasting { edit: vec![("/etc/sysctl.d/50-db.conf".into(), 3)], new: None }
-        );
+        assert_eq!(choose(own, None, |_| true), edits(&[("/etc/sysctl.d/50-db.conf", 3)]));
         let new = |last: Option<(&str, &str)>| {
             let last = last.map(|(name, file)| (name.to_owned(), setter(file, 1)));
-            choose(last, None).new.map(|file| file.to_string_lossy().into_owned())
+            choose(last, None, |_| true).new.map(|file| file.to_string_lossy().into_owned())
         };
         let usual = Some("/etc/sysctl.d/99-httpd-semguard.conf".to_owned());
         let late = Some("/etc/sysctl.d/zz-httpd-semguard.conf".to_owned());
@@ -157,13 +171,31 @@ mod tests {
 
     #[test]
     fn if_two_tools_read_two_files_both_are_changed() {
+        let new = Some("/etc/sysctl.d/99-httpd-semguard.conf".into());
+        let classic = || Some(setter("/etc/sysctl.conf", 9));
         assert_eq!(
-            choose(None, Some(setter("/etc/sysctl.conf", 9))),
-            Lasting {
-                edit: vec![("/etc/sysctl.conf".into(), 9)],
-                new: Some("/etc/sysctl.d/99-httpd-semguard.conf".into())
-            }
+            choose(None, classic(), |_| true),
+            Lasting { new, ..edits(&[("/etc/sysctl.conf", 9)]) }
         );
+        let own = Some(("50-db.conf".to_owned(), setter("/etc/sysctl.d/50-db.conf", 3)));
+        let both = edits(&[("/etc/sysctl.d/50-db.conf", 3), ("/etc/sysctl.conf", 9)]);
+        assert_eq!(choose(own, classic(), |_| true), both);
+        let linked = Some(("99-sysctl.conf".to_owned(), setter("/etc/sysctl.conf", 9)));
+        assert_eq!(choose(linked, classic(), |_| true), edits(&[("/etc/sysctl.conf", 9)]));
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing_and_without_a_name_that_comes_last_there_is_none() {
+        let new = |name: &str, taken: &'static str| {
+            let last = Some((name.to_owned(), setter("/usr/lib/sysctl.d/x", 1)));
+            let is_free = |file: &Path| !file.ends_with(taken);
+            choose(last, None, is_free).new.map(|file| file.to_string_lossy().into_owned())
+        };
+        let late = Some("/etc/sysctl.d/zz-httpd-semguard.conf".to_owned());
+        assert_eq!(new("10-x.conf", "99-httpd-semguard.conf"), late);
+        let last = Some("/etc/sysctl.d/zzzz-httpd-semguard.conf".to_owned());
+        assert_eq!(new("zzz.conf", "none"), last);
+        assert_eq!(new("zzzzz.conf", "none"), None);
     }
 
     #[test]
@@ -185,11 +217,9 @@ mod tests {
             .expect("linked");
         let with_link = lasting(&root);
         fs::remove_dir_all(&root).expect("removed");
-        let own = (PathBuf::from("/etc/sysctl.d/10-own.conf"), 2);
-        assert_eq!(found, Lasting { edit: vec![own.clone()], new: None });
-        let classic = (PathBuf::from("/etc/sysctl.conf"), 1);
-        assert_eq!(with_classic, Lasting { edit: vec![own, classic], new: None });
-        let linked = (PathBuf::from("/etc/sysctl.conf"), 1);
-        assert_eq!(with_link, Lasting { edit: vec![linked], new: None });
+        assert_eq!(found, edits(&[("/etc/sysctl.d/10-own.conf", 2)]));
+        let both = edits(&[("/etc/sysctl.d/10-own.conf", 2), ("/etc/sysctl.conf", 1)]);
+        assert_eq!(with_classic, both);
+        assert_eq!(with_link, edits(&[("/etc/sysctl.conf", 1)]));
     }
 }

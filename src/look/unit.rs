@@ -16,9 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
-/// The first systemd with `PrivateIPC=` (systemd.exec(5)).
-const FIRST_WITH_PRIVATE_IPC: u32 = 248;
-
 /// The unit that starts the httpd of this control program, or this instance of it, if no process shows
 /// which one it is.
 #[must_use]
@@ -39,11 +36,19 @@ pub(super) fn of(pid: Pid) -> Option<String> {
     of_cgroup(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
-/// The unit in a process's control groups (cgroups(7)): the innermost service of the first hierarchy
-/// that names one.
+/// The unit in a process's control groups (cgroups(7)): a service of this machine's own systemd, not of
+/// a user's, and not one inside a container, which is another unit here.
 fn of_cgroup(text: &str) -> Option<String> {
-    let units = text.lines().filter_map(|line| line.rsplit('/').find(|p| p.ends_with(".service")));
-    units.map(str::to_owned).next()
+    let unit = |line: &str| {
+        let (_, path) = line.rsplit_once(':')?;
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        if parts.clone().next() == Some("user.slice") {
+            return None;
+        }
+        let unit = parts.find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+        unit.ends_with(".service").then(|| unit.to_owned())
+    };
+    text.lines().find_map(unit)
 }
 
 /// The units that start httpd on the various distributions.
@@ -65,35 +70,26 @@ pub(super) fn is_booted() -> bool {
 /// Whether systemd starts a unit in an IPC namespace of its own (systemd.exec(5)).
 #[must_use]
 pub(super) fn has_private_ipc(unit: &str) -> bool {
-    show(unit, "PrivateIPC").is_some_and(|value| value == "yes")
+    show(unit).contains("PrivateIPC=yes")
 }
 
-/// Whether systemd could do so: it is new enough, has loaded the unit, and does not do so yet.
+/// Whether systemd could do so: it has loaded the unit, and shows the property, as versions from 248 on
+/// do, but does not do so yet.
 #[must_use]
 pub(super) fn could_have_private_ipc(unit: &str) -> bool {
-    is_booted()
-        && version().is_some_and(|version| version >= FIRST_WITH_PRIVATE_IPC)
-        && show(unit, "LoadState").is_some_and(|value| value == "loaded")
-        && !has_private_ipc(unit)
+    let shown = show(unit);
+    shown.contains("LoadState=loaded") && shown.contains("PrivateIPC=no")
 }
 
-fn show(unit: &str, property: &str) -> Option<String> {
+/// What systemd says about a unit; empty if it says nothing.
+fn show(unit: &str) -> String {
     if !is_booted() {
-        return None;
+        return String::new();
     }
-    let property = format!("--property={property}");
-    let args = ["show", &property, "--", unit].map(OsString::from);
+    let args = ["show", "--property=LoadState", "--property=PrivateIPC", "--", unit];
     let question = Question::new(None, Vec::new(), PATIENCE);
-    let said = ask::run(Path::new(SYSTEMCTL), &args, &question).ok()?;
-    let text = String::from_utf8(said.out).ok()?;
-    text.trim().split_once('=').map(|(_, value)| value.to_owned())
-}
-
-/// systemd's version. The first line of `systemctl --version` is "systemd 252 (252.39-1~deb12u1)".
-fn version() -> Option<u32> {
-    let question = Question::new(None, Vec::new(), PATIENCE);
-    let said = ask::run(Path::new(SYSTEMCTL), &["--version".into()], &question).ok()?;
-    String::from_utf8_lossy(&said.out).split_whitespace().nth(1)?.parse().ok()
+    let said = ask::run(Path::new(SYSTEMCTL), &args.map(OsString::from), &question);
+    said.map_or_else(|_| String::new(), |said| String::from_utf8_lossy(&said.out).into_owned())
 }
 
 #[cfg(test)]
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unit_of_a_process_is_its_innermost_service() {
+    fn the_unit_of_a_process_is_a_service_of_this_machine() {
         for (text, unit) in [
             ("0::/system.slice/apache2.service\n", Some("apache2.service")),
             (
@@ -128,10 +124,9 @@ mod tests {
                 "11:pids:/system.slice/httpd.service\n1:name=systemd:/system.slice/httpd.service\n",
                 Some("httpd.service"),
             ),
-            (
-                "0::/user.slice/user-0.slice/user@0.service/app.slice/x.service/sub\n",
-                Some("x.service"),
-            ),
+            ("0::/system.slice/apache2.service/sub\n", Some("apache2.service")),
+            ("0::/user.slice/user-0.slice/user@0.service/app.slice/x.service/sub\n", None),
+            ("0::/machine.slice/libpod-1.scope/container/system.slice/httpd.service\n", None),
             ("0::/user.slice/user-0.slice/session-1.scope\n", None),
             ("", None),
         ] {

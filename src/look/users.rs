@@ -1,6 +1,11 @@
 //! Whose sets are looked at: from `--user`, or else the account that distributions run httpd as.
 //! Touches the user database (getpwnam(3)).
 
+use std::fs;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, User};
 
@@ -15,11 +20,30 @@ pub const ACCOUNTS: [&str; 6] = ["apache", "www-data", "wwwrun", "http", "httpd"
 /// Further accounts that an httpd may run as, if its packager or builder chose so.
 const OTHERS: [&str; 2] = ["daemon", "nobody"];
 
-/// The name of a user, if an httpd is likely to run as that user.
+/// How long all names that are only shown may take. A user database may be far away, and httpd waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The name of a user, if an httpd is likely to run as that user: an account of this machine's own, as
+/// a distribution's package makes it.
 #[must_use]
 pub fn likely(uid: Uid) -> Option<&'static str> {
-    let name = User::from_uid(uid).ok().flatten()?.name;
+    let passwd = fs::read(PASSWD).unwrap_or_default();
+    let name = local_name(&passwd, uid)?;
     ACCOUNTS.into_iter().chain(OTHERS).find(|likely| *likely == name)
+}
+
+/// The accounts of this machine (passwd(5)).
+const PASSWD: &str = "/etc/passwd";
+
+/// The name that the machine's own accounts have for a user.
+fn local_name(passwd: &[u8], uid: Uid) -> Option<String> {
+    let number = uid.to_string();
+    passwd.split(|b| *b == b'\n').find_map(|line| {
+        let mut fields = line.split(|b| *b == b':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let is_it = fields.nth(1)? == number.as_bytes();
+        is_it.then(|| String::from_utf8_lossy(name).into_owned())
+    })
 }
 
 /// The users to guard, without duplicates, and where they came from: those given; else those that httpd
@@ -47,7 +71,7 @@ pub fn guarded(
         if !users.is_empty() {
             return Ok((users, Source::Httpd));
         }
-        let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+        let passwd = fs::read(PASSWD).unwrap_or_default();
         let mut failed = None;
         for name in local_first(&passwd) {
             match by_name(name) {
@@ -135,9 +159,39 @@ fn by_uid(uid: Uid) -> Guarded {
 
 /// Looks up the names of these users, unless already known.
 pub fn look_up(names: &mut Names, uids: impl IntoIterator<Item = Uid>) {
+    let passwd = fs::read(PASSWD).unwrap_or_default();
+    let mut others = Vec::new();
     for uid in uids {
+        if names.knows(uid) || others.contains(&uid) {
+            continue;
+        }
+        match local_name(&passwd, uid) {
+            Some(name) => names.add(uid, &name),
+            None => others.push(uid),
+        }
+    }
+    if others.is_empty() {
+        return;
+    }
+    // A lookup cannot be interrupted: if it takes too long, its thread ends with the process.
+    let (sender, found) = mpsc::channel();
+    let asked = others.clone();
+    let thread = thread::Builder::new().spawn(move || {
+        for uid in asked {
+            if sender.send((uid, by_uid(uid).name)).is_err() {
+                return;
+            }
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while thread.is_ok() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok((uid, name)) = found.recv_timeout(left) else { break };
+        names.add(uid, &name);
+    }
+    for uid in others {
         if !names.knows(uid) {
-            names.add(uid, &by_uid(uid).name);
+            names.add(uid, &uid.to_string());
         }
     }
 }

@@ -471,7 +471,9 @@ fn has_others(holders: &[Holder], report: &Report) -> bool {
 
 /// The sets that are not httpd's: whose they are, as far as their form tells, and how to remove them.
 fn strangers(holders: &[Holder], report: &Report) -> Vec<String> {
-    let words = |h: &Holder| maker::words(h.maker, count(h.sets), &report.user(h.uid), h.first);
+    let words = |h: &Holder| {
+        maker::words(h.maker, count(h.sets), &report.user(h.uid), h.first, h.living.is_some())
+    };
     holders.iter().filter_map(words).take(MOST_STRANGERS).collect()
 }
 

@@ -47,12 +47,12 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
     if let (true, Some(table), 1..) = (report.is_for_the_table_as_it_is(), table, orphans) {
         let then = table.found.without(orphans).room().sets;
         let line = format!(
-            "\"{}\" would remove {} that a dead httpd left; that would leave room for {}",
-            report.guard,
+            "a dead httpd left {}; removing them would leave room for {}:",
             sets(count(orphans)),
             sets(then)
         );
-        writeln!(out, "{}", screen.wrap(&line, 0, 2))?;
+        // To be pasted, so never broken.
+        writeln!(out, "{}\n    {}", screen.wrap(&line, 0, 2), report.guard)?;
     }
     Ok(())
 }

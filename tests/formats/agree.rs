@@ -340,7 +340,7 @@ fn agree(report: &Report) {
     }
     let orphans = rows.iter().filter(|row| row["verdict"] == "orphan").count();
     assert_eq!(number(&json, "/counts/orphans"), orphans as f64);
-    let announces = text.contains("\"httpd-semguard guard\" would remove");
+    let announces = text.contains("\n    httpd-semguard guard\n");
     assert_eq!(announces, report.command == Command::Check && orphans > 0, "{text}");
     // Why some stay undecided, and whether httpd was asked.
     let undecided = |why: &str| {

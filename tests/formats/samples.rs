@@ -19,7 +19,7 @@ use httpd_semguard::facts::row::{Holder, Outcome, Row, Running};
 use httpd_semguard::facts::set::{Maker, SemId, SemSet};
 use httpd_semguard::facts::settings::{Origin, Setting};
 use httpd_semguard::facts::shortage::Shortage;
-use httpd_semguard::facts::site::{GuardCommand, Lasting, Site, Sysctl};
+use httpd_semguard::facts::site::{GuardCommand, Lasting, Site, Sysctl, TableOf};
 use httpd_semguard::facts::table::Table;
 use httpd_semguard::facts::time::{BootTicks, Clock, WallTime};
 use httpd_semguard::facts::trial::Trial;
@@ -212,10 +212,10 @@ pub(crate) fn report() -> Report {
 /// A machine like most: sysctl is there, and nothing sets kernel.sem at boot.
 fn site() -> Site {
     let new = Some(PathBuf::from("/etc/sysctl.d/99-httpd-semguard.conf"));
-    let lasting = Lasting { edit: Vec::new(), new };
+    let lasting = Lasting { new, ..Lasting::default() };
     let sysctl = Sysctl::Here { has_program: true, lasting };
     let directive = Some("Mutex pthread default");
-    Site { sysctl, inside: None, unit: None, unit_in_doubt: None, directive }
+    Site { sysctl, table: TableOf::Here, unit: None, unit_in_doubt: None, directive }
 }
 
 /// The report with a forecast's input that is of its own table.

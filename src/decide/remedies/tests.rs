@@ -16,11 +16,11 @@ use crate::facts::site::GuardCommand;
 /// A machine on which `kernel.sem` is set here at boot.
 fn site(lasting: Lasting) -> Site {
     let sysctl = Sysctl::Here { has_program: true, lasting };
-    Site { sysctl, inside: None, unit: None, unit_in_doubt: None, directive: None }
+    Site { sysctl, table: TableOf::Here, unit: None, unit_in_doubt: None, directive: None }
 }
 
 fn of_new_file() -> Site {
-    site(Lasting { edit: Vec::new(), new: Some("/etc/sysctl.d/99-httpd-semguard.conf".into()) })
+    site(Lasting { new: Some("/etc/sysctl.d/99-httpd-semguard.conf".into()), ..Lasting::default() })
 }
 
 fn with<'a>(input: &'a Input, site: &'a Site, guard: &'a GuardCommand) -> Situation<'a> {
@@ -88,7 +88,8 @@ fn the_files_that_set_it_at_boot_are_named_and_changed() {
         let site = site(lasting);
         remedies(&with(&full, &site, &guard)).swap_remove(1)
     };
-    let edited = of(Lasting { edit: vec![("/etc/sysctl.d/50-my db.conf".into(), 3)], new: None });
+    let edited =
+        of(Lasting { edit: vec![("/etc/sysctl.d/50-my db.conf".into(), 3)], ..Lasting::default() });
     assert_eq!(
         edited.command.as_deref(),
         Some(
@@ -100,9 +101,14 @@ fn the_files_that_set_it_at_boot_are_named_and_changed() {
         edited.remark.contains("line 3 of /etc/sysctl.d/50-my db.conf sets kernel.sem at boot")
     );
     let classic = vec![(PathBuf::from("/etc/sysctl.conf"), 9)];
-    let both = of(Lasting { edit: classic, new: Some("/etc/sysctl.d/99-x.conf".into()) });
+    let both = of(Lasting {
+        edit: classic,
+        new: Some("/etc/sysctl.d/99-x.conf".into()),
+        needs_folder: true,
+    });
     let command = both.command.expect("a command");
     assert!(command.contains("/etc/sysctl.conf") && command.contains("> /etc/sysctl.d/99-x.conf"));
+    assert!(command.contains("mkdir -p /etc/sysctl.d && echo"), "{command}");
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn in_a_container_the_message_says_what_to_do_outside() {
 #[test]
 fn commands_for_another_namespace_enter_it() {
     let (full, guard) = (input(capacity(15, 15), need(1, 1)), GuardCommand::default());
-    let there = Site { inside: Some(Pid::from_raw(4711)), ..of_new_file() };
+    let there = Site { table: TableOf::Process(Pid::from_raw(4711)), ..of_new_file() };
     let s = Situation { removable: 2, ..with(&full, &there, &guard) };
     assert_eq!(
         commands(&remedies(&s)),
@@ -165,7 +171,7 @@ fn permanent_solutions_are_named_where_they_are_available() {
         (
             vec![row("mpm-accept", LogLine::Ah00023), row("wsgi", LogLine::Ah00023)],
             MUTEX,
-            Some("the rest then still need sets"),
+            Some("others of its locks still need sets"),
             false,
         ),
         (vec![row("wsgi", LogLine::Ah00023)], None, None, false),

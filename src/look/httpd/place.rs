@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::ask::Question;
 use crate::facts::heard::{FileId, NoAnswer};
 use crate::facts::request::Instance;
+use crate::look::processes::is_httpd;
 
 /// Servers, and the program to ask for each: the script that reads their environment first, if there is
 /// one and it passes arguments on; otherwise httpd itself, because newer apachectl scripts refuse
@@ -92,11 +93,13 @@ pub fn of_instance(question: &mut Question, instance: &Instance) {
         true => ("APACHE_CONFDIR", format!("/etc/apache2-{name}")),
         false => ("HTTPD_INSTANCE", name.to_owned()),
     };
-    if std::env::var_os(variable).is_none() {
+    let is_set = |variable: &str| std::env::var_os(variable).is_some();
+    if !is_set(variable) {
         question.variables.push((variable, value));
     }
+    // A script has its own way to find the file; httpd itself is started with it.
     let has_file = question.args.iter().any(|arg| arg.as_bytes().starts_with(b"-f"));
-    if !is_debians && !control.ends_with("start_apache2") && !has_file {
+    if is_httpd(&control, None) && !has_file && !is_set("APACHE_CONFDIR") {
         question.args.extend(["-f".into(), format!("conf/{name}.conf").into()]);
     }
 }
