@@ -1,8 +1,8 @@
-//! What a run costs, beside what the kernel alone would cost (bench/floor.c): every row of
+//! What a run costs, compared with the cost of the kernel alone (bench/floor.c): every row in
 //! docs/performance.md, in namespaces of its own. `make bench` runs it as root.
 //!
-//! The sides of a row are measured in turn, so that what disturbs one disturbs the others. It fails
-//! only where a run is broken, never for a figure.
+//! The sides of a row are measured alternately, so that a disturbance affects all of them. It fails only
+//! if a run is broken, never because of a figure.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const GUARD: &str = env!("CARGO_BIN_EXE_httpd-semguard");
 
-/// httpd's user, and one that has nothing to do with it.
+/// httpd's user, and an unrelated one.
 const WWW: u32 = 33;
 const STRANGER: u32 = 1234;
 
-/// The most sets that a machine allows without further ado (SEMMNI, ipc/util.h `IPCMNI`).
+/// The maximum number of sets without special kernel parameters (SEMMNI, ipc/util.h `IPCMNI`).
 const MOST: usize = 32_768;
 
 const SETS: [usize; 6] = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Sets as httpd makes its mutexes. Their last pid is this process, which ends, or else holds them.
+/// Sets like httpd's mutexes. Their last PID is this process, which either exits or holds them.
 fn make(count: usize, uid: u32) -> Result<()> {
     for _ in 0..count {
         let id = act::sysv::create(0)?;
@@ -58,9 +58,9 @@ fn make(count: usize, uid: u32) -> Result<()> {
 }
 
 struct Bench {
-    /// Where the report goes, and everything that is built for it.
+    /// The directory for the report, and for everything that is built for it.
     dir: PathBuf,
-    /// How often each side is run.
+    /// The number of runs of each side.
     runs: usize,
 }
 
@@ -77,7 +77,7 @@ fn side(name: &str, command: &[&str]) -> Side {
 }
 
 impl Side {
-    /// Before each run, there are so many new sets of this user.
+    /// Before each run, create this many new sets of this user.
     fn with_new(mut self, count: usize, uid: u32) -> Side {
         self.before = vec![own_path(), "make".into(), count.to_string(), uid.to_string()];
         self
@@ -115,7 +115,7 @@ impl Figures {
         median(&self.nanoseconds)
     }
 
-    /// The processor's time, in milliseconds.
+    /// CPU time, in milliseconds.
     fn processor(&self) -> f64 {
         median(&self.processor)
     }
@@ -211,11 +211,12 @@ fn inside(row: &str, bench: &Bench) -> Result<()> {
             make_apart(1, WWW)?;
             bench.measure(5, &read_or_not(&dry))
         }
-        _ => Err(format!("no row is called {row}").into()),
+        _ => Err(format!("there is no row called {row}").into()),
     }
 }
 
-/// Sets of numbers that memory can tell: those of a machine that has run for long.
+/// Advances the semids to those that can be recognized in memory, as on a machine that has been running
+/// for a long time.
 fn move_on() -> Result<()> {
     loop {
         let id = act::sysv::create(0)?;
@@ -226,7 +227,7 @@ fn move_on() -> Result<()> {
     }
 }
 
-/// A run that reads memory, and the same without.
+/// A run that reads memory, and the same run without.
 fn read_or_not(command: &[&str]) -> [Side; 2] {
     [side("guard", command), side("floor", &[command, &["--no-memory"]].concat())]
 }
@@ -238,8 +239,8 @@ fn make_apart(count: usize, uid: u32) -> Result<()> {
     if made.success() { Ok(()) } else { Err(format!("{count} sets could not be made").into()) }
 }
 
-/// A program that makes so many of what it makes for this user, and then waits for its end, which
-/// comes with the namespace's.
+/// A program that creates this many sets or processes for this user, and then waits until the namespace
+/// ends.
 fn ready(program: &str, what: &str, count: usize, uid: u32) -> Result<Child> {
     let mut command = Command::new(program);
     when_ready(command.args([what.to_owned(), count.to_string(), uid.to_string()]))
@@ -267,7 +268,7 @@ impl Bench {
         self.dir.join("floor").display().to_string()
     }
 
-    /// An httpd that was started the usual way, with so much memory in use and so many workers.
+    /// An httpd started in the usual way, with this much memory in use and this many workers.
     fn httpd(&self, kib: usize, workers: usize) -> Result<Child> {
         fs::copy(self.floor(), "/run/httpd")?;
         let mut httpd = Command::new("/run/httpd");
@@ -275,7 +276,7 @@ impl Bench {
         when_ready(&mut httpd)
     }
 
-    /// Runs all sides in turn, once unmeasured, and prints a line for each run.
+    /// Runs all sides alternately, once without measuring, and prints a line for each run.
     fn measure(&self, runs: usize, sides: &[Side]) -> Result<()> {
         for run in 0..=runs {
             for side in sides {
@@ -327,7 +328,7 @@ impl Bench {
         Ok(figures)
     }
 
-    /// Writes a plot of cost in milliseconds against a number, with one line for each side.
+    /// Writes a plot of the cost in milliseconds against a number, with one line for each side.
     fn plot(&self, name: &str, of: &str, points: &[(usize, f64, f64)]) -> Result<()> {
         let data: String = points.iter().map(|(n, g, f)| format!("{n} {g} {f}\n")).collect();
         fs::write(self.dir.join(format!("{name}.dat")), data)?;
@@ -350,13 +351,13 @@ fn eprint(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A line of the report.
+/// A line in the report.
 struct Line {
     case: &'static str,
     measured: String,
     against: String,
     ratio: String,
-    /// The same of the processor's time, which other load disturbs less.
+    /// The same for CPU time, which is less affected by other load.
     processor: String,
     target: &'static str,
     met: bool,
@@ -520,7 +521,7 @@ fn outside(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// What the reading of memory costs, over the same run with `--no-memory`.
+/// The cost of reading memory, compared with the same run with `--no-memory`.
 fn memory_read(bench: &Bench) -> Result<Vec<Line>> {
     let over = |case, row: &BTreeMap<String, Figures>, most: f64, target| {
         let (guard, floor) = (&row["guard"], &row["floor"]);
@@ -557,7 +558,7 @@ fn memory_read(bench: &Bench) -> Result<Vec<Line>> {
     ])
 }
 
-/// What 32,000 sets would take, from what 1,000 and 2,000 took.
+/// The cost of 32,000 sets, extrapolated from that of 1,000 and 2,000.
 fn carried_on(one: f64, two: f64) -> f64 {
     one + 31.0 * (two - one)
 }
@@ -570,7 +571,7 @@ fn report(bench: &Bench, lines: &[Line]) -> Result<String> {
         .map_or("unknown", |m| m.trim_start_matches([' ', '\t', ':']));
     let cores = cpus.lines().filter(|l| l.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // What comes before the first "-" is the version; the rest names whoever built it.
+    // The version is before the first "-"; the rest identifies the builder.
     let kernel = kernel.trim().split('-').next().unwrap_or_default();
     let mut text = format!(
         "{cores} cores, {model}; Linux {kernel}. Median (least to most) of {} runs on each side, \

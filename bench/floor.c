@@ -1,19 +1,20 @@
 /*
- * What the kernel alone costs: bare loops over the calls that the guard's work cannot do without,
- * and what the benchmark needs in order to measure both. Built by bench/cost.rs.
+ * The cost of the kernel alone: simple loops over the calls that the guard cannot do without, and what
+ * the benchmark needs to measure both. Built by "make bench".
  *
  *   floor orphans           SEM_STAT, GETPID, kill 0 and IPC_RMID of every set
  *   floor sets              SEM_STAT_ANY of every set
  *   floor processes         /proc/PID/stat and /proc/PID/exe of every process
- *   floor crowd N UID       N processes of this user, until it is killed; prints a line when all run
- *   floor httpd KIB N UID   a process with so much memory in use and a set whose last pid is dead, and N
- *                           workers of this user, each with 100 KiB of its own; prints a line when
- *                           all run. Under the name httpd, the guard takes it for one
- *   floor time COMMAND …    runs it, output thrown away; prints nanoseconds of time, nanoseconds of
- *                           processor, KiB at the peak, and the exit code
+ *   floor crowd N UID       N processes of this user, until it is killed; prints a line once all of them
+ *                           are running
+ *   floor httpd KIB N UID   a process with this much memory in use and a set whose last PID is dead, and
+ *                           N workers of this user, each with 100 KiB of its own; prints a line once all
+ *                           of them are running. Under the name httpd, the guard takes it for httpd
+ *   floor time COMMAND …    runs the command and discards its output; prints the elapsed and the CPU
+ *                           time in nanoseconds, the peak memory in KiB, and the exit code
  *
- * "time" is here because a small program has to start what is measured: the peak that wait4(2)
- * tells begins with the memory of the one that forked (fs/exec.c, exec_mmap).
+ * "time" is here because a small program has to start what is measured: the peak reported by wait4(2)
+ * begins with the memory of the process that forked (fs/exec.c, exec_mmap).
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -130,7 +131,7 @@ static int crowd(int count, uid_t uid)
 		pause();
 }
 
-/* Fills memory with words that are no set's number: negative, and no page like another. */
+/* Fills memory with words that are not semids: negative, and with no two pages alike. */
 static void fill(unsigned *words, size_t count, unsigned with)
 {
 	for (size_t n = 0; n < count; n++)
@@ -170,7 +171,7 @@ static int httpd(size_t kib, int workers, uid_t uid)
 		for (;;)
 			pause();
 	}
-	/* Time for the last of them to have written its own. */
+	/* Time for the last of them to write its own memory. */
 	sleep(1);
 	puts("ready");
 	fflush(stdout);

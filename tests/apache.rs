@@ -1,5 +1,5 @@
-//! The guard and a real Apache httpd, Debian's: what the actors of tests/kernel.rs play, this one
-//! is.
+//! The guard and a real Apache httpd, that of Debian: the real thing instead of the actors in
+//! tests/kernel.rs.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{Namespace, Run, WWW, wait_until};
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// What httpd logs when it finds no room.
+/// What httpd logs if there is no room.
 const REFUSED: &str = "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex";
 
 /// An Apache of its own in a namespace, prefork, with two listeners and System V semaphores.
@@ -44,7 +44,7 @@ impl<'n> Apache<'n> {
         Apache { ns, conf }
     }
 
-    /// With TLS: its session cache has a mutex that the launcher makes and nobody need ever use.
+    /// With TLS, whose session cache has a mutex that the launcher creates and that may never be used.
     fn with_tls(ns: &'n Namespace) -> Apache<'n> {
         ns.sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
              -subj /CN=localhost -keyout /run/t/key.pem -out /run/t/cert.pem 2>&1")
@@ -69,7 +69,7 @@ impl<'n> Apache<'n> {
         self.ns.sh(&format!("apache2 -f {} -k {what} 2>&1", self.conf))
     }
 
-    /// Starts it; once it answers or has refused, whether it answers, and what it said.
+    /// Starts it, and waits until it answers or has failed; returns whether it answers, and its messages.
     fn try_start(&self) -> (bool, String) {
         let _ = fs::remove_file(self.ns.path("/run/t/error.log"));
         let _ = fs::remove_file(self.ns.path("/run/t/httpd.pid"));
@@ -78,7 +78,7 @@ impl<'n> Apache<'n> {
         let mut said = String::new();
         wait_until("it answers or refuses", || {
             up = self.answers("http://127.0.0.1:8080");
-            // Its launcher speaks on its own standard error until the ErrorLog is open.
+            // Its launcher writes to standard error until the ErrorLog is open.
             said = format!("{}{}", run.out, self.log());
             up || said.contains("AH00023")
         });
@@ -103,7 +103,7 @@ impl<'n> Apache<'n> {
     #[track_caller]
     fn goes_on_answering(&self, urls: &[&str]) {
         for url in urls {
-            // Each worker that is left has a turn with the accept mutex.
+            // Each remaining worker gets the accept mutex once.
             for _ in 0..4 {
                 assert!(self.answers(url), "{url}\n{}", self.log());
             }
@@ -119,12 +119,12 @@ impl<'n> Apache<'n> {
         text.trim().parse().expect("a number")
     }
 
-    /// Kills all of it at once, as an out-of-time stop does.
+    /// Kills all of it at once, like a stop that timed out.
     fn kill(&self) {
         self.kill_group(self.leader());
     }
 
-    /// The workers are in the process group of their parent, dead or alive.
+    /// The workers are in the process group of their parent, whether it is running or not.
     fn kill_group(&self, leader: i32) {
         self.ns.sh(&format!("kill -s KILL -- -{leader}")).exits(0);
         wait_until("all of it is dead", || {
@@ -145,13 +145,17 @@ fn a_killed_apache_that_found_no_room_starts_again_after_the_guard() {
             (false, said) => break said,
         }
         starts += 1;
-        assert!(starts <= 8, "each leaves a set, and eight are allowed: {:?}", ns.sets());
+        assert!(
+            starts <= 8,
+            "each start leaves a set behind, and eight are allowed: {:?}",
+            ns.sets()
+        );
     };
     assert!(starts > 0 && refusal.contains(REFUSED), "{refusal}");
 
     let left = ns.ids();
     assert!(!left.is_empty());
-    // The guard foretells the very line.
+    // The guard forecasts exactly that line.
     ns.guard("check --user www-data").exits(69).logs(REFUSED).logs("SEMMNI");
     assert_eq!(ns.ids(), left);
     let guard = ns.guard("guard --user www-data").exits(0);
@@ -175,18 +179,18 @@ fn a_guard_before_each_start_keeps_the_table_empty_for_ever() {
 }
 
 #[test]
-fn a_healthy_apache_loses_nothing_and_goes_on_answering() {
+fn a_healthy_apache_loses_nothing_and_keeps_answering() {
     require!("apache2", "curl", "openssl");
     let ns = Namespace::new("250 32000 32 32");
     let apache = Apache::with_tls(&ns);
     apache.start();
     let urls = ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "https://127.0.0.1:8443"];
 
-    // What makes the difference to "dead last pid, never used, so stale".
+    // This is why a set with a dead last PID that was never used cannot simply be called stale.
     let sets = ns.sets();
     let like_stale = |id: i32, otime: i64| otime == 0 && !ns.lives(ns.semaphore(id).pid);
     let tempting = sets.iter().filter(|s| s.uid == WWW && like_stale(s.id, s.otime)).count();
-    assert!(tempting > 0, "the set of the session cache: {sets:?}");
+    assert!(tempting > 0, "the set of the session cache is missing: {sets:?}");
 
     let ids = ns.ids();
     let guard = ns.guard("guard --user www-data").exits(0).does_not_log("removed");
@@ -195,7 +199,7 @@ fn a_healthy_apache_loses_nothing_and_goes_on_answering() {
     assert_eq!(ns.ids(), ids);
     apache.goes_on_answering(&urls);
 
-    // Once used, and by workers that are gone.
+    // Used before, by workers that have exited.
     apache.control("graceful").exits(0);
     let resumed = || apache.log().matches("resuming normal operations").count();
     wait_until("it has restarted", || resumed() == 2);
@@ -207,7 +211,7 @@ fn a_healthy_apache_loses_nothing_and_goes_on_answering() {
 }
 
 #[test]
-fn workers_that_lost_their_parent_keep_their_sets_and_go_on_answering() {
+fn workers_that_lost_their_parent_keep_their_sets_and_keep_answering() {
     require!("apache2", "curl", "openssl");
     let ns = Namespace::new("250 32000 32 32");
     let apache = Apache::with_tls(&ns);
@@ -226,11 +230,11 @@ fn workers_that_lost_their_parent_keep_their_sets_and_go_on_answering() {
 }
 
 #[test]
-fn a_guard_beside_a_starting_apache_takes_nothing_from_it() {
+fn a_guard_during_the_start_of_apache_removes_none_of_its_sets() {
     require!("apache2", "curl", "openssl");
     let ns = Namespace::new("250 32000 32 32");
     let apache = Apache::with_tls(&ns);
-    // Guards without a pause, for as long as it starts.
+    // Guards run without a pause for as long as it is starting.
     let guard = ns.guard_copy();
     let stop = ns.path("/run/t/stop");
     let mut busy = ns.command("sh");
@@ -248,8 +252,8 @@ fn a_guard_beside_a_starting_apache_takes_nothing_from_it() {
     assert!(said.contains("removed semaphore set"), "{said}");
 }
 
-/// A graceful restart gives its sets back before it makes new ones: a table that is full of its own
-/// is no reason to stop it.
+/// A graceful restart frees its sets before it creates new ones: a table full of its own sets is no
+/// reason to refuse it.
 #[test]
 fn a_running_apache_counts_its_own_sets_as_room_for_its_restart() {
     require!("apache2", "curl");
@@ -264,17 +268,17 @@ fn a_running_apache_counts_its_own_sets_as_room_for_its_restart() {
     apache.control("graceful").exits(0);
     apache.goes_on_answering(&["http://127.0.0.1:8080"]);
 
-    // Its PidFile speaks of a process that is no more.
+    // Its PidFile names a process that no longer exists.
     apache.kill();
     ns.guard(&format!("guard {asked}")).exits(0).prints("removed 1 orphaned set");
     let _stranger = ns.actor("stranger", "make 1 1234 stay here");
     ns.guard(&format!("guard {asked}")).exits(69).logs("httpd would not start");
 }
 
-/// Also the one that its dead launcher made and nobody ever used; where memory is not to be read, that is
-/// in doubt.
+/// Also the set that its dead launcher created and that was never used; if memory is not read, that one
+/// is undecided.
 #[test]
-fn a_running_apache_knows_all_its_sets_where_its_memory_may_be_read() {
+fn all_sets_of_a_running_apache_are_found_in_its_memory_if_it_may_be_read() {
     require!("apache2", "curl", "openssl");
     let ns = Namespace::new("250 32000 32 2");
     let apache = Apache::with_tls(&ns);

@@ -1,5 +1,6 @@
-//! Control programs that do not answer as httpd's does: each gives one line that says why, none
-//! stops a start, none holds the guard up for longer than it may, and nothing of them stays.
+//! Control programs that do not answer like httpd's: each leads to one line that says why, none keeps
+//! httpd from starting, none delays the guard for longer than allowed, and none of their processes is
+//! left behind.
 
 mod common;
 
@@ -14,18 +15,18 @@ const ROOMY: &str = "250 32000 32 128";
 /// Room for nothing.
 const FULL: &str = "250 32000 32 0";
 
-/// What httpd prints that makes one accept mutex by sysvsem.
+/// The output of an httpd that creates one accept mutex with sysvsem.
 const DUMP: &str = include_str!("dumps/prefork-sysvsem-2listen.txt");
 
-/// Far more than `--ask-timeout 1` twice, and far less than what the programs here would take.
+/// Much more than twice `--ask-timeout 1`, and much less than the programs here would take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 const CONTROL: &str = "/run/t/apachectl";
 
-/// What is assumed where httpd could not be asked.
+/// What is assumed if httpd could not be asked.
 const ASSUMED: &str = "; assuming it needs 0 to 1 semaphore sets";
 
-/// A control program of these lines of shell.
+/// A control program with these lines of shell.
 fn control(ns: &Namespace, script: &str) {
     ns.write("apachectl", &format!("#!/bin/sh\n{script}\n"));
     ns.sh(&format!("chmod 755 {CONTROL}")).exits(0);
@@ -37,7 +38,7 @@ fn guard_with(ns: &Namespace, httpd: &str, args: &str) -> Run {
     let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
     command.args(args.split_whitespace()).args(["--ask-timeout", "1", "--log", "stderr"]);
     let run = Run::of(command.args(["--httpd", httpd]));
-    assert!(began.elapsed() < DEADLINE, "it took {:?}: {run}", began.elapsed());
+    assert!(began.elapsed() < DEADLINE, "took {:?}: {run}", began.elapsed());
     run
 }
 
@@ -49,7 +50,7 @@ fn limit(ns: &Namespace, sem: &str) {
     ns.sh(&format!("echo {sem} >/proc/sys/kernel/sem")).exits(0);
 }
 
-/// Waits until nobody lives in the namespace but its first process.
+/// Waits until only the first process of the namespace is running.
 #[track_caller]
 fn everybody_is_gone(ns: &Namespace) {
     wait_until("no child is left", || {
@@ -60,7 +61,7 @@ fn everybody_is_gone(ns: &Namespace) {
     });
 }
 
-/// A control program that is not heard for this reason, whatever room there is.
+/// A control program that gives no answer for this reason, whatever room there is.
 #[track_caller]
 fn is_not_heard(script: &str, reason: &str) {
     let ns = Namespace::new(ROOMY);
@@ -82,10 +83,10 @@ fn is_not_heard_at(ns: &Namespace, httpd: &str, reason: &str) {
     everybody_is_gone(ns);
 }
 
-// Programs that say nothing of use.
+// Programs without useful output.
 
 #[test]
-fn one_that_hangs_with_children_is_given_up_and_killed() {
+fn one_that_hangs_with_children_is_abandoned_and_killed() {
     require!();
     is_not_heard(
         "sleep 1000 & sleep 1000 & (sleep 1000; sleep 1000)",
@@ -103,13 +104,13 @@ fn one_that_ignores_being_asked_to_end_is_killed() {
 }
 
 #[test]
-fn one_that_closes_its_pipes_and_lives_on_is_killed() {
+fn one_that_closes_its_pipes_and_keeps_running_is_killed() {
     require!();
     is_not_heard("exec >&- 2>&-; sleep 1000", "/run/t/apachectl did not answer within 1 s");
 }
 
 #[test]
-fn one_that_trickles_for_ever_is_given_up() {
+fn one_that_prints_slowly_for_ever_is_abandoned() {
     require!();
     is_not_heard(
         "while :; do echo x; sleep 0.1; done",
@@ -129,7 +130,7 @@ fn one_that_prints_without_end_is_cut_off() {
 }
 
 #[test]
-fn binary_garbage_is_no_answer() {
+fn binary_garbage_is_not_an_answer() {
     require!();
     is_not_heard(
         "head -c 300000 /dev/urandom; head -c 300000 /dev/urandom >&2",
@@ -138,7 +139,7 @@ fn binary_garbage_is_no_answer() {
 }
 
 #[test]
-fn nothing_at_all_is_no_answer() {
+fn no_output_at_all_is_not_an_answer() {
     require!();
     is_not_heard("exit 0", "/run/t/apachectl gave an answer that is not httpd's");
 }
@@ -153,7 +154,7 @@ fn one_that_fails_is_quoted() {
 }
 
 #[test]
-fn one_that_fails_without_a_word_is_told_by_how_it_ended() {
+fn one_that_fails_without_output_is_described_by_how_it_ended() {
     require!();
     is_not_heard("exit 3", "/run/t/apachectl says: nothing (exit code 3)");
     is_not_heard("kill -SEGV $$", "/run/t/apachectl says: nothing (killed by signal 11)");
@@ -166,7 +167,7 @@ fn one_that_waits_for_input_gets_none() {
 }
 
 #[test]
-fn nothing_of_what_it_says_can_steer_a_terminal_or_break_the_line() {
+fn its_messages_cannot_control_a_terminal_or_break_the_line() {
     require!();
     is_not_heard(
         r"printf '\033[31mred\033]0;title\007 a\tb\r\302\233c\n\nnext' >&2; exit 1",
@@ -175,7 +176,7 @@ fn nothing_of_what_it_says_can_steer_a_terminal_or_break_the_line() {
 }
 
 #[test]
-fn a_long_complaint_is_cut() {
+fn a_long_message_is_truncated() {
     require!();
     let ns = Namespace::new(ROOMY);
     control(&ns, "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1");
@@ -186,7 +187,7 @@ fn a_long_complaint_is_cut() {
 // Programs that cannot be run.
 
 #[test]
-fn one_that_is_missing_or_no_program_is_told() {
+fn one_that_is_missing_or_not_a_program_is_reported() {
     require!();
     let missing = "cannot be run: No such file or directory (os error 2)";
     is_not_heard_at(&Namespace::new(ROOMY), CONTROL, &format!("{CONTROL} {missing}"));
@@ -211,10 +212,10 @@ fn a_relative_path_is_not_run() {
 }
 
 #[test]
-fn where_no_httpd_is_installed_that_is_said() {
+fn if_no_httpd_is_installed_the_message_says_so() {
     require!();
     let ns = Namespace::new(ROOMY);
-    // An empty directory over that of the control programs, with what the guard needs elsewhere.
+    // An empty directory covers that of the control programs; what the guard needs is elsewhere.
     ns.sh("mount -t tmpfs tmpfs /usr/sbin && mkdir -p /usr/local/apache2 2>/dev/null; true");
     let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
     let run = Run::of(command.args(["check", "--user", "33", "--log", "stderr"])).exits(0);
@@ -226,7 +227,7 @@ fn where_no_httpd_is_installed_that_is_said() {
 // Programs that do answer.
 
 #[test]
-fn an_answer_is_taken_though_a_child_keeps_the_pipes_open_and_the_child_is_killed() {
+fn an_answer_is_accepted_although_a_child_keeps_the_pipes_open_and_the_child_is_killed() {
     require!();
     let ns = Namespace::new(FULL);
     ns.write("dump", DUMP);
@@ -237,7 +238,7 @@ fn an_answer_is_taken_though_a_child_keeps_the_pipes_open_and_the_child_is_kille
 }
 
 #[test]
-fn one_that_leaves_its_process_group_holds_nobody_up() {
+fn one_that_leaves_its_process_group_delays_nothing() {
     require!();
     let ns = Namespace::new(FULL);
     ns.write("dump", DUMP);
@@ -248,7 +249,7 @@ fn one_that_leaves_its_process_group_holds_nobody_up() {
 }
 
 #[test]
-fn nothing_in_an_answer_can_steer_a_terminal() {
+fn an_answer_cannot_control_a_terminal() {
     require!();
     let ns = Namespace::new(FULL);
     ns.write(
@@ -268,7 +269,7 @@ fn nothing_in_an_answer_can_steer_a_terminal() {
 }
 
 #[test]
-fn arguments_after_the_dashes_arrive_as_they_are_and_first() {
+fn arguments_after_the_dashes_are_passed_unchanged_and_first() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.write("dump", DUMP);
@@ -287,9 +288,9 @@ fn arguments_after_the_dashes_arrive_as_they_are_and_first() {
     );
 }
 
-// Programs that answer to less.
+// Programs that answer only to fewer arguments.
 
-/// A control program that answers where there is no word of this in its arguments.
+/// A control program that answers unless its arguments contain this.
 fn answers_without(ns: &Namespace, word: &str) {
     ns.write("dump", DUMP);
     control(
@@ -299,19 +300,19 @@ fn answers_without(ns: &Namespace, word: &str) {
 }
 
 #[test]
-fn a_refusal_with_mod_info_is_asked_again_without() {
+fn a_refusal_with_mod_info_is_followed_by_a_question_without_it() {
     require!();
     let ns = Namespace::new(FULL);
     ns.sh("mkdir /run/modules && touch /run/modules/mod_info.so").exits(0);
     answers_without(&ns, "LoadModule");
     guard(&ns, "check --user 33").exits(69).does_not_log("not heard");
-    // What is refused without it, too, is refused.
+    // If it is refused without mod_info, too, there is no answer.
     answers_without(&ns, "-t");
     guard(&ns, "check --user 33").exits(0).logs("/run/t/apachectl says: no such thing");
 }
 
 #[test]
-fn without_mod_info_the_doubt_is_a_handful_and_no_alarm() {
+fn without_mod_info_a_handful_of_sets_is_uncertain_and_there_is_no_alarm() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.write("dump", include_str!("dumps/without-mod-info.txt"));
@@ -323,7 +324,7 @@ fn without_mod_info_the_doubt_is_a_handful_and_no_alarm() {
 }
 
 #[test]
-fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
+fn an_unknown_module_is_uncertain_depending_on_what_its_file_imports() {
     require!();
     let ns = Namespace::new("250 32000 32 1");
     let dump = DUMP.trim_end().to_owned() + "\n strange_module (shared)\n";
@@ -339,10 +340,10 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
     run.logs("httpd may not start (it needs 1 to 9 semaphore sets, and 1 can be made");
     with("\\177ELF\\0semget\\0")
         .logs("in doubt: strange, 0 to 8 (third-party module mod_strange: ");
-    // One that is not found is in doubt as well.
+    // One whose file is not found is uncertain as well.
     ns.sh("rm /run/modules/mod_strange.so").exits(0);
     guard(&ns, "check --user 33").exits(0).logs("its file could not be found or read");
-    // Room for all of it settles the doubt.
+    // With room for everything, it does not matter.
     limit(&ns, ROOMY);
     guard(&ns, "check --user 33").exits(0).does_not_log("may not start");
 }
@@ -350,7 +351,7 @@ fn a_module_that_nobody_knows_is_in_doubt_by_what_its_file_imports() {
 // Whose sets.
 
 #[test]
-fn a_user_that_was_guessed_is_told_with_the_others_that_it_may_be() {
+fn a_guessed_user_is_reported_together_with_other_candidates() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 1);
@@ -358,14 +359,14 @@ fn a_user_that_was_guessed_is_told_with_the_others_that_it_may_be() {
     let run = guard(&ns, "check").exits(0).logs("; guarding www-data (33) (the distribution's");
     run.logs("2 semaphore sets of daemon look like httpd's, and daemon is not guarded")
         .logs("use --user daemon");
-    // Nobody guesses where somebody said it.
+    // There is no guess if the user is given.
     guard(&ns, "check --user 33").exits(0).does_not_log("daemon").does_not_log("guarding");
     ns.write("dump", DUMP);
     control(&ns, "cat /run/t/dump");
     guard(&ns, "check").exits(0).does_not_log("daemon");
 }
 
-// What no answer means, and what it does not.
+// What a missing answer means, and what it does not.
 
 #[test]
 fn a_list_needs_no_answer() {
@@ -388,20 +389,20 @@ fn no_answer_keeps_no_orphan_in_the_table() {
 }
 
 #[test]
-fn unasked_it_takes_one_accept_lock_for_sure_and_a_full_table_is_a_failure() {
+fn with_no_ask_one_accept_lock_is_certain_and_a_full_table_is_a_failure() {
     require!();
     let ns = Namespace::new(FULL);
     control(&ns, "touch /run/t/was-run; exit 1");
     let run = guard(&ns, "check --user 33 --no-ask").exits(69);
     run.logs("httpd would not start (it would log: (28)No space left on device: AH00023")
         .does_not_log("could not ask");
-    assert!(!ns.path("/run/t/was-run").exists(), "--no-ask asks nobody");
+    assert!(!ns.path("/run/t/was-run").exists(), "httpd was asked in spite of --no-ask");
     limit(&ns, ROOMY);
     guard(&ns, "check --user 33 --no-ask").exits(0).does_not_log("could not ask");
 }
 
 #[test]
-fn a_need_that_is_given_holds_without_an_answer() {
+fn a_given_need_applies_without_an_answer() {
     require!();
     let ns = Namespace::new(FULL);
     control(&ns, "exit 1");
@@ -409,9 +410,9 @@ fn a_need_that_is_given_holds_without_an_answer() {
     guard(&ns, "check --user 33 --need 0").exits(0).does_not_log("may not start");
 }
 
-/// SUSE's script hands over what sysconfig names; httpd by itself has another configuration.
+/// SUSE's script passes on what sysconfig says; httpd itself would use another configuration.
 #[test]
-fn where_suses_script_is_it_is_asked_and_not_httpd() {
+fn if_suses_script_is_installed_it_is_asked_instead_of_httpd() {
     require!();
     let ns = Namespace::new(ROOMY);
     control(&ns, "echo \"$@\" >>/run/t/asked; exec cat /run/t/dump");

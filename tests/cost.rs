@@ -1,6 +1,6 @@
-//! What a run costs, told by system calls instead of a stopwatch: for each further set and each
-//! further process, so many and no more. Every figure is the difference of two runs that differ in
-//! that alone, so that what every run costs falls out. docs/performance.md has the times.
+//! What a run costs, counted in system calls instead of time: a maximum for each additional set and each
+//! additional process. Every figure is the difference between two runs that differ only in that, so the
+//! constant costs cancel out. docs/performance.md has the times.
 
 mod common;
 
@@ -13,7 +13,7 @@ const ROOMY: &str = "250 32000 32 500";
 /// How many more there are in the second of two runs.
 const MORE: usize = 50;
 
-/// What all of them together may cost once.
+/// The one-off cost that is allowed for all of them together.
 const ONE_IN_ALL: f64 = 1.0 / MORE as f64;
 
 /// System calls by name.
@@ -22,7 +22,7 @@ type Calls = BTreeMap<String, f64>;
 /// The calls of one run of the guard inside.
 fn calls(ns: &Namespace, args: &str) -> BTreeMap<String, usize> {
     let guard = env!("CARGO_BIN_EXE_httpd-semguard");
-    // Looking for a user without an entry costs the same in every run.
+    // Looking up a user without an entry costs the same in every run.
     ns.sh(&format!("strace -f -qq -o /run/t/trace {guard} {args} --no-ask --user 33")).exits(0);
     let trace = std::fs::read_to_string(ns.path("/run/t/trace")).expect("a trace");
     let mut calls = BTreeMap::new();
@@ -47,9 +47,9 @@ fn calls(ns: &Namespace, args: &str) -> BTreeMap<String, usize> {
     calls
 }
 
-/// What each one more costs: the calls with [`MORE`] of them, less those without. A listing is read
-/// in pieces of many, and memory taken in larger ones, so that neither is a cost of one; and where
-/// this is built to be debugged, the standard library looks at each file before it closes it.
+/// The cost of each additional one: the calls with [`MORE`] of them, minus those without. A listing is
+/// read in large pieces, and memory is allocated in large pieces, so neither is a cost of a single one;
+/// and in debug builds, the standard library checks each file before it closes it.
 fn each(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> Calls {
     let pieces = ["getdents64", "brk", "mmap", "munmap", "mremap", "madvise", "fcntl"];
     after
@@ -63,16 +63,19 @@ fn each(before: &BTreeMap<String, usize>, after: &BTreeMap<String, usize>) -> Ca
         .collect()
 }
 
-/// Fails unless each one more costs at most so many calls of these names, and none of any other.
+/// Fails unless each additional one costs at most this many calls with these names, and no others.
 #[track_caller]
 fn at_most(cost: &Calls, bounds: &[(&str, f64)]) {
     for (name, n) in cost {
         let bound = bounds.iter().find(|(b, _)| b == name).map_or(0.0, |b| b.1);
-        assert!(*n <= bound, "{name}: {n} for each one more, {bound} at most\n{cost:#?}");
+        assert!(
+            *n <= bound,
+            "{name}: {n} for each additional one, instead of at most {bound}\n{cost:#?}"
+        );
     }
 }
 
-/// The cost of each more of what `add` adds, [`MORE`] of them at once.
+/// The cost of each of the [`MORE`] things that `add` adds at once.
 fn cost(args: &str, first: impl Fn(&Namespace), add: impl Fn(&Namespace)) -> Calls {
     let (ns, with_more) = (Namespace::new(ROOMY), Namespace::new(ROOMY));
     first(&ns);
@@ -81,7 +84,7 @@ fn cost(args: &str, first: impl Fn(&Namespace), add: impl Fn(&Namespace)) -> Cal
     each(&calls(&ns, args), &calls(&with_more, args))
 }
 
-/// Something to decide, so that the processes are read in either run.
+/// A set that must be decided, so that the processes are read in both runs.
 fn an_orphan(ns: &Namespace) {
     ns.orphans(1, WWW);
 }
@@ -92,8 +95,8 @@ fn an_orphan_is_looked_at_twice_and_removed() {
     let cost = cost("guard -q", an_orphan, |ns| {
         ns.orphans(MORE, WWW);
     });
-    // Listed and asked for its last pid; then, as its owner, read again, asked for all that tells
-    // its state, and removed. The last pid is one for all of them.
+    // Listed, and queried for its last PID; then, as its owner, read again, queried for its whole state,
+    // and removed. All of them have the same last PID.
     at_most(
         &cost,
         &[
@@ -122,7 +125,7 @@ fn an_orphan_with_a_last_pid_of_its_own_costs_one_more_call() {
 }
 
 #[test]
-fn a_check_asks_each_orphan_once() {
+fn a_check_queries_each_orphan_once() {
     require!("strace");
     let cost = cost("check -q", an_orphan, |ns| {
         ns.orphans(MORE, WWW);
@@ -141,13 +144,13 @@ fn a_check_asks_each_orphan_once() {
 }
 
 #[test]
-fn a_set_that_is_kept_is_asked_once() {
+fn a_set_that_is_kept_is_queried_once() {
     require!("strace");
     let (ns, with_more) = (Namespace::new(ROOMY), Namespace::new(ROOMY));
     let _one = ns.actor("httpd", "make 1 33 stay leader");
     let many = with_more.actor("httpd", &format!("make {} 33 stay leader", 1 + MORE));
     let cost = each(&calls(&ns, "guard -q"), &calls(&with_more, "guard -q"));
-    assert_eq!(with_more.ids(), many.sets, "all are kept");
+    assert_eq!(with_more.ids(), many.sets, "not all are kept");
     at_most(
         &cost,
         &[
@@ -161,9 +164,9 @@ fn a_set_that_is_kept_is_asked_once() {
 }
 
 #[test]
-fn a_set_of_a_guarded_user_that_is_not_of_httpds_form_is_only_listed() {
+fn a_guarded_users_set_that_does_not_look_like_httpds_is_only_listed() {
     require!("strace");
-    // The first of them has the name of their owner looked up.
+    // For the first of them, the name of their owner is looked up.
     let first = |ns: &Namespace| {
         an_orphan(ns);
         ns.dead_actor("php", "as 33 key 0 3 600 exit");
@@ -177,7 +180,7 @@ fn a_set_of_a_guarded_user_that_is_not_of_httpds_form_is_only_listed() {
 }
 
 #[test]
-fn a_strangers_set_is_only_listed() {
+fn another_users_set_is_only_listed() {
     require!("strace");
     for command in ["guard -q", "check -q", "list"] {
         let cost = cost(command, an_orphan, |ns| {
@@ -188,7 +191,7 @@ fn a_strangers_set_is_only_listed() {
 }
 
 #[test]
-fn no_process_is_read_where_no_set_asks_for_it() {
+fn no_process_is_read_unless_a_set_requires_it() {
     require!("strace");
     let ns = Namespace::new(ROOMY);
     ns.orphans(3, STRANGER);
@@ -198,7 +201,7 @@ fn no_process_is_read_where_no_set_asks_for_it() {
     assert_eq!(calls.get("readlink"), None, "a process was looked at\n{calls:#?}");
 }
 
-/// The cost of each more process of such a kind, with a set that asks for it.
+/// The cost of each additional process of this kind, with a set that requires reading it.
 fn process(wrapper: &str, script: &str) -> Calls {
     let ns = Namespace::new(ROOMY);
     an_orphan(&ns);
@@ -211,7 +214,7 @@ fn process(wrapper: &str, script: &str) -> Calls {
 #[test]
 fn a_process_of_another_user_costs_its_status_and_its_executable() {
     require!("strace");
-    // 51 are more: their parent, too, and that one is root's.
+    // There are 51 more: their parent as well, which belongs to root.
     let one = 1.0 + ONE_IN_ALL;
     at_most(
         &process("setpriv --reuid 1234 --clear-groups", ""),
@@ -220,10 +223,10 @@ fn a_process_of_another_user_costs_its_status_and_its_executable() {
 }
 
 #[test]
-fn a_process_of_roots_costs_a_look_at_its_file_beside() {
+fn a_process_of_root_also_costs_a_look_at_its_file() {
     require!("strace");
     let one = 1.0 + ONE_IN_ALL;
-    // One program's maps and head are read once, for all that run it with the same code in them.
+    // The maps and header of a program are read once for all processes with the same code in them.
     let (with_maps, pieces) = (one + 2.0 * ONE_IN_ALL, 4.0 * ONE_IN_ALL);
     at_most(
         &process("", ""),
@@ -239,9 +242,9 @@ fn a_process_of_roots_costs_a_look_at_its_file_beside() {
 }
 
 #[test]
-fn a_process_of_httpds_user_costs_what_tells_whether_it_may_know_a_set() {
+fn a_process_of_httpds_user_costs_what_it_takes_to_tell_whether_it_may_know_a_set() {
     require!("strace");
-    // Its status, executable, maps, IPC namespace and stat; and what sysinfo reads of it.
+    // Its status, executable, maps, IPC namespace and stat, and what sysinfo reads.
     let cost = process("", "as 33");
     let total: f64 = cost.values().sum();
     assert!(total <= 28.0, "{total} calls\n{cost:#?}");

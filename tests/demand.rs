@@ -1,5 +1,5 @@
-//! Every row of the table of mutexes against a real httpd: the sets that a start makes are
-//! counted, and are as many as the guard says.
+//! Every row of the table of mutexes, compared with a real httpd: the sets created by a start are
+//! counted, and there are as many as the guard says.
 
 mod common;
 #[path = "agreement/server.rs"]
@@ -18,10 +18,10 @@ const ROOMY: &str = "250 32000 32 4096";
 
 const CONF: [&str; 2] = ["-f", "/run/t/httpd.conf"];
 
-/// A row: MPM, modules, directives, and what each mutex type is to count.
+/// A row: MPM, modules, directives, and the expected count for each mutex type.
 type Row<'a> = (&'static str, &'a [&'static str], &'a str, &'a [(&'a str, i64)]);
 
-/// Starts each, and compares what the guard said of it, what it made and what is expected.
+/// Starts each of them, and compares what the guard said, what httpd made, and what is expected.
 #[track_caller]
 fn compare(rows: &[Row<'_>]) {
     let mut wrong = Vec::new();
@@ -296,8 +296,8 @@ fn mutexes_that_come_with_a_module_or_a_cache() {
     ]);
 }
 
-/// Modules of other packages, where they are installed: on an APR whose default is no semaphore
-/// set, only mod_fcgid follows `Mutex`; of the others the guard may not know.
+/// Modules from other packages, if they are installed: with an APR whose default is not a semaphore set,
+/// only mod_fcgid follows `Mutex`; the guard may not know the others.
 #[test]
 fn modules_of_other_packages() {
     require!("apache2", "openssl", "bash");
@@ -330,10 +330,10 @@ fn modules_of_other_packages() {
     }
 }
 
-// The configuration that will run.
+// The configuration that will be used.
 
 #[test]
-fn to_ask_with_mod_info_does_not_change_what_the_configuration_makes_of_it() {
+fn asking_with_mod_info_does_not_change_the_configurations_own_use_of_it() {
     require!("apache2", "openssl", "bash");
     let one = &[("mpm-accept", 1)][..];
     let when =
@@ -348,7 +348,7 @@ fn to_ask_with_mod_info_does_not_change_what_the_configuration_makes_of_it() {
 }
 
 #[test]
-fn a_section_without_a_directive_in_it_ends_where_it_ends() {
+fn a_section_without_directives_ends_where_it_should() {
     require!("apache2", "openssl", "bash");
     let modules: &[&str] =
         &["proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"];
@@ -365,19 +365,19 @@ fn a_section_without_a_directive_in_it_ends_where_it_ends() {
 }
 
 #[test]
-fn an_httpds_file_says_what_it_would_say_of_its_build() {
+fn an_httpd_binary_contains_what_it_prints_about_its_build() {
     require!("apache2", "bash");
-    let file = binary::build(&fs::read(APACHE).expect("httpd")).expect("all is in it");
+    let file = binary::build(&fs::read(APACHE).expect("httpd")).expect("a complete description");
     let ns = Namespace::new(ROOMY);
     ns.write("httpd.conf", &Config::new("event").text());
     let asked = Run::of(ns.command(APACHE).args(CONF).arg("-V")).exits(0);
     let asked = dump::build(&asked.out);
-    // Which MPM is loaded is not in it.
+    // It does not contain which MPM is loaded.
     assert_eq!(file, Build { mpm: None, ..asked });
 }
 
 #[test]
-fn asking_is_one_call_of_the_control_program() {
+fn asking_takes_one_call_of_the_control_program() {
     require!("apache2", "openssl", "bash");
     let ns = Namespace::new(ROOMY);
     server::furnish(&ns);
@@ -393,10 +393,10 @@ fn asking_is_one_call_of_the_control_program() {
 }
 
 #[test]
-fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
+fn an_httpd_not_started_by_root_is_guarded_for_the_user_who_starts_it() {
     require!("apache2", "openssl", "bash");
-    // Three sets, and places for three: after one killing, only a guard makes room. Numbers that do
-    // not stand in everybody's memory anyway.
+    // Three sets, and room for three: after one kill, only a guard makes room. With semids that do not
+    // occur in every process's memory anyway.
     let ns = Namespace::new(ROOMY);
     server::furnish(&ns);
     let actor = ns.actor_copy("numbers");
@@ -420,26 +420,26 @@ fn an_httpd_that_root_did_not_start_is_guarded_for_who_starts_it() {
             |command| [command, "--log", "stderr", "-v", "--httpd", APACHE, "--", CONF[0], CONF[1]];
         let heard = Run::of(&mut program(&guard, &args("check")));
         heard.logs("users: 1001 (httpd's configuration)").logs("need: 3 semaphore sets");
-        // Root may look at everybody, its own first process included.
+        // Root may look at every process, including its own first one.
         let run = server::ask(&ns, &["guard", "--user", "1001"], APACHE, &CONF).exits(0);
         assert!(ns.ids().is_empty(), "{kill}: {run}");
         let start = Run::of(&mut program(APACHE, &["-f", CONF[1], "-k", "start"]));
         start.exits(0);
         common::wait_until("httpd has made its locks", || ns.ids().len() == 3);
         assert!(ns.sets().iter().all(|s| s.uid == 1001 && s.cuid == 1001));
-        // It leads its group since it detached.
+        // It has been a group leader since it detached.
         let leader = fs::read_to_string(ns.path("/run/t/httpd.pid")).expect("a pid file");
         let leader: i32 = leader.trim().parse().expect("a pid");
         ns.sh(&format!("kill -s KILL -- -{leader} && rm /run/t/httpd.pid")).exits(0);
         common::wait_until("it is dead", || !ns.lives(leader));
-        assert_eq!(ns.ids().len(), 3, "what a killing leaves");
+        assert_eq!(ns.ids().len(), 3, "not three sets after the kill");
     }
 }
 
-// What a lock needs beside a set.
+// What a lock needs besides a set.
 
-/// What the guard says of a start on this table, after this script and with these limits of a shell;
-/// `/run/t/limited` is httpd with the same.
+/// What the guard says about a start with this table, after this script and with these limits of a
+/// shell; `/run/t/limited` runs httpd with the same limits.
 fn said(sem: &str, config: &Config, script: &str, limits: &str) -> (Namespace, Run) {
     let ns = Namespace::new(sem);
     server::furnish(&ns);
@@ -454,13 +454,13 @@ fn said(sem: &str, config: &Config, script: &str, limits: &str) -> (Namespace, R
     (ns, check)
 }
 
-/// The same, and whether httpd serves then.
+/// The same, and whether httpd then serves requests.
 fn said_and_done(sem: &str, config: &Config, script: &str, limits: &str) -> (Run, server::Start) {
     let (ns, check) = said(sem, config, script, limits);
     (check, server::start(&ns, "/run/t/limited", &CONF))
 }
 
-/// Two listeners under prefork.
+/// Two listeners with prefork.
 fn two_listeners() -> Config {
     let mut config = Config::new("prefork");
     config.add("Mutex sysvsem default\nListen 127.0.0.1:8081");
@@ -478,7 +478,7 @@ fn without_operations_the_first_lock_fails() {
         .exits(69)
         .logs(&format!("SEMOPM is 0: httpd would not start (it would log: {line})"))
         .logs("32000 32 ");
-    // Who has no accept mutex starts.
+    // An httpd without an accept mutex starts.
     let mut config = Config::new("event");
     config.load(&["proxy"]);
     config.add("Mutex sysvsem default");
@@ -488,7 +488,7 @@ fn without_operations_the_first_lock_fails() {
 }
 
 #[test]
-fn a_filter_that_refuses_to_lock_fails_only_who_locks_at_once() {
+fn a_filter_that_denies_locking_fails_only_an_httpd_that_locks_at_once() {
     require!("apache2", "openssl", "bash", "strace");
     let proxy = || {
         let mut config = Config::new("event");
@@ -514,7 +514,7 @@ fn a_filter_that_refuses_to_lock_fails_only_who_locks_at_once() {
     }
 }
 
-/// So many balancers, by this mechanism.
+/// This many balancers, with this mechanism.
 fn balancers(count: usize, mutex: &str) -> Config {
     let mut config = Config::new("event");
     config.load(&["proxy", "proxy_http", "slotmem_shm", "lbmethod_byrequests", "proxy_balancer"]);
@@ -526,7 +526,7 @@ fn balancers(count: usize, mutex: &str) -> Config {
 }
 
 #[test]
-fn httpds_own_shared_memory_takes_the_room_of_posix_semaphores() {
+fn httpds_own_shared_memory_takes_room_from_posix_semaphores() {
     require!("apache2", "openssl", "bash");
     let shm =
         |inodes: u32| format!("mount -t tmpfs -o mode=1777,nr_inodes={inodes} tmpfs /dev/shm");
@@ -543,7 +543,7 @@ fn httpds_own_shared_memory_takes_the_room_of_posix_semaphores() {
 }
 
 #[test]
-fn flock_files_are_opened_again_by_workers_within_their_limit() {
+fn workers_reopen_flock_files_within_their_limit() {
     require!("apache2", "openssl", "bash");
     let config = balancers(60, "flock:/run/t/locks");
     let open = "chmod 755 /run/t/locks";
@@ -583,7 +583,7 @@ fn debians_own_configuration_starts_in_a_full_table_and_the_guard_says_why() {
     require!("apache2", "openssl", "bash");
     let ns = Namespace::new("250 0 32 0");
     server::furnish(&ns);
-    // As the package has it, but for the port; its log directory may not be there.
+    // As in the package, except for the port; its log directory may not exist.
     ns.sh(
         "mkdir /run/t/etc /run/t/log && cp -r /etc/apache2/. /run/t/etc && \
          mount --bind /run/t/etc /etc/apache2 && mkdir -p /var/log/apache2 && \

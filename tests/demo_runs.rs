@@ -1,4 +1,4 @@
-//! Runs `make demo`'s script: it must go as it tells, for root and for anybody else.
+//! Runs the script of `make demo`: every stage must go as expected, for root and for other users.
 
 mod common;
 
@@ -13,10 +13,10 @@ use common::{Folder, path, read};
 /// A number that no account has.
 const NOBODY: &str = "54321";
 
-/// The demo's exit code where the machine does not allow its namespaces.
+/// The demo's exit code if the machine does not allow its namespaces.
 const NOT_HERE: i32 = 77;
 
-/// Runs the demo, program and scripts from where everybody may read them.
+/// Runs the demo, with program and scripts in a place where everybody may read them.
 fn demo(name: &str, before: &[&str], server: &str, limits: &str) -> Output {
     let folder = Folder::new(&format!("demo-{name}"));
     let guard = fs::read(env!("CARGO_BIN_EXE_httpd-semguard")).expect("the program");
@@ -40,22 +40,22 @@ fn demo(name: &str, before: &[&str], server: &str, limits: &str) -> Output {
         .expect("it runs")
 }
 
-/// Checks a run of the demo; returns what it printed, or nothing where it could not run.
+/// Checks a run of the demo; returns what it printed, or nothing if it could not run.
 fn went_as_told(output: &Output) -> Option<String> {
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let err = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(NOT_HERE) && err.starts_with("demo: cannot run here: ") {
-        // The machine's right, whatever is required: said by the demo, and here.
+        // The machine may forbid it, even under REQUIRE_ALL: the demo says so, and so does this test.
         let _ = writeln!(io::stderr(), "SKIPPED: the demo: {err}");
         return None;
     }
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
     assert!(out.ends_with("demo: every stage went as expected.\n"), "{out}");
-    assert!(!Path::new("/run/outage").exists(), "something is left");
+    assert!(!Path::new("/run/outage").exists(), "something was left behind");
     Some(out)
 }
 
-/// The lines of the README's sample of a failure, as the program printed them.
+/// The lines of the sample failure in the README, as the program prints them.
 fn sample() -> Vec<String> {
     let readme = read("README.md");
     let block = readme
@@ -66,9 +66,9 @@ fn sample() -> Vec<String> {
 }
 
 #[test]
-fn as_root_it_goes_as_told_and_the_readme_shows_what_it_prints() {
+fn as_root_it_goes_as_expected_and_the_readme_shows_what_it_prints() {
     require!("apache2", "curl", "perl");
-    let out = went_as_told(&demo("root", &[], "", "")).expect("root may make namespaces");
+    let out = went_as_told(&demo("root", &[], "", "")).expect("root may create namespaces");
     assert!(out.contains("The server is the Apache of this machine"), "{out}");
     let sample = sample();
     assert!(sample.len() > 3, "{sample:?}");
@@ -78,10 +78,10 @@ fn as_root_it_goes_as_told_and_the_readme_shows_what_it_prints() {
 }
 
 #[test]
-fn as_root_with_a_stand_in_it_goes_as_told() {
+fn as_root_with_a_stand_in_it_goes_as_expected() {
     require!("perl");
     let out = went_as_told(&demo("stand-in", &[], "stand-in", ""));
-    let out = out.expect("root may make namespaces");
+    let out = out.expect("root may create namespaces");
     assert!(out.contains("A stand-in creates its lock as httpd does"), "{out}");
 }
 
@@ -93,13 +93,13 @@ fn unprivileged(limits: &str) -> Option<String> {
 }
 
 #[test]
-fn without_rights_it_goes_as_told_or_says_that_the_machine_forbids_it() {
+fn without_privileges_it_goes_as_expected_or_says_that_the_machine_forbids_it() {
     let out = unprivileged("");
     assert!(out.is_none_or(|o| o.contains("Not root, so no Apache")));
 }
 
 #[test]
-fn without_rights_and_with_the_kernels_own_limits_it_goes_as_told() {
+fn without_privileges_and_with_the_kernels_own_limits_it_goes_as_expected() {
     let out = unprivileged("keep");
     assert!(out.is_none_or(|o| o.contains("SEMMNI, not SEMMNS, will be exhausted")));
 }

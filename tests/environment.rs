@@ -1,11 +1,11 @@
-//! Environment variables, as an EnvironmentFile of systemd's sets them: none of their usual forms
-//! may stop an httpd. Nothing here needs rights or a namespace: every run ends at the command line,
+//! Environment variables, as set by an EnvironmentFile of systemd: none of their usual forms may keep
+//! httpd from starting. Nothing here needs privileges or a namespace: every run ends at the command line,
 //! or at a user that does not exist.
 
 use std::process::Command;
 
-/// Runs with these variables alone; a user that does not exist ends the run with 78 before it
-/// looks at anything.
+/// Runs with only these variables; a user that does not exist ends the run with 78 before it examines
+/// anything.
 fn exit_of(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_httpd-semguard"));
     for (name, _) in std::env::vars_os() {
@@ -24,7 +24,7 @@ fn exit_of(args: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[test]
-fn a_switch_takes_the_words_that_people_write() {
+fn a_switch_accepts_the_usual_words() {
     for name in ["STRICT", "DRY_RUN", "PRIVATE_IPC", "NO_ASK", "QUIET", "VERBOSE"] {
         for value in ["1", "0", "yes", "no", "true", "false", "on", "off", ""] {
             let (exit, err) = exit_of(&[], &[(name, value)]);
@@ -34,7 +34,7 @@ fn a_switch_takes_the_words_that_people_write() {
 }
 
 #[test]
-fn an_empty_variable_is_as_good_as_none() {
+fn an_empty_variable_counts_as_not_set() {
     for name in ["USER", "NEED", "MIN_FREE", "LOG", "HTTPD", "ASK_TIMEOUT"] {
         let (exit, err) = exit_of(&[], &[(name, "")]);
         assert_eq!(exit, 78, "{name}: {err}");
@@ -42,7 +42,7 @@ fn an_empty_variable_is_as_good_as_none() {
 }
 
 #[test]
-fn a_wrong_value_is_warned_of_by_name_and_the_default_counts() {
+fn an_invalid_value_causes_a_warning_with_its_name_and_the_default_is_used() {
     for (name, value) in [
         ("NEED", "many"),
         ("MIN_FREE", "-1"),
@@ -60,7 +60,7 @@ fn a_wrong_value_is_warned_of_by_name_and_the_default_counts() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_warned_of_with_the_one_that_is_near() {
+fn a_name_that_does_not_exist_causes_a_warning_with_the_most_similar_one() {
     for (name, meant) in [("STRCIT", "STRICT"), ("MINFREE", "MIN_FREE"), ("DRYRUN", "DRY_RUN")] {
         let (exit, err) = exit_of(&[], &[(name, "1")]);
         assert_eq!(exit, 78, "{name}: {err}");
@@ -72,7 +72,7 @@ fn a_name_that_does_not_exist_is_warned_of_with_the_one_that_is_near() {
 }
 
 #[test]
-fn a_variable_for_every_run_gives_way_to_what_is_typed_for_this_one() {
+fn a_variable_for_every_run_gives_way_to_an_option_typed_for_this_one() {
     assert_eq!(exit_of(&["check"], &[("DRY_RUN", "1")]).0, 78);
     assert_eq!(exit_of(&["list"], &[("DRY_RUN", "1")]).0, 78);
     assert_eq!(exit_of(&["-v"], &[("QUIET", "1")]).0, 78);

@@ -1,7 +1,7 @@
-//! The checks of the fuzz targets (tests/checks) for a few seconds, without nightly Rust: on
-//! random bytes, on recorded dumps that were damaged, and on every input that was worth keeping
-//! (tests/corpus). `make fuzz` runs them for long. The random numbers are the same in every run;
-//! `FUZZ_SEED=N` takes others.
+//! The checks of the fuzz targets (tests/checks), for a few seconds and without nightly Rust: with random
+//! bytes, with damaged copies of recorded dumps, and with every input that was worth keeping
+//! (tests/corpus). `make fuzz` runs them for longer. The random numbers are the same in every run;
+//! `FUZZ_SEED=N` selects others.
 
 mod checks;
 mod common;
@@ -19,11 +19,11 @@ use httpd_semguard::look::httpd::dump;
 use proptest::prelude::{Rng, RngCore};
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-/// How long one check may go on, and how many inputs it takes at most.
+/// How long one check may take, and the maximum number of its inputs.
 const PATIENCE: Duration = Duration::from_millis(700);
 const INPUTS: usize = 40_000;
 
-/// Numbers that `FUZZ_SEED` repeats, others for each use.
+/// Random numbers determined by `FUZZ_SEED`, different for each use.
 fn random(of: u64) -> TestRng {
     let seed = std::env::var("FUZZ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1_u64);
     let seed = [seed.to_le_bytes(), (of + 1).to_le_bytes()].concat();
@@ -36,7 +36,7 @@ fn bytes(random: &mut TestRng, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// The files of a directory; none where there is no such directory.
+/// The files in a directory; none if it does not exist.
 fn files(dir: &str) -> Vec<(String, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(path(dir)) else { return Vec::new() };
     let mut files: Vec<_> = entries
@@ -49,12 +49,12 @@ fn files(dir: &str) -> Vec<(String, Vec<u8>)> {
 
 fn recorded() -> Vec<(String, Vec<u8>)> {
     let dumps = files("tests/dumps");
-    assert!(dumps.len() > 20, "the recorded dumps are gone");
+    assert!(dumps.len() > 20, "the recorded dumps are missing");
     dumps
 }
 
-/// Runs checks, tells where each fails first, and fails with all of them. The input that did it is
-/// kept: `cargo fuzz run NAME FILE` runs it again.
+/// Runs checks, reports where each of them fails first, and then fails. The input that caused a failure
+/// is kept: `cargo fuzz run NAME FILE` runs it again.
 #[derive(Default)]
 struct Broken(BTreeMap<&'static str, String>);
 
@@ -71,11 +71,15 @@ impl Broken {
 
 impl Drop for Broken {
     fn drop(&mut self) {
-        assert!(self.0.is_empty() || std::thread::panicking(), "broken, by input: {:#?}", self.0);
+        assert!(
+            self.0.is_empty() || std::thread::panicking(),
+            "failed, with these inputs: {:#?}",
+            self.0
+        );
     }
 }
 
-/// One piece of damage of the sort that a pipe, a module or an attacker does.
+/// One instance of damage, as caused by a pipe, a module or an attacker.
 fn damage(text: &mut Vec<u8>, random: &mut TestRng) {
     const PIECES: [&[u8]; 16] = [
         b"\n",
@@ -126,7 +130,7 @@ fn every_check_holds_for_every_input_that_was_worth_keeping() {
         }
     }
     for dir in files_and_dirs("tests/corpus") {
-        assert!(checks::ALL.iter().any(|(name, _)| *name == dir), "no check is called {dir}");
+        assert!(checks::ALL.iter().any(|(name, _)| *name == dir), "there is no check called {dir}");
     }
 }
 
@@ -172,8 +176,8 @@ fn every_check_holds_for_damaged_dumps_of_a_real_httpd() {
     }
 }
 
-/// The cases that the bytes make are no waste: every row of the verdict table decides some, and
-/// many are orphans with living processes around.
+/// The cases generated from the bytes are useful: every row of the verdict table decides some of them,
+/// and many are orphans while other processes are running.
 #[test]
 fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
     let mut random = random(7);
@@ -206,10 +210,10 @@ fn the_random_evidence_reaches_every_row_of_the_verdict_table() {
     assert!(rows.values().all(|n| *n > 20), "{rows:?}");
 }
 
-/// Not by the size of a dump alone: ten times the virtual hosts take little more than ten times
-/// as long, and 32 MiB of them are the most that httpd may print.
+/// The time is linear: ten times as many virtual hosts take little more than ten times as long, and httpd
+/// may print 32 MiB of them at most.
 #[test]
-fn a_dump_of_a_thousand_virtual_hosts_is_read_at_once() {
+fn a_dump_of_a_thousand_virtual_hosts_is_read_quickly() {
     let (_, base) = recorded().into_iter().find(|(n, _)| n.contains("ssl-stapling")).expect("one");
     let base = String::from_utf8(base).expect("text");
     let (front, back) = base.split_once("ServerRoot: ").expect("DUMP_RUN_CFG");
@@ -230,7 +234,7 @@ fn a_dump_of_a_thousand_virtual_hosts_is_read_at_once() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
-/// Runs what `make fuzz` runs, with stand-ins for what it needs; `cargo` is this script.
+/// Runs what `make fuzz` runs, with substitutes for the tools it needs; `cargo` is this script.
 fn make_fuzz(folder: &Folder, cargo: &str, others: &[&str]) -> Output {
     folder.program("cargo", format!("#!/bin/sh\n{cargo}\n").as_bytes());
     for name in others {

@@ -1,11 +1,12 @@
-//! Holds the code to the rooms that it lives in (src/lib.rs): which room may import which, that the
-//! pure ones touch nothing, that one speaks, where unsafe code stands, and that no socket is opened.
+//! Checks the rules for the folders of the source code, here called rooms (src/lib.rs): which room may
+//! import which, that the pure ones touch nothing, that only one logs, where unsafe code is allowed, and
+//! that no network socket is opened.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room, and the rooms that it may import beside itself.
+/// Each room, and the rooms that it may import besides itself.
 const ROOMS: [(&str, &[&str]); 5] = [
     ("facts", &[]),
     ("decide", &["facts"]),
@@ -14,11 +15,11 @@ const ROOMS: [(&str, &[&str]); 5] = [
     ("tell", &["facts", "decide"]),
 ];
 
-/// What stands beside the rooms, and may import all of them.
+/// The files next to the rooms, which may import all of them.
 const BESIDE: [&str; 5] = ["main.rs", "lib.rs", "cli.rs", "guard.rs", "guard"];
 
-/// What facts and decide may name of the libraries: values and arithmetic. Of what reaches outside as
-/// a whole, single values.
+/// What facts and decide may use from libraries: values and arithmetic. From modules that reach outside,
+/// only individual values.
 const PURE: [&str; 23] = [
     "std::borrow::",
     "std::cmp::",
@@ -45,7 +46,7 @@ const PURE: [&str; 23] = [
     "nix::unistd::Uid::",
 ];
 
-/// What these values have that would ask the system.
+/// Functions of these values that would query the system.
 const ASKING: [&str; 9] = [
     ".exists(",
     ".try_exists(",
@@ -59,25 +60,25 @@ const ASKING: [&str; 9] = [
 ];
 
 struct File {
-    /// Below src.
+    /// The path below src.
     name: String,
-    /// Without comments.
+    /// The code without comments.
     code: String,
 }
 
 impl File {
-    /// The folder; none for what stands beside the rooms.
+    /// The folder; `None` for files next to the rooms.
     fn room(&self) -> Option<&str> {
         self.name.split_once('/').map(|(room, _)| room)
     }
 
-    /// The first names of all paths that begin with `crate::`, those in braces too.
+    /// The first names of all paths that begin with `crate::`, including those in braces.
     fn imports(&self) -> BTreeSet<String> {
         let paths = self.paths("crate::").flat_map(leaves);
         paths.filter_map(|p| p.split("::").next().map(str::to_owned)).collect()
     }
 
-    /// What follows a library's or the crate's name.
+    /// The paths that follow the name of a library or of the crate.
     fn paths<'a>(&'a self, root: &'a str) -> impl Iterator<Item = &'a str> {
         let places = self.code.match_indices(root);
         let own = places.filter(|(at, _)| !self.code[..*at].ends_with(is_name));
@@ -89,7 +90,7 @@ impl File {
     }
 }
 
-/// The whole paths of a `use`: `a::b` and `a::c::d` of `a::{b, c::d}`.
+/// The full paths in a `use`: `a::b` and `a::c::d` for `a::{b, c::d}`.
 fn leaves(tree: &str) -> Vec<String> {
     let end = tree.find(|c| !is_name(c) && c != ':').unwrap_or(tree.len());
     let (front, rest) = tree.split_at(end);
@@ -118,7 +119,7 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The program: all of src but its unit tests' own files.
+/// The program: everything in src except the files with unit tests.
 fn house() -> Vec<File> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut open: Vec<PathBuf> = vec![src.clone()];
@@ -142,12 +143,12 @@ fn house() -> Vec<File> {
         }
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(files.len() > 30, "this is not the house");
+    assert!(files.len() > 30, "the source files were not found");
     files
 }
 
 #[test]
-fn every_file_stands_in_a_room_or_is_one_of_those_beside() {
+fn every_file_is_in_a_room_or_is_one_of_those_next_to_them() {
     let mut strays: Vec<String> = house().into_iter().map(|f| f.name).collect();
     strays.retain(|name| match name.split_once('/') {
         Some((folder, _)) => {
@@ -169,16 +170,16 @@ fn a_room_imports_only_what_its_row_of_the_table_says() {
                 found.push((file.name.clone(), import));
             }
         }
-        // Another way out, which would not be seen above.
+        // Another way to import, which would not be noticed above.
         let depth = file.name.matches('/').count() + usize::from(!file.name.ends_with("/mod.rs"));
         let out = "super::".repeat(depth);
-        assert!(!file.code.contains(&out), "{} leaves its room by {out}", file.name);
+        assert!(!file.code.contains(&out), "{} leaves its room with {out}", file.name);
     }
     assert_eq!(found, []);
 }
 
 #[test]
-fn an_import_is_seen_in_every_form() {
+fn imports_are_found_in_every_form() {
     for (code, want) in [
         ("use crate::look::sysv;", vec!["look"]),
         ("use crate::look;", vec!["look"]),
@@ -214,9 +215,9 @@ fn facts_and_decide_touch_nothing() {
     assert_eq!(found, []);
 }
 
-/// What happened is an event in the report, and the log is one more format of it.
+/// Events are part of the report, and the log is one more format of it.
 #[test]
-fn only_tell_and_main_speak() {
+fn only_tell_and_main_write_output() {
     const WORDS: [&str; 9] = [
         "log::",
         "error!(",
@@ -239,13 +240,13 @@ fn only_tell_and_main_speak() {
 }
 
 #[test]
-fn unsafe_code_stands_at_the_bottom_only() {
+fn unsafe_code_is_only_where_it_is_allowed() {
     let unsafe_code = |f: &File| f.has_word(&["unsafe", "unsafe_code"]);
     let found: Vec<String> = house().into_iter().filter(unsafe_code).map(|f| f.name).collect();
     assert_eq!(found, ["act/pthread.rs", "act/sysv.rs", "look/sysv.rs"]);
 }
 
-/// The resolver is asked for the names in `Listen` lines, as httpd will ask it; nothing else.
+/// The resolver is asked for the names in `Listen` lines, as httpd will do; nothing else.
 #[test]
 fn the_program_opens_no_network_socket() {
     const SOCKETS: [&str; 6] =

@@ -1,4 +1,4 @@
-//! docs/mutexes.md is the code's table of mutex kinds, in words. `make mutexes` generates it.
+//! docs/mutexes.md describes the table of mutex kinds in the code. `make mutexes` generates it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -46,7 +46,7 @@ exception is mod_fcgid, above. Any other module that imports `apr_proc_mutex_cre
 
 ";
 
-/// The versions that a kind is of.
+/// The versions that have a kind.
 fn versions(kind: &Kind) -> String {
     let is_first = [Version(2, 2, 0), Version(2, 4, 0)].contains(&kind.from);
     match (is_first, kind.until) {
@@ -97,7 +97,7 @@ fn when(kind: &Kind) -> &'static str {
     }
 }
 
-/// Sets of an MPM alone, with so many listeners.
+/// The sets of an MPM alone, with this many listeners.
 fn of_mpm(version: Version, mpm: &str, listeners: usize) -> i64 {
     let listen = |n: usize| Directive {
         name: "Listen".into(),
@@ -169,12 +169,15 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_mutexes_is_the_codes_table() {
+fn the_page_about_mutexes_matches_the_table_in_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mutexes.md");
     let page = page();
     if std::env::var_os("WRITE_PAGES").is_some() {
         std::fs::write(&path, &page).expect("written");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "docs/mutexes.md is not the code's table: make mutexes");
+    assert!(
+        written == page,
+        "docs/mutexes.md does not match the table in the code: run make mutexes"
+    );
 }

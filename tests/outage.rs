@@ -1,5 +1,5 @@
-//! Holds docs/outage.md and its pictures against the program: made anew, they must say the same.
-//! A change of what the program says is no failure of the program, but the page has to follow.
+//! Compares docs/outage.md and its pictures with the program: if they are generated again, they must say
+//! the same. A change in the program's messages is not a mistake, but the page must be updated.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn docs(name: &str) -> PathBuf {
     path("docs").join(name)
 }
 
-/// The file without what differs from run to run, by the script's own rules.
+/// The file without what differs between runs, according to the script's own rules.
 fn comparable(folder: &Folder, name: &str, from: &Path) -> PathBuf {
     let text = Command::new(docs("outage.sh"))
         .arg("--placeholders")
@@ -64,19 +64,19 @@ fn each_picture_is_drawn_from_its_text() {
         let text = read(&format!("docs/outage/{name}.ansi"));
         let drawn = picture::picture(&text);
         let file = format!("docs/outage/{name}.svg");
-        assert!(drawn == read(&file), "{file} is not that of its text: run make outage");
+        assert!(drawn == read(&file), "{file} does not match its text: run make outage");
         assert!(drawn.len() < 60_000, "{name}: too large for a README");
     }
 }
 
 #[test]
-fn the_picture_is_as_wide_as_the_terminal_of_the_runs() {
+fn the_picture_is_as_wide_as_the_terminal_in_the_runs() {
     let width = format!("readonly COLUMNS={} ", picture::COLUMNS);
     assert!(read("docs/outage.sh").contains(&width), "docs/outage.sh has no {width}");
 }
 
 #[test]
-fn a_line_is_broken_where_the_terminal_breaks_it_and_colours_take_no_room() {
+fn lines_are_wrapped_as_on_the_terminal_and_colours_take_no_room() {
     let line = format!("\x1b[31m{}\x1b[0m", "x".repeat(121));
     let drawn = picture::picture(&line);
     assert!(drawn.contains(&format!(">{}<", "x".repeat(120))), "{drawn}");
@@ -85,5 +85,5 @@ fn a_line_is_broken_where_the_terminal_breaks_it_and_colours_take_no_room() {
         let drawn = picture::picture(&"x\n".repeat(n));
         drawn.split("height=\"").nth(1).and_then(|h| h.split('"').next()?.parse::<usize>().ok())
     };
-    assert!(tall(30) > tall(3), "no line is cut off");
+    assert!(tall(30) > tall(3), "a line was cut off");
 }

@@ -1,5 +1,5 @@
-//! The portable program: what it needs of a system, the system calls that an old kernel lacks, Debian
-//! 11 with its own httpd, and aarch64 under emulation. Builds it first, as "make portable" does.
+//! The portable program: what it requires of a system, system calls that an old kernel lacks, Debian 11
+//! with its own httpd, and aarch64 under emulation. Builds it first, as "make portable" does.
 
 mod common;
 
@@ -14,17 +14,18 @@ use serde_json::Value;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Of x86-64 in Linux 3.10: `finit_module` (v3.10, arch/x86/syscalls/syscall_64.tbl). Numbers are
-/// given in order of arrival, so that each call with a larger one came later.
+/// The last system call of x86-64 in Linux 3.10: `finit_module` (v3.10,
+/// arch/x86/syscalls/syscall_64.tbl). Numbers are assigned in order, so each call with a larger one was
+/// added later.
 const LAST_OF_3_10: u32 = 313;
 
-/// Room for what a test makes, and little more.
+/// Room for what a test creates, and little more.
 const SEM: &str = "250 32000 32 64";
 
 /// Where the libraries of aarch64 are (Debian's libc6-arm64-cross).
 const AARCH64: &str = "/usr/aarch64-linux-gnu";
 
-/// What building takes; zig and Rust's library are fetched.
+/// What building needs; zig and Rust's library are downloaded.
 const BUILDING: [&str; 4] = ["debootstrap", "python3", "readelf", "chroot"];
 
 macro_rules! require_building {
@@ -38,7 +39,7 @@ fn script(args: &[&str]) -> Run {
     Run::of(command.args(args).stdin(Stdio::null()))
 }
 
-/// The portable program for a machine, made anew if anything has changed.
+/// The portable program for a machine, rebuilt if anything has changed.
 fn portable(machine: &str) -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     let made = MADE.get_or_init(|| {
@@ -53,7 +54,7 @@ fn gate(program: &Path) -> Run {
     script(&["gate", program.to_str().expect("its name")])
 }
 
-/// A file of a test's own, gone at its end.
+/// A file for one test, removed at its end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -73,7 +74,7 @@ impl Drop for Scratch {
 // ---- what it needs --------------------------------------------------------------------------------
 
 #[test]
-fn it_is_small_and_needs_glibc_2_17_alone() {
+fn it_is_small_and_needs_only_glibc_2_17() {
     require_building!();
     for machine in ["x86_64", "aarch64"] {
         gate(&portable(machine)).exits(0).prints("GLIBC_2.17 at most");
@@ -81,7 +82,7 @@ fn it_is_small_and_needs_glibc_2_17_alone() {
 }
 
 #[test]
-fn a_program_that_needs_more_is_refused_for_each_thing() {
+fn a_program_that_needs_more_is_rejected_for_each_excess() {
     require_building!();
     let ordinary = gate(Path::new(env!("CARGO_BIN_EXE_httpd-semguard"))).exits(1);
     ordinary.logs("needs GLIBC_2.").logs("libgcc_s.so.1").logs("@GCC_").logs(", more than ");
@@ -91,7 +92,7 @@ fn a_program_that_needs_more_is_refused_for_each_thing() {
     let run = gate(&large.0).exits(1).logs(", more than ");
     assert_eq!(run.err.lines().count(), 1, "{run}");
 
-    // p_align of the first program header of type PT_LOAD (elf(5)).
+    // p_align of the first program header with type PT_LOAD (elf(5)).
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
     let headers = word(32) as usize;
     let load = (headers..).step_by(56).find(|at| word(*at) as u32 == 1).expect("one");
@@ -105,7 +106,7 @@ fn a_program_that_needs_more_is_refused_for_each_thing() {
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// Prefork with two listeners and System V semaphores: it needs one set.
+/// Prefork with two listeners and System V semaphores, which needs one set.
 fn configuration(more: &str) -> String {
     format!(
         "ServerName localhost\nServerRoot /run/t\nDocumentRoot /run/t\n\
@@ -116,7 +117,7 @@ fn configuration(more: &str) -> String {
     )
 }
 
-/// How it is run: whether an httpd lives, and the arguments.
+/// How it is run: whether httpd is running, and the arguments.
 const RUNS: [(bool, &str); 6] = [
     (false, "guard --httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf"),
     (true, "guard --httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf"),
@@ -126,8 +127,8 @@ const RUNS: [(bool, &str); 6] = [
     (false, "guard --log syslog --no-ask --need 65 --user www-data"),
 ];
 
-/// What a run came to: exit code, output, log, report, syslog, and the sets that are left. Without
-/// times and process numbers, which are never twice the same.
+/// The result of a run: exit code, output, log, report, syslog, and the sets that are left. Without times
+/// and PIDs, which are never the same twice.
 type Answer = (Option<i32>, String, String, String, Vec<String>, Vec<i32>);
 
 /// Runs the portable program in a world of its own, under a command.
@@ -158,12 +159,12 @@ fn run(wrapper: &[&str], (living, args): (bool, &str)) -> Answer {
     (run.code, timeless(&run.out), log, timeless(&report), logged, ns.ids())
 }
 
-/// A line of the log without the age of a set, which is the end of such a line.
+/// A line of the log without the age of a set at its end.
 fn ageless(line: &str) -> String {
     line.split_once(", age ").map_or(line, |(front, _)| front).to_owned()
 }
 
-/// A report without times and process numbers.
+/// A report without times and PIDs.
 fn timeless(report: &str) -> String {
     if let Ok(mut json) = serde_json::from_str::<Value>(report) {
         scrub(&mut json);
@@ -189,7 +190,7 @@ fn scrub(json: &mut Value) {
 /// System calls by name, with their numbers.
 type Calls = BTreeMap<String, u32>;
 
-/// Those that the guard makes, and those of its children until each becomes another program.
+/// The calls of the guard, and those of its children until each executes another program.
 fn calls(trace: &str) -> (Calls, Calls) {
     let lines: Vec<(&str, &str)> =
         trace.lines().filter_map(|l| l.split_once(' ')).map(|(p, l)| (p, l.trim())).collect();
@@ -225,7 +226,7 @@ fn calls(trace: &str) -> (Calls, Calls) {
 }
 
 #[test]
-fn each_system_call_that_linux_3_10_lacks_can_be_refused_and_changes_no_answer() {
+fn refusing_any_system_call_that_linux_3_10_lacks_changes_no_result() {
     require_building!("strace", "apache2", "mount");
     let mut all = BTreeMap::new();
     let mut refused = BTreeSet::new();
@@ -239,24 +240,24 @@ fn each_system_call_that_linux_3_10_lacks_can_be_refused_and_changes_no_answer()
         let newer: Vec<&str> = newer.map(|(name, _)| name.as_str()).collect();
         for name in newer.iter().copied().chain([newer.join(",").as_str()]) {
             let inject = format!("inject={name}:error=ENOSYS");
-            // Without -f: the httpd that is asked is none of this.
+            // Without -f: the httpd that is asked is not affected.
             let answer = run(&["strace", "-qq", "-o", "/dev/null", "-e", &inject], how);
             assert_eq!(answer, plain, "{how:?}, without {name}");
             refused.insert(name.to_owned());
         }
         all.extend(own.into_iter().chain(theirs));
     }
-    // What these runs are for: all was asked, removed, written and logged, by way of these calls.
+    // The purpose of these runs: everything was asked, removed, written and logged using these calls.
     for call in ["semctl", "semget", "getdents64", "execve", "setpgid", "rename", "flock"] {
         assert!(all.contains_key(call), "no {call} in {all:?}");
     }
     assert!(["clone", "clone3", "vfork"].iter().any(|c| all.contains_key(*c)), "{all:?}");
-    // Rust's library makes both wherever they exist.
+    // Rust's library uses both if they exist.
     assert!(refused.contains("getrandom") && refused.contains("statx"), "{refused:?}");
 }
 
 #[test]
-fn these_runs_differ_in_what_they_come_to() {
+fn these_runs_have_different_results() {
     require_building!("apache2");
     let [removed, beside, dry, checked, listed, logged] = RUNS.map(|how| run(&["env"], how));
     assert_eq!((removed.0, removed.5.as_slice()), (Some(0), &[][..]), "{removed:?}");
@@ -270,11 +271,11 @@ fn these_runs_differ_in_what_they_come_to() {
 
 // ---- Debian 11 ------------------------------------------------------------------------------------
 
-/// Where it is in a namespace.
+/// Its path in a namespace.
 const OLD: &str = "/run/old";
 
-/// Debian 11 in a namespace, with the portable program installed, and the namespace's /dev, /proc and
-/// own files.
+/// Debian 11 in a namespace, with the portable program installed, and with the namespace's /dev, /proc
+/// and own files.
 fn debian_11(ns: &Namespace) {
     let made = Run::of(
         Command::new(Path::new(SOURCE).join("tests/rootfs.sh"))
@@ -297,7 +298,7 @@ fn debian_11(ns: &Namespace) {
 }
 
 #[test]
-fn debian_11_gets_the_same_answers_as_the_building_host() {
+fn results_on_debian_11_are_the_same_as_on_the_build_host() {
     require_building!("apache2", "mount");
     let asks = "--httpd /usr/sbin/apache2 -- -f /run/t/httpd.conf";
     let runs = [
@@ -306,7 +307,7 @@ fn debian_11_gets_the_same_answers_as_the_building_host() {
         (4, false, format!("guard {asks}")),
         (4, true, format!("guard {asks}")),
         (64, false, format!("check --strict --min-free 60 {asks}")),
-        // No room for httpd's one set but by removing.
+        // There is room for httpd's one set only after a removal.
         (2, false, format!("guard --dry-run {asks}")),
         (2, false, format!("guard {asks}")),
         (2, false, format!("guard --need 3 {asks}")),
@@ -332,7 +333,7 @@ fn debian_11_gets_the_same_answers_as_the_building_host() {
     }
 }
 
-/// Debian 11's own httpd, as its own scripts start it.
+/// Debian 11's own httpd, started by its own scripts.
 struct Apache2<'n>(&'n Namespace);
 
 impl Apache2<'_> {
@@ -352,7 +353,7 @@ impl Apache2<'_> {
         Apache2(ns)
     }
 
-    /// Starts it; whether it answers, and what was said.
+    /// Starts it; returns whether it answers, and the messages.
     fn start(&self) -> (bool, String) {
         let log = format!("{OLD}/var/log/apache2/error.log");
         let run = self.0.sh(&format!(": > {log}; chroot {OLD} apachectl start 2>&1"));
@@ -366,7 +367,7 @@ impl Apache2<'_> {
         (up, said)
     }
 
-    /// Kills all of it, as an out-of-time stop does.
+    /// Kills all of it, like a stop that timed out.
     fn kill(&self) {
         let pid_file = format!("{OLD}/run/apache2/apache2.pid");
         let leader = self.0.sh(&format!("cat {pid_file}; rm {pid_file}")).exits(0).out;
@@ -383,11 +384,11 @@ impl Apache2<'_> {
 }
 
 #[test]
-fn on_debian_11_a_httpd_that_is_killed_again_and_again_starts_every_time() {
+fn on_debian_11_an_httpd_that_is_killed_repeatedly_starts_every_time() {
     require_building!("curl", "mount");
     let ns = Namespace::new("250 32000 32 6");
     let apache = Apache2::new(&ns);
-    // Without the guard it ends: each start leaves one set, and six are allowed.
+    // Without the guard, it fails eventually: each start leaves one set behind, and six are allowed.
     let mut starts = 0;
     let refusal = loop {
         match apache.start() {
@@ -407,7 +408,7 @@ fn on_debian_11_a_httpd_that_is_killed_again_and_again_starts_every_time() {
         let (up, said) = apache.start();
         assert!(up, "round {round}: {guard}\n{said}");
         assert_eq!(ns.ids().len(), 1, "round {round}");
-        // Beside the living httpd it removes nothing.
+        // While httpd is running, it removes nothing.
         let ids = ns.ids();
         apache.guard("guard").exits(0).does_not_log("removed");
         assert_eq!(ns.ids(), ids, "round {round}");

@@ -1,11 +1,11 @@
-//! Recorded starts of real httpds of the systems whose APR makes System V semaphores: for each
-//! configuration, what httpd says when it is asked, with how many free places it serves, and what it
-//! logs with fewer. The forecast is held against every one of them.
+//! Recorded starts of real versions of httpd from systems whose APR creates System V semaphores: for each
+//! configuration, what httpd answers when asked, how much free room it needs to serve requests, and what
+//! it logs with less. The forecast is compared with every one of them.
 //!
-//! `tests/recorded/VERSION.jsonl` has what `httpd -V` printed in its first line, and a configuration
-//! in each further one: what the dumps printed (2.4) or the files and DUMP_MODULES (2.2), `need`
-//! (the smallest number of free places with which it served), and `refused`: free places, exit code
-//! of `httpd -k start`, and the first line about a lock. APR 1.3.9, 1.4.8 and 1.6.3, two cores.
+//! `tests/recorded/VERSION.jsonl` has the output of `httpd -V` in its first line, and a configuration in
+//! each further one: the output of the dumps (2.4), or the files and DUMP_MODULES (2.2); `need`, the
+//! smallest number of free sets with which it served requests; and `refused`: free sets, exit code of
+//! `httpd -k start`, and the first line about a lock. APR 1.3.9, 1.4.8 and 1.6.3, two cores.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ struct Record {
     refused: Vec<Refusal>,
 }
 
-/// One start that died.
+/// One start that failed.
 struct Refusal {
     room: i64,
     detached: bool,
@@ -69,7 +69,7 @@ fn host() -> Host {
     Host { cores: 2, addresses: HashMap::from([("localhost".to_owned(), localhost)]) }
 }
 
-/// What the guard makes of what this httpd says.
+/// How the guard interprets the answers of this httpd.
 fn heard(value: &Value, build: &Build) -> Demand {
     if let Some(said) = value["dump"].as_str() {
         let dump = dump::parse(said);
@@ -117,7 +117,7 @@ fn records() -> Vec<Record> {
     records
 }
 
-/// The forecast for a table with so many free places.
+/// The forecast for a table with room for this many sets.
 fn forecast_with(room: i64, demand: &Demand) -> Forecast {
     let capacity = Capacity {
         limits: Limits { semmsl: 250, semmns: 32_000, semopm: 32, semmni: 100 },
@@ -136,8 +136,8 @@ fn forecast_with(room: i64, demand: &Demand) -> Forecast {
     input.forecast()
 }
 
-/// The line that a record has, in the form in which the guard says it: a process id is not known
-/// beforehand, and httpd 2.2's mod_ldap says nothing of its lock.
+/// The recorded line, in the form in which the guard says it: the PID is not known beforehand, and
+/// mod_ldap of httpd 2.2 does not mention its lock.
 fn comparable(line: &str) -> String {
     let line = line.strip_prefix("(28)No space left on device: ").unwrap_or(line);
     if line.is_empty() {
@@ -150,10 +150,16 @@ fn comparable(line: &str) -> String {
 }
 
 #[test]
-fn the_verdict_on_every_recorded_start_is_what_it_did() {
+fn the_forecast_for_every_recorded_start_is_what_happened() {
     let (mut starts, mut at_risk, mut wrong) = (0, Vec::new(), Vec::new());
     for r in records() {
-        assert_eq!(r.refused.len() as i64, r.need, "{} {}: one refusal per room", r.httpd, r.name);
+        assert_eq!(
+            r.refused.len() as i64,
+            r.need,
+            "{} {}: not one refusal for each number of free sets",
+            r.httpd,
+            r.name
+        );
         for room in 0..=r.need {
             starts += 1;
             let of =
@@ -175,21 +181,21 @@ fn the_verdict_on_every_recorded_start_is_what_it_did() {
     );
 }
 
-/// The first line about a lock is not about the one that was missing: mod_rewrite's warning that
-/// there is none, and a lock file that the start before had left.
+/// Starts whose first line about a lock is not about the missing one: mod_rewrite's warning that it has
+/// no lock, and a lock file left behind by the previous start.
 const OTHER_LINES: [(&str, &str); 3] = [
     ("2.2.15-prefork", "prg without RewriteLock"),
     ("2.2.15-worker", "prg without RewriteLock"),
     ("2.2.15-prefork", "SSLMutex flock:@D@/sm +vhost"),
 ];
 
-/// The launcher's exit is another one than that of the same start under prefork (authnz_ldap+ldap);
-/// and that of the lock file above.
+/// Starts whose launcher exited differently from the same start with prefork (authnz_ldap+ldap); and the
+/// one with the lock file above.
 const OTHER_EXITS: [(&str, &str); 2] =
     [("2.2.15-worker", "authnz_ldap+ldap"), ("2.2.15-prefork", "SSLMutex flock:@D@/sm +vhost")];
 
 #[test]
-fn the_mutex_that_httpd_names_and_whether_its_launcher_knew_are_forecast() {
+fn the_forecast_names_the_mutex_that_httpd_names_and_whether_its_launcher_noticed() {
     let (mut refusals, mut wrong) = (0, Vec::new());
     let (mut other_lines, mut other_exits) = (0, 0);
     for r in records() {
@@ -216,6 +222,6 @@ fn the_mutex_that_httpd_names_and_whether_its_launcher_knew_are_forecast() {
         }
     }
     assert!(wrong.is_empty(), "{} of {refusals}:\n{}", wrong.len(), wrong.join("\n"));
-    // Nothing is on a list that is no exception any more.
+    // Every start in these lists must still be an exception.
     assert_eq!((other_lines, other_exits), (OTHER_LINES.len(), OTHER_EXITS.len()));
 }

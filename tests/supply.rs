@@ -1,5 +1,6 @@
-//! Holds what is built to the rules of deny.toml, without a network, and a release build to the
-//! switches that make it safe. `make deny` asks cargo-deny the same, and for known vulnerabilities.
+//! Checks the dependencies against the rules in deny.toml, without a network, and the release profile for
+//! the switches that make it safe. `make deny` does the same with cargo-deny, and also checks for known
+//! vulnerabilities.
 
 mod common;
 
@@ -10,16 +11,16 @@ use common::{Folder, path, read};
 use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
 
-/// A word in a TOML file.
+/// A string in a TOML file.
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("no word: {value}")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
 }
 
 fn toml(name: &str) -> Value {
     basic_toml::from_str(&read(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// One crate that is linked, or that builds or tests what is linked.
+/// A crate that is linked, or that is used to build or test what is linked.
 struct Linked {
     name: String,
     version: String,
@@ -47,12 +48,12 @@ fn tree() -> Vec<Linked> {
 }
 
 #[test]
-fn every_crate_has_an_allowed_licence_and_every_allowed_licence_a_crate() {
+fn every_crate_has_an_allowed_licence_and_every_allowed_licence_is_used() {
     let allowed = &toml("deny.toml")["licenses"]["allow"];
     let allowed: BTreeSet<String> = allowed.as_array().expect("a list").iter().map(text).collect();
     let mut used = BTreeSet::new();
     for Linked { name, version, licence } in tree() {
-        // What came before SPDX wrote "MIT/Apache-2.0".
+        // Before SPDX, "MIT/Apache-2.0" was common.
         let expression = Expression::parse_mode(&licence, ParseMode::LAX);
         let expression = expression.unwrap_or_else(|e| panic!("{name} {version}: {e}"));
         let is_allowed = |l: &LicenseReq| allowed.contains(&l.to_string());
@@ -63,7 +64,7 @@ fn every_crate_has_an_allowed_licence_and_every_allowed_licence_a_crate() {
         let named = expression.requirements().map(|r| &r.req);
         used.extend(named.filter(|l| is_allowed(l)).map(ToString::to_string));
     }
-    assert_eq!(used, allowed, "deny.toml allows what nobody uses");
+    assert_eq!(used, allowed, "deny.toml allows a licence that is not used");
 }
 
 #[test]
@@ -98,9 +99,9 @@ fn every_crate_comes_from_the_registry_and_has_a_checksum() {
     assert_eq!(registries.len(), 1, "{registries:?}");
 }
 
-/// Else "make fuzz" would lock what nobody has looked at.
+/// Otherwise "make fuzz" would lock versions that nobody has reviewed.
 #[test]
-fn the_fuzz_targets_lock_has_every_crate_that_the_program_needs() {
+fn the_lock_file_of_the_fuzz_targets_has_every_crate_that_the_program_needs() {
     let all = locked("Cargo.lock");
     let fuzz = locked("fuzz/Cargo.lock");
     let manifest = toml("Cargo.toml");
@@ -119,12 +120,12 @@ fn the_fuzz_targets_lock_has_every_crate_that_the_program_needs() {
     assert!(seen.len() > 20, "{seen:?}");
 }
 
-/// The crates of a lock file, of all versions, and what each needs.
+/// The crates in a lock file, in all versions, and what each of them needs.
 fn locked(file: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut locked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in toml(file)["package"].as_array().expect("a list") {
         let needs = package.get("dependencies").and_then(Value::as_array);
-        // With the version behind it, where there are several.
+        // If there are several versions, the name is followed by the version.
         let name = |need| text(need).split(' ').next().map(str::to_owned);
         let crates = locked.entry(text(&package["name"])).or_default();
         crates.extend(needs.into_iter().flatten().filter_map(name));
@@ -133,19 +134,19 @@ fn locked(file: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn a_release_build_checks_overflows_and_ends_at_a_panic() {
+fn a_release_build_checks_overflows_and_aborts_on_panic() {
     let manifest = toml("Cargo.toml");
     let release = &manifest["profile"]["release"];
     assert_eq!(release["overflow-checks"], Value::Bool(true));
     assert_eq!(text(&release["panic"]), "abort");
     assert_eq!(text(&manifest["lints"]["rust"]["unsafe_code"]), "deny");
     let profiles: Vec<&String> = manifest["profile"].as_object().expect("a table").keys().collect();
-    assert_eq!(profiles, ["release"], "a further profile could switch it off again");
+    assert_eq!(profiles, ["release"], "another profile could switch it off again");
     assert!(!path(".cargo").exists(), "a .cargo/config.toml could switch it off again");
-    assert!(!path("build.rs").exists(), "there is no build script to read");
+    assert!(!path("build.rs").exists(), "there must be no build script");
 }
 
-/// `make deny` with a cargo that fails where its words are these.
+/// Runs `make deny` with a cargo that fails if its arguments are these.
 fn make_deny(fails: &str, require_all: &str) -> (bool, String) {
     let folder = Folder::new(&format!("deny-{}-{require_all}", fails.replace(' ', "-")));
     folder.program("cargo-deny", b"#!/bin/sh\n");
@@ -165,7 +166,7 @@ fn make_deny(fails: &str, require_all: &str) -> (bool, String) {
 }
 
 #[test]
-fn make_deny_checks_all_that_deny_toml_names() {
+fn make_deny_checks_everything_in_deny_toml() {
     let (passes, said) = make_deny("nothing", "");
     assert!(passes && !said.contains("SKIPPED"), "{said}");
     for section in toml("deny.toml").as_object().expect("a table").keys() {
@@ -178,7 +179,7 @@ fn make_deny_checks_all_that_deny_toml_names() {
 }
 
 #[test]
-fn make_deny_says_loudly_where_the_advisories_cannot_be_had() {
+fn make_deny_says_loudly_if_the_advisories_cannot_be_fetched() {
     let (passes, said) = make_deny("fetch db", "");
     assert!(passes && said.contains("SKIPPED: make deny: ADVISORIES NOT CHECKED"), "{said}");
     let (passes, said) = make_deny("fetch db", "1");

@@ -1,5 +1,5 @@
-//! The systemd units and drop-ins that are shipped, held against what old systemd knows, and the
-//! shell line of the drop-ins, run as systemd would run it, under each shell that is /bin/sh somewhere.
+//! The systemd units and drop-ins, checked against what old versions of systemd know; and the shell line
+//! in the drop-ins, run as systemd would run it, under each shell that is /bin/sh on some system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -15,19 +15,19 @@ mod common;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The systemd of a system that needs the guard, or of the first that can be booted here: EL 7,
-/// SLES 12, SLES 15, Ubuntu 18.04, EL 8, Ubuntu 20.04, Debian 11.
+/// The versions of systemd on systems that need the guard, up to the first one that can be booted here:
+/// EL 7, SLES 12, SLES 15, Ubuntu 18.04, EL 8, Ubuntu 20.04, Debian 11.
 const SYSTEMDS: [u32; 7] = [219, 228, 234, 237, 239, 245, 247];
 
-/// The oldest systemd that reads a file: one below a unit's prefix is read from 239 on (shared/dropin.c,
-/// `unit_file_find_dirs`).
+/// The oldest systemd that reads a file: drop-ins for the prefix of a unit's name are read from 239 on
+/// (shared/dropin.c, `unit_file_find_dirs`).
 fn is_read_from(file: &str) -> u32 {
     if file.starts_with("systemd/httpd-semguard-.service.d/") { 239 } else { 219 }
 }
 
-/// Each key that is used, with the version of systemd that brought it, 219 or before counting as 219.
+/// Each key that is used, with the version of systemd that introduced it; 219 and before count as 219.
 /// Source: load-fragment-gperf.gperf.m4 (.in from 249 on) at the tags v219 and v228 to v248; `WantedBy`
-/// is install's (shared/install.c).
+/// belongs to [Install] (shared/install.c).
 const KEYS: &[(&str, u32, &[&str])] = &[
     ("Unit", 219, &["Description", "Documentation"]),
     (
@@ -57,8 +57,8 @@ const KEYS: &[(&str, u32, &[&str])] = &[
     ),
     ("Timer", 219, &["AccuracySec", "OnCalendar"]),
     ("Install", 219, &["WantedBy"]),
-    // Older ones know the key, but none of the names that begin with "@": they would let through what
-    // they know, which is next to nothing.
+    // Older versions know the key, but no names that begin with "@": they would allow only what they
+    // know, which is next to nothing.
     ("Service", 231, &["SystemCallErrorNumber", "SystemCallFilter"]),
     ("Service", 231, &["RestrictRealtime"]),
     ("Service", 232, &["ProtectControlGroups", "ProtectKernelModules", "ProtectKernelTunables"]),
@@ -76,7 +76,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(Path::new(SOURCE).join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
-/// Every unit and drop-in that is shipped, the examples too.
+/// Every unit and drop-in in the sources, including the examples.
 fn shipped() -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::from("systemd"), PathBuf::from("packaging/examples")];
@@ -103,9 +103,9 @@ fn drop_ins() -> Vec<String> {
     files
 }
 
-/// The settings of a unit as (section, key, value), as this systemd reads them: up to 239 lines are
-/// joined that end in a backslash, comments too, later comments are left out first
-/// (shared/conf-parser.c, `config_parse`).
+/// The settings of a unit as (section, key, value), as read by this version of systemd: up to 239, lines
+/// that end with a backslash are joined with the next one, even comments; later versions remove comments
+/// first (shared/conf-parser.c, `config_parse`).
 fn settings(file: &str, systemd: u32) -> Vec<(String, String, String)> {
     let is_comment = |line: &&str| line.starts_with(['#', ';']);
     let mut text = read(file);
@@ -136,7 +136,7 @@ fn no_systemd_reads_a_key_that_it_does_not_know() {
     let mut since = BTreeMap::new();
     for (section, version, keys) in KEYS {
         for key in *keys {
-            assert!(since.insert((*section, *key), *version).is_none(), "{key} stands there twice");
+            assert!(since.insert((*section, *key), *version).is_none(), "{key} is listed twice");
         }
     }
     let mut used = BTreeSet::new();
@@ -144,8 +144,9 @@ fn no_systemd_reads_a_key_that_it_does_not_know() {
         for systemd in SYSTEMDS.into_iter().filter(|s| *s >= is_read_from(&file)) {
             for (section, key, _) in settings(&file, systemd) {
                 let version = since.get(&(section.as_str(), key.as_str()));
-                let version = version.unwrap_or_else(|| panic!("{file}: when did {key}= come?"));
-                // The example says so itself, and that an older one ignores it with a warning.
+                let version =
+                    version.unwrap_or_else(|| panic!("{file}: which version introduced {key}=?"));
+                // The example says this itself, and that older versions ignore it with a warning.
                 let known = *version <= systemd || file.ends_with("/10-private-ipc.conf");
                 assert!(known, "{file}: systemd {systemd} does not know {key}=");
             }
@@ -153,11 +154,11 @@ fn no_systemd_reads_a_key_that_it_does_not_know() {
         used.extend(settings(&file, 257).into_iter().map(|s| s.1));
     }
     let unused: Vec<_> = since.keys().filter(|k| !used.contains(k.1)).collect();
-    assert!(unused.is_empty(), "{unused:?} are in the table alone");
+    assert!(unused.is_empty(), "{unused:?} are only in this table");
 }
 
 #[test]
-fn what_old_systemd_takes_for_comments_new_systemd_reads() {
+fn new_systemd_reads_what_old_systemd_takes_for_comments() {
     let file = "systemd/httpd-semguard-.service.d/20-newer.conf";
     assert_eq!(settings(file, 239), []);
     let keys: Vec<String> = settings(file, 240).into_iter().map(|s| s.0 + "." + &s.1).collect();
@@ -167,11 +168,11 @@ fn what_old_systemd_takes_for_comments_new_systemd_reads() {
 
 // ---- the line of the drop-ins ----------------------------------------------------------------------
 
-/// What a process is started with by this value of an Exec…= key, `options` being what $OPTIONS is
-/// split into. Takes only what 219 and 257 understand alike, and panics otherwise: words, or quoted
-/// words, with blanks around (219, shared/util.c, `split` does not know a quote in a word), no
-/// backslashes, no specifier but %i, no variable but $OPTIONS as a word of its own and "$$" for "$"
-/// (219, `replace_env_argv`: a word that *begins* with "$$" would be taken for a variable).
+/// The arguments of a process started by this value of an Exec…= key, where `options` is what $OPTIONS is
+/// split into. Accepts only what 219 and 257 read alike, and panics otherwise: words or quoted words
+/// separated by spaces (219, shared/util.c, `split` does not know quotes within a word), no backslashes,
+/// no specifier except %i, no variable except $OPTIONS as a separate word, and "$$" for "$" (219,
+/// `replace_env_argv`: a word that *begins* with "$$" would be taken for a variable).
 fn as_systemd(value: &str, options: &[&str]) -> Vec<String> {
     assert!(!value.contains('\\'), "{value}");
     assert!(value.len() < 2048, "219 reads lines of LINE_MAX bytes");
@@ -207,7 +208,7 @@ fn as_systemd(value: &str, options: &[&str]) -> Vec<String> {
     words
 }
 
-/// The shells that are /bin/sh on some system, of those that are here.
+/// The installed shells that are /bin/sh on some system.
 fn shells() -> Vec<Vec<&'static str>> {
     let all = [vec!["sh"], vec!["bash", "--posix"], vec!["busybox", "sh"]];
     all.into_iter().filter(|shell| Path::new("/bin").join(shell[0]).exists()).collect()
@@ -227,17 +228,17 @@ impl Scratch {
         self.0.join("guard")
     }
 
-    /// Puts a program in the guard's place, by another process: no test that forks at this moment
-    /// holds it open for writing then.
+    /// Puts a program in place of the guard, in another process, so that no test that forks at this
+    /// moment holds it open for writing.
     fn put(&self, script: &str) {
         let mut shell = Command::new("sh");
         shell.args(["-euc", "rm -rf guard; eval \"$1\"", "sh", script]).current_dir(&self.0);
-        // Harmless where a damage is none.
+        // Harmless even if it is not damaged.
         shell.env("REAL", "/bin/true");
         Run::of(&mut shell).exits(0);
     }
 
-    /// Runs the line of a drop-in, the guard being the one here.
+    /// Runs the line of a drop-in with the guard in this directory.
     fn run(&self, shell: &[&str], file: &str, options: &[&str]) -> Run {
         let [line] = &values(file, "ExecStartPre")[..] else { panic!("{file}: one line") };
         let words = as_systemd(line, options);
@@ -257,13 +258,13 @@ impl Drop for Scratch {
     }
 }
 
-/// A script in the guard's place.
+/// A script in place of the guard.
 fn stub(does: &str) -> String {
     format!("printf '#!/bin/sh\\n{does}\\n' >guard; chmod 755 guard")
 }
 
 #[test]
-fn in_a_unit_69_alone_stops_httpd_and_every_other_code_is_told() {
+fn in_a_unit_only_69_stops_httpd_and_every_other_code_is_logged() {
     let scratch = Scratch::new("codes");
     for shell in shells() {
         for file in drop_ins() {
@@ -311,14 +312,14 @@ const DAMAGES: &[(&str, &str, i32)] = &[
 ];
 
 #[test]
-fn whatever_becomes_of_the_program_httpd_starts_and_a_line_says_so() {
+fn whatever_happens_to_the_program_httpd_starts_and_a_line_says_so() {
     let scratch = Scratch::new("damages");
     for shell in shells() {
         for (what, how, code) in DAMAGES {
             scratch.put(how);
             let run = scratch.run(&shell, "systemd/httpd.service.d/20-semguard.conf", &["-DX"]);
             assert_eq!(run.code, Some(0), "{what}: {run}");
-            // Another shell may see another code in the same damage; dash's are those of POSIX.
+            // Other shells may return other codes for the same damage; those of dash conform to POSIX.
             let told = "<4>httpd-semguard failed (exit code ";
             let last = run.err.lines().last().unwrap_or_default();
             assert!(last.starts_with(told), "{what}: {run}");
@@ -367,7 +368,8 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
 
 /// The guard's call in a line for the shell.
 fn call_of(script: &str) -> &str {
-    let script = script.strip_prefix("trap \"\" XFSZ; ").expect("no full log ends the shell");
+    let script =
+        script.strip_prefix("trap \"\" XFSZ; ").expect("a full log must not end the shell");
     script.split_once(';').expect("more than one command").0
 }
 
@@ -385,15 +387,15 @@ fn the_drop_ins_call_the_guard_with_options_that_it_knows_and_demand_no_file() {
         for settings in values(&file, "EnvironmentFile") {
             assert!(settings.starts_with("-/etc/"), "{file}: {settings}");
         }
-        // What a drop-in sets counts before the unit's own lines: an OPTIONS= here, so that newer systemd
-        // does not remark that it is unset, would take away what httpd is started with.
+        // A drop-in overrides the unit's own lines: OPTIONS= here, to keep newer versions of systemd from
+        // warning that it is not set, would remove the arguments that httpd is started with.
         assert_eq!(values(&file, "Environment"), [""; 0], "{file}");
-        // To forgive by this key would forgive httpd's own failures too.
+        // This key would apply to httpd's own failures, too.
         assert_eq!(values(&file, "SuccessExitStatus"), [""; 0], "{file}");
     }
 }
 
-/// What an instance's units read, and in which order: of two files that say the same, the later counts.
+/// Which files an instance's units read, and in which order: if two files disagree, the later one wins.
 #[test]
 fn the_settings_of_an_instance_are_read_after_the_common_ones() {
     let common = ["-/etc/default/httpd-semguard", "-/etc/sysconfig/httpd-semguard"];
@@ -403,7 +405,7 @@ fn the_settings_of_an_instance_are_read_after_the_common_ones() {
         let read: Vec<&str> = read.iter().map(String::as_str).collect();
         let read = match read.split_first() {
             None => continue,
-            // What EL starts httpd with.
+            // The arguments that EL starts httpd with.
             Some((&"-/etc/sysconfig/httpd", rest)) => rest,
             Some(_) => &read[..],
         };
@@ -416,7 +418,7 @@ fn the_settings_of_an_instance_are_read_after_the_common_ones() {
 }
 
 #[test]
-fn an_instances_metrics_are_those_of_the_one_unit_but_for_its_name() {
+fn an_instances_metrics_unit_differs_from_the_other_one_only_by_its_name() {
     const ONE: &str = "systemd/httpd-semguard-metrics.service";
     const OF_SHOP: &str = "systemd/httpd-semguard-metrics@.service";
     let of = |file: &str| -> Vec<(String, String)> {
@@ -430,7 +432,7 @@ fn an_instances_metrics_are_those_of_the_one_unit_but_for_its_name() {
         assert_eq!(timer(OF_SHOP), timer(ONE), "{key}");
     }
 
-    // As systemd sees it: "%%" is "%".
+    // As systemd reads it: "%%" is "%".
     let [line] = &values(OF_SHOP, "ExecStart")[..] else { panic!("{OF_SHOP}: one line") };
     let line = line.replace("%%", "PERCENT");
     let words = as_systemd(&line, &["-D", "a b"]);
@@ -465,16 +467,16 @@ fn an_instances_metrics_are_those_of_the_one_unit_but_for_its_name() {
     }
 }
 
-/// The words of an example's check, and the line that stands after it.
+/// The words of an example's check, and the line after it.
 fn reload(file: &str, options: &[&str]) -> (Vec<String>, Vec<String>) {
     let lines = values(file, "ExecReload");
     assert_eq!(lines.len(), 3, "{file}");
-    assert_eq!(lines[0], "", "{file}: the vendor's line is to be cleared");
+    assert_eq!(lines[0], "", "{file}: the vendor's line is not cleared");
     (as_systemd(&lines[1], options), as_systemd(&lines[2], options))
 }
 
 #[test]
-fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
+fn before_a_reload_only_69_refuses_and_the_check_is_for_the_httpd_that_is_reloaded() {
     let scratch = Scratch::new("reload");
     let examples: Vec<String> = shipped().into_iter().filter(|f| f.contains("/reload-")).collect();
     assert_eq!(examples.len(), 5, "{examples:?}");
@@ -485,7 +487,7 @@ fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
         let args = call.split_ascii_whitespace().map(OsString::from);
         let options = cli::parse(args).unwrap_or_else(|e| panic!("{file}: {}", e.text));
         assert_eq!(options.command, Asked::Check, "{file}");
-        // Debian's and SUSE's own scripts find the options by themselves.
+        // The scripts of Debian and SUSE find the options by themselves.
         if check.len() > 3 {
             let of_httpd = |words: &[String]| {
                 let mut words = words.to_vec();
@@ -516,7 +518,7 @@ fn before_a_reload_69_alone_refuses_and_what_is_checked_is_what_is_reloaded() {
 }
 
 #[test]
-fn in_the_examples_too_69_alone_stops_a_start() {
+fn in_the_examples_too_only_69_stops_a_start() {
     let scratch = Scratch::new("examples");
     let program = scratch.program().to_str().expect("text").to_owned();
     let here = scratch.0.to_str().expect("text").to_owned();
@@ -554,8 +556,8 @@ fn in_the_examples_too_69_alone_stops_a_start() {
     }
 }
 
-/// SUSE's apache2.service has the alias httpd.service: where that is enabled, systemd reads the folders
-/// of both names, and of files of one name only one.
+/// SUSE's apache2.service has the alias httpd.service: if that is enabled, systemd reads the directories
+/// for both names, but only one of several files with the same name.
 #[test]
 fn every_drop_in_has_the_same_name_so_that_an_alias_does_not_run_the_guard_twice() {
     let all =

@@ -1,60 +1,60 @@
-//! A program that does with semaphore sets what httpd does, or another program: the verbs on its
-//! command line, in order. Copied to "httpd" or "php-fpm", it is what the guard takes for those.
+//! A program that uses semaphore sets like httpd or another program: it executes the verbs on its command
+//! line, in order. Copied to "httpd" or "php-fpm", it looks like these to the guard.
 //!
 //! ```text
 //! make COUNT UID    private sets as APR makes mutexes: semget, SETVAL 1, IPC_SET to UID
-//! get               the first half of that alone: a private set that nobody has set up
-//! set I             the second: SETVAL 1 on the I-th set so far
-//! key KEY N MODE    one set of N semaphores under KEY (0 is private), as PHP and others make
-//! use ID            a set that somebody else made
-//! give I UID        hand the I-th set so far to UID, mode 0600
+//! get               only the first half of that: a private set that nobody has set up
+//! set I             the second half: SETVAL 1 on the I-th set so far
+//! key KEY N MODE    one set of N semaphores under KEY (0 is private), as made by PHP and others
+//! use ID            a set that another process made
+//! give I UID        give the I-th set so far to UID, mode 0600
 //! lock I            semop -1 with SEM_UNDO on the I-th set so far, as APR locks
 //! unlock I          semop +1 with SEM_UNDO
-//! take I            semop -1 without undo: what nobody gives back
+//! take I            semop -1 without undo, which is never reversed
 //! touch I           lock and unlock
 //! zero I            wait until the value is 0
-//! number N          make sets and remove them until one gets the number N or a greater one
-//! as UID            become this user, without a way back
-//! uids R E S        have these real, effective and saved users; this thread alone
+//! number N          make sets and remove them until one gets a semid of N or above
+//! as UID            become this user permanently
+//! uids R E S        have these real, effective and saved users; only this thread
 //! fs UID            have this file-system user
-//! be UID { VERBS }  do VERBS as this effective user, then go on as root
-//! thread UID        have a further thread of this user, which lives on
-//! shed NAME         print "NAME PID" and end the first thread, while a further one lives on
-//! part NAME         have the first thread leave for an IPC namespace of its own, while a further one
-//!                   stays; then as stay
-//! fork { VERBS }    a child that does VERBS and ends; this process goes on at once
-//! detach            go on as a child in a session of its own; this process ends
+//! be UID { VERBS }  do VERBS as this effective user, then continue as root
+//! thread UID        start another thread with this user, which keeps running
+//! shed NAME         print "NAME PID" and end the first thread, while another one keeps running
+//! part NAME         let the first thread move to an IPC namespace of its own, while another one stays;
+//!                   then like stay
+//! fork { VERBS }    a child that does VERBS and ends; this process continues immediately
+//! detach            continue as a child in a session of its own; this process ends
 //! say NAME          print "NAME PID"
-//! stay NAME         print "NAME PID", then live on and reap children
-//! neglect NAME      print "NAME PID", then live on and reap nobody
-//! sleep MS          do nothing for so many milliseconds
-//! exit              end at once
+//! stay NAME         print "NAME PID", then keep running and reap children
+//! neglect NAME      print "NAME PID", then keep running without reaping children
+//! sleep MS          do nothing for this many milliseconds
+//! exit              end immediately
 //! ```
-//! Every set is printed as "set ID". A verb that fails ends the process with a message and 1.
-//! Where a verb takes I, "#ID" names a set by its identifier.
+//! Every set is printed as "set ID". A verb that fails ends the process with a message and exit code 1.
+//! Where a verb takes I, "#ID" refers to a set by its ID.
 //!
-//! And to be led step by step (tests/model):
+//! And to be controlled step by step (tests/model):
 //!
 //! ```text
-//! serve FIFO        print "NAME PID" (NAME is the file's), then do each line read from there as
-//!                   verbs and print "done:NAME PID", or "fail:NAME PID"; children are reaped
-//! hoard             from now on, reap no child
-//! exec PATH VERBS   become this program, with these arguments
-//! churn MS          touch the sets so far in turn, until the next line comes
-//! hop MS            go on as a child, and that one as a child of its own …, until it comes
+//! serve FIFO        print "NAME PID" (NAME is the name of the file), then execute each line read from
+//!                   there as verbs and print "done:NAME PID", or "fail:NAME PID"; children are reaped
+//! hoard             from now on, do not reap children
+//! exec PATH VERBS   execute this program, with these arguments
+//! churn MS          touch the sets so far in turn, until the next line arrives
+//! hop MS            continue as a child, which continues as a child of its own …, until it arrives
 //! drop I            IPC_RMID
-//! forget I          overwrite what this process keeps of the set's number
-//! euid UID          become this user for a while: the effective user alone
-//! unable N          give up the capability of this number, for what is executed from now on
+//! forget I          overwrite this process's copy of the semid
+//! euid UID          become this user temporarily: only the effective user
+//! unable N          give up the capability with this number, for what is executed from now on
 //! apart { VERBS }   a child does VERBS, and this process waits for its end
-//! nextpid N         the next process gets this number, if it is free
-//! nextset N         the next set gets this number, if its index is free
+//! nextpid N         the next process gets this PID, if it is free
+//! nextset N         the next set gets this semid, if its index is free
 //! signal PID N      send a signal
 //! kill PID          kill it, and wait until it is dead or a zombie
 //! await PID         wait until it is dead or a zombie
-//! run NAME { … }    a child that does verbs, its output in the file NAME.out beside the fifo;
+//! run NAME { … }    a child that does verbs, with its output in the file NAME.out next to the fifo;
 //!                   prints "mid:NAME PID" (it waits), "pid:NAME PID" and "ran:NAME CODE"
-//! table             print the table, one line
+//! table             print the table on one line
 //! reaper WHAT UID   remove sets of UID as a careless guard would: every, last-pid
 //! ```
 #![allow(unsafe_code)]
@@ -82,7 +82,7 @@ use nix::unistd::{
 };
 
 fn main() {
-    // Its own name may hold any byte.
+    // Its own name may contain any byte.
     let words = std::env::args_os().skip(1).map(|word| word.into_string().expect("UTF-8"));
     let words: Vec<String> = words.collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -92,7 +92,7 @@ fn main() {
     }
 }
 
-/// Does the verbs; `sets` are those made so far, which a child inherits by number.
+/// Executes the verbs; `sets` are those made so far, whose semids a child inherits.
 fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String> {
     while let Some((verb, rest)) = words.split_first() {
         let mut rest = rest;
@@ -118,7 +118,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
                 // SAFETY: semget takes three integers and touches no memory of ours.
                 let id = unsafe { libc::semget(key as i32, n as i32, libc::IPC_CREAT | mode) };
                 let id = Errno::result(id).map(SemId).map_err(failed)?;
-                // PHP's semaphores are used as soon as they are made.
+                // PHP uses its semaphores as soon as they are made.
                 act::sysv::set_value(id, 1).map_err(failed)?;
                 add(id, sets);
             }
@@ -155,7 +155,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
             "uids" => {
                 let (real, effective, saved) =
                     (number(next()?)?, number(next()?)?, number(next()?)?);
-                // Past the C library, which would have them be all threads'.
+                // Bypasses the C library, which would apply it to all threads.
                 // SAFETY: setresuid takes three integers and touches no memory of ours.
                 let set = unsafe { libc::syscall(libc::SYS_setresuid, real, effective, saved) };
                 Errno::result(set).map_err(failed)?;
@@ -181,7 +181,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
             "shed" => {
                 further_thread(|| 0);
                 say(next()?, getpid().as_raw());
-                // SAFETY: this thread alone ends; what the other uses is its own.
+                // SAFETY: only this thread ends; the other one uses nothing of it.
                 unsafe { libc::syscall(libc::SYS_exit, 0) };
             }
             "part" => {
@@ -230,7 +230,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
             "churn" => {
                 let pause = number(next()?)? as u16;
                 for id in sets.iter().cycle() {
-                    // One that is gone, locked, or not for this user is not the point here.
+                    // Sets that are gone, locked, or not accessible to this user do not matter here.
                     if semop(*id, -1, libc::SEM_UNDO | libc::IPC_NOWAIT).is_ok() {
                         let _ = semop(*id, 1, libc::SEM_UNDO);
                     }
@@ -312,7 +312,7 @@ fn act<'a>(mut words: &'a [&'a str], sets: &mut Vec<SemId>) -> Result<(), String
     Ok(())
 }
 
-/// A mutex as APR and httpd make it (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c).
+/// A mutex as made by APR and httpd (apr locks/unix/proc_mutex.c, httpd os/unix/unixd.c).
 fn make(uid: Uid) -> nix::Result<SemId> {
     let id = act::sysv::create(libc::IPC_PRIVATE)?;
     act::sysv::set_value(id, 1)?;
@@ -328,11 +328,11 @@ fn semop(id: SemId, by: i16, flags: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::semop(id.0, &raw mut op, 1) }).map(drop)
 }
 
-/// Reaps every child, own or adopted, for ever.
+/// Reaps every child, its own or adopted, for ever.
 fn reap() -> ! {
     let mut child = SigSet::empty();
     child.add(Signal::SIGCHLD);
-    // Blocked before the first look, so that none can slip between look and wait.
+    // Blocked before the first check, so that none can be missed between check and wait.
     let _ = child.thread_block();
     loop {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -344,7 +344,7 @@ fn reap() -> ! {
     }
 }
 
-/// A thread that does this and lives on; returns when it has done it.
+/// A thread that does this and keeps running; returns once it has done it.
 fn further_thread(first: impl FnOnce() -> libc::c_long + Send + 'static) {
     let (done, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -360,16 +360,16 @@ fn further_thread(first: impl FnOnce() -> libc::c_long + Send + 'static) {
     }
 }
 
-/// The fifo of this process, once it serves.
+/// The fifo of this process, once it executes `serve`.
 static FIFO: OnceLock<File> = OnceLock::new();
 /// Its directory.
 const DIRECTORY: &str = "/run/t/c";
 
-/// Does each line that comes through the fifo, for ever.
+/// Executes each line that arrives through the fifo, for ever.
 fn serve(path: &str, sets: &mut Vec<SemId>) -> ! {
     on_child(SigHandler::SigIgn);
     let name = Path::new(path).file_name().and_then(|n| n.to_str()).unwrap_or("?").to_owned();
-    // Open for writing too, so that it never ends.
+    // Open for writing as well, so that it never reaches its end.
     let fifo = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(fifo) => fifo,
         Err(e) => {
@@ -378,7 +378,7 @@ fn serve(path: &str, sets: &mut Vec<SemId>) -> ! {
         }
     };
     if let Err(fifo) = FIFO.set(fifo) {
-        // Forked from one that serves: this one has a fifo of its own now.
+        // If forked from a process with a fifo, this one now has its own.
         let own = FIFO.get().expect("set").as_raw_fd();
         // SAFETY: two descriptors of this process; nothing else reads from them meanwhile.
         unsafe { libc::dup3(fifo.into_raw_fd(), own, libc::O_CLOEXEC) };
@@ -403,7 +403,7 @@ fn serve(path: &str, sets: &mut Vec<SemId>) -> ! {
     }
 }
 
-/// Whether a line comes through the fifo within so many milliseconds.
+/// Whether a line arrives through the fifo within this many milliseconds.
 fn line_waits(milliseconds: u16) -> bool {
     let fifo = FIFO.get().expect("it serves");
     let mut polled = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
@@ -411,11 +411,11 @@ fn line_waits(milliseconds: u16) -> bool {
 }
 
 fn on_child(what: SigHandler) {
-    // SAFETY: no handler of ours is set, only one of the kernel's own two ways.
+    // SAFETY: no handler of ours is set, only one of the kernel's own two actions.
     let _ = unsafe { signal::signal(Signal::SIGCHLD, what) };
 }
 
-/// Waits until a process is dead or a zombie; by then its undos are done (kernel/exit.c, do_exit).
+/// Waits until a process is dead or a zombie; its undos are then complete (kernel/exit.c, do_exit).
 fn await_end(pid: i32) {
     let lives = || {
         fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| {
@@ -459,7 +459,7 @@ fn run(name: &str, block: &[&str], sets: &mut Vec<SemId>) -> nix::Result<()> {
     }
 }
 
-/// All sets of this namespace.
+/// All sets in this namespace.
 fn table() -> nix::Result<Vec<SemSet>> {
     let mut sets = Vec::new();
     sysv::each(|set| sets.push(set))?;
@@ -493,7 +493,7 @@ fn reaper(what: &str, uid: Uid) -> nix::Result<()> {
     Ok(())
 }
 
-/// The words between the braces that come first, and those after them.
+/// The words between the first pair of braces, and those after them.
 fn block<'a>(words: &'a [&'a str]) -> Result<(&'a [&'a str], &'a [&'a str]), String> {
     let mut depth = 0;
     for (i, word) in words.iter().enumerate() {
@@ -532,7 +532,7 @@ fn add(id: SemId, sets: &mut Vec<SemId>) {
     sets.push(id);
 }
 
-/// One line in one write, because several processes share the pipe.
+/// Writes one line with one write, because several processes share the pipe.
 fn say(word: &str, number: i32) {
     let _ = io::stdout().write_all(format!("{word} {number}\n").as_bytes());
 }

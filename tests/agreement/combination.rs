@@ -1,24 +1,24 @@
-//! One combination of MPM, listeners, modules, `Mutex` directives and what httpd will find: made
-//! from a number, so that it can be made again. Every configuration here starts where its locks
-//! can be made, but for the few that httpd is meant to refuse.
+//! One combination of MPM, listeners, modules, `Mutex` directives and what httpd will find, generated
+//! from a number, so that it can be repeated. Every configuration here starts if its locks can be made,
+//! except for the few that httpd is meant to reject.
 
 use std::fmt::Write;
 
 use super::random::Random;
 use super::server::{APACHE, CONTROL, Config, LOCKS, TLS};
 
-/// What becomes of the lock directory.
+/// What happens to the lock directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locks {
     Fine,
-    /// So many files fewer (or more) than needed can be made.
+    /// This many files fewer (or more) than needed can be created.
     Scarce,
     ReadOnly,
     Absent,
     NoDirectory,
 }
 
-/// What becomes of /dev/shm.
+/// What happens to /dev/shm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shm {
     Fine,
@@ -40,26 +40,26 @@ pub(crate) enum Limit {
 #[derive(Clone, Debug)]
 pub(crate) struct Combination {
     pub(crate) config: String,
-    /// A file that it includes.
+    /// A file that the configuration includes.
     pub(crate) included: String,
     pub(crate) control: &'static str,
-    /// httpd refuses it for another reason than a lock.
+    /// httpd rejects it for a reason other than a lock.
     pub(crate) refused: bool,
     pub(crate) locks: Locks,
-    /// The directory that `locks` is about.
+    /// The directory that `locks` refers to.
     pub(crate) lock_dir: &'static str,
     pub(crate) shm: Shm,
     pub(crate) limit: Limit,
-    /// Semaphores in each of the sets that others hold.
+    /// Semaphores in each set that belongs to others.
     pub(crate) strangers: Vec<usize>,
-    /// Sets that a dead httpd left.
+    /// Sets left behind by a dead httpd.
     pub(crate) orphans: usize,
     /// For what depends on the need.
     pub(crate) random: Random,
 }
 
 impl Combination {
-    /// The combination of this number.
+    /// The combination with this number.
     pub(crate) fn new(seed: u64, case: u64) -> Combination {
         let mut random = Random::new(seed, case);
         let mpm = random.pick(&["prefork", "worker", "event"]);
@@ -78,7 +78,7 @@ impl Combination {
         let control = r.weighed(&[(2, APACHE), (1, CONTROL)]);
         let locks = match locks {
             LockChoice::None => Locks::Fine,
-            // Debian's control program would make it.
+            // Debian's control program would create it.
             LockChoice::RuntimeDir if control == CONTROL => Locks::Fine,
             LockChoice::RuntimeDir => r.pick(&[Locks::Fine, Locks::Absent]),
             LockChoice::Named => r.weighed(&[
@@ -121,7 +121,7 @@ impl Combination {
     }
 }
 
-/// Where lock files go, if any are made.
+/// Where lock files are created, if there are any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LockChoice {
     None,
@@ -228,7 +228,7 @@ impl Builder {
             }
         }
         if self.r.percent(15) {
-            // Those that make no mutex.
+            // Modules that create no mutex.
             for _ in 0..=self.r.below(3) {
                 let more = self.r.pick(&[
                     "status",
@@ -343,7 +343,7 @@ impl Builder {
         }
     }
 
-    /// Directives that make a balancer, or look as if.
+    /// Directives that create a balancer, or look as if they did.
     fn balancer(&mut self) -> String {
         let name = self.r.pick(&["a", "b", "A", "c"]);
         let member = "BalancerMember http://127.0.0.1:9001";
@@ -367,14 +367,14 @@ impl Builder {
         }
     }
 
-    /// Virtual hosts with nothing special in them.
+    /// Ordinary virtual hosts.
     fn virtual_hosts(&mut self) {
         for n in 0..self.r.pick(&[0, 0, 0, 1, 2]) {
             self.hosts.push(Host { port: 8081, name: format!("plain{n}"), lines: String::new() });
         }
     }
 
-    /// `Mutex` directives; where lock files go then, and whether httpd refuses one of them.
+    /// `Mutex` directives; where lock files are then created, and whether httpd rejects one of them.
     fn mutexes(&mut self, mpm: &str) -> (LockChoice, bool) {
         let mechanism = |r: &mut Random| {
             r.weighed(&[

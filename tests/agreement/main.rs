@@ -1,7 +1,7 @@
-//! The guard's forecast against a real httpd: for each combination that chance makes, the guard
-//! says what will happen, then httpd is started. A false alarm, a miss or a "may not start" is a
-//! failure. `make agreement N=5000 SEED=7` runs it at any length; AGREEMENT_CASE=N shows one case,
-//! AGREEMENT_WORDS=1 those where httpd's own line was another than the one that was forecast.
+//! The guard's forecast, compared with a real httpd: for each random combination, the guard says what
+//! will happen, then httpd is started. A false alarm, a miss or a "may not start" is a failure. `make
+//! agreement N=5000 SEED=7` runs any number of cases; AGREEMENT_CASE=N shows one of them;
+//! AGREEMENT_WORDS=1 shows those in which httpd logged a line other than the forecast one.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,7 +32,7 @@ enum Said {
     Starts,
     AtRisk,
     Fails,
-    /// httpd refuses its configuration, and the guard says so.
+    /// httpd rejects its configuration, and the guard says so.
     Refused,
     /// Anything else.
     Nonsense,
@@ -65,7 +65,7 @@ impl fmt::Display for Said {
     }
 }
 
-/// One case, from the first question to the last answer.
+/// One case, from start to finish.
 struct Case {
     number: u64,
     world: World,
@@ -83,7 +83,7 @@ impl Case {
         let mut c = Combination::new(seed, number);
         let ns = Namespace::new(ROOMY);
         server::furnish(&ns);
-        // Every other one.
+        // In every other case.
         let world = if number % 2 == 0 { World::Debian } else { World::SysVSem };
         server::enter(&ns, world);
         ns.write("httpd.conf", &c.config);
@@ -113,7 +113,7 @@ impl Case {
         if self.combination.refused {
             return match (self.said, outcome, for_want_of_a_lock) {
                 (Said::Refused, Outcome::Dead, false) => None,
-                // A refusal may be of two things.
+                // There may be two reasons for a refusal.
                 (Said::Fails, Outcome::Dead, true) => None,
                 _ => Some("httpd was to refuse this, and the guard to say so".into()),
             };
@@ -138,7 +138,7 @@ impl Case {
         Some(complaint)
     }
 
-    /// httpd's own line of what it died of, and whether the guard said the same.
+    /// The line in which httpd logged why it exited, and whether the guard said the same.
     fn same_words(&self) -> Option<bool> {
         let line = |text: &str| {
             let (before, after) = text.split_once(": AH00023: Couldn't create the ")?;
@@ -166,7 +166,7 @@ fn need(needs: &[Need], of: impl Fn(&str) -> bool) -> i64 {
     needs.iter().filter(|n| of(&n.mechanism)).map(|n| n.most).sum()
 }
 
-/// The commands that leave what the combination leaves to httpd.
+/// The commands that leave httpd as much room as the combination says.
 fn make_scarce(c: &mut Combination, needs: &[Need]) -> String {
     let mut script = String::new();
     let files = need(needs, |m| m == "fcntl" || m == "flock");
@@ -212,7 +212,7 @@ fn make_scarce(c: &mut Combination, needs: &[Need]) -> String {
     let used = c.strangers.len() + c.orphans;
     let semaphores = c.strangers.iter().sum::<usize>() + c.orphans;
     let free = usize::try_from(about(&mut c.random, need(needs, |m| m == "sysvsem")))
-        .expect("never below none");
+        .expect("not negative");
     let spare = 1 + c.random.below(40);
     let (semmni, semmns, semmsl) = match c.limit {
         Limit::Semmni => (used + free, semaphores + free + spare, 250),
@@ -224,7 +224,7 @@ fn make_scarce(c: &mut Combination, needs: &[Need]) -> String {
     script
 }
 
-/// A number from none to one more than needed, most often next to what is needed.
+/// A number from 0 to one more than needed, mostly close to what is needed.
 fn about(random: &mut random::Random, needed: i64) -> i64 {
     match random.below(10) {
         0..3 => needed,
@@ -236,7 +236,7 @@ fn about(random: &mut random::Random, needed: i64) -> i64 {
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok().filter(|v| !v.is_empty())?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Numbers that are the same for the same seed, everywhere and for ever (SplitMix64).
+//! Random numbers that are always and everywhere the same for the same seed (SplitMix64).
 
 /// A generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of one case of a run.
+    /// The generator for one case of a run.
     pub(crate) fn new(seed: u64, case: u64) -> Random {
         let mut random = Random(seed ^ case.wrapping_mul(0x2545_f491_4f6c_dd1d));
         random.next();
@@ -24,7 +24,7 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 
-    /// True so often of a hundred.
+    /// True in this percentage of calls.
     pub(crate) fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
@@ -34,7 +34,7 @@ impl Random {
         of[self.below(of.len())]
     }
 
-    /// One of these, each so often as its weight says.
+    /// One of these, each with a frequency according to its weight.
     pub(crate) fn weighed<T: Copy>(&mut self, of: &[(usize, T)]) -> T {
         let mut at = self.below(of.iter().map(|(w, _)| w).sum());
         for (weight, value) in of {

@@ -1,7 +1,7 @@
-//! A real httpd in a namespace: its files, a configuration piece by piece, one start, and whether
-//! it serves then.
+//! A real httpd in a namespace: its files, a configuration built piece by piece, one start, and whether
+//! it then serves requests.
 
-// Each test uses a part of this.
+// Each test uses only a part of this.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::common::{Namespace, Run};
 /// httpd's own directory in a namespace.
 pub const DIR: &str = "/run/t";
 
-/// The directory that `Mutex file:…` names in these tests.
+/// The directory named in `Mutex file:…` in these tests.
 pub const LOCKS: &str = "/run/t/locks";
 
 /// httpd itself.
@@ -30,7 +30,7 @@ pub fn has_module(name: &str) -> bool {
     Path::new(MODULES).join(format!("mod_{name}.so")).exists()
 }
 
-/// What to answer plain HTTP on: the main server, in no virtual host.
+/// Where to answer plain HTTP: the main server, in no virtual host.
 pub const LISTEN: &str = "127.0.0.1:8080";
 
 /// A configuration: modules first, then directives.
@@ -42,14 +42,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The least that serves, with this MPM.
+    /// A minimal configuration that serves requests, with this MPM.
     pub fn new(mpm: &'static str) -> Config {
         let mut config = Config { mpm, modules: Vec::new(), directives: String::new() };
         config.load(&["authz_core"]);
         config
     }
 
-    /// Loads modules, each once; those that need others after them.
+    /// Loads modules, each once, and after those that they need.
     pub fn load(&mut self, modules: &[&'static str]) {
         for module in modules {
             if !self.has(module) {
@@ -62,8 +62,8 @@ impl Config {
         self.modules.contains(&module)
     }
 
-    /// Whether httpd makes shared memory with a name, which takes room in /dev/shm, too; without
-    /// that room it dies of SIGBUS, and not for want of a lock.
+    /// Whether httpd creates named shared memory, which takes room in /dev/shm, too; without that room,
+    /// it is killed by SIGBUS, not stopped by a missing lock.
     pub fn shares_memory(&self) -> bool {
         ["proxy_balancer", "heartmonitor"].iter().any(|m| self.has(m))
             || ["shmcb", "AuthnCache"].iter().any(|d| self.directives.contains(d))
@@ -96,8 +96,8 @@ impl Config {
     }
 }
 
-/// A certificate that can be stapled (it names an OCSP responder, its issuer is in the same
-/// file), and its key, both PEM.
+/// A certificate that can be stapled (it names an OCSP responder, and its issuer is in the same file),
+/// and its key, both in PEM format.
 pub fn certificate() -> &'static (String, String) {
     static MADE: OnceLock<(String, String)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -117,7 +117,7 @@ pub fn certificate() -> &'static (String, String) {
         let _ = fs::remove_dir_all(&dir);
         match (made.code, pems) {
             (Some(0), (Ok(cert), Ok(key))) => (cert, key),
-            _ => panic!("openssl made no certificate: {made}"),
+            _ => panic!("openssl created no certificate: {made}"),
         }
     })
 }
@@ -125,7 +125,7 @@ pub fn certificate() -> &'static (String, String) {
 /// The directives that use it.
 pub const TLS: &str = "SSLCertificateFile /run/t/cert.pem\nSSLCertificateKeyFile /run/t/key.pem\n";
 
-/// Files and directories that configurations here refer to; a /dev/shm of the namespace's own.
+/// Creates the files and directories that these configurations refer to, and a /dev/shm of its own.
 pub fn furnish(ns: &Namespace) {
     let (cert, key) = certificate();
     ns.write("cert.pem", cert);
@@ -141,14 +141,14 @@ pub fn furnish(ns: &Namespace) {
     run.exits(0);
 }
 
-/// How a start went.
+/// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It answers HTTP.
     Serves,
-    /// No process of it is left.
+    /// None of its processes is left.
     Dead,
-    /// It lives and does not answer.
+    /// It is running and does not answer.
     Stuck,
 }
 
@@ -156,16 +156,16 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Start {
     pub outcome: Outcome,
-    /// What the start command exited with.
+    /// The exit code of the start command.
     pub code: i32,
-    /// How many semaphore sets there are more than before.
+    /// How many more semaphore sets there are than before.
     pub sets: i64,
     /// Standard error, and the ErrorLog.
     pub said: String,
 }
 
-/// Starts httpd as people do, and waits until it answers or is dead. All in one shell without
-/// other programs: there are thousands of these.
+/// Starts httpd in the usual way, and waits until it answers or is dead. All in one shell without other
+/// programs, because there are thousands of starts.
 const START: &str = r#"
 sets() { mapfile -t table </proc/sysvipc/sem; echo $((${#table[@]} - 1)); }
 lives() {
@@ -198,19 +198,19 @@ done
 echo "$outcome $code $(($(sets) - before))"
 "#;
 
-/// What APR makes of a mutex whose mechanism is the default.
+/// The mechanism that APR uses by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum World {
-    /// As Debian's APR has it: a process-shared pthread mutex.
+    /// That of Debian's APR: a process-shared pthread mutex.
     Debian,
-    /// As an APR up to 1.6 has it: a System V semaphore set.
+    /// That of APR up to 1.6: a System V semaphore set.
     SysVSem,
 }
 
 /// Where the library of [`World::SysVSem`] is in a namespace.
 const PRELOADED: &str = "/run/t/sysvsem.so";
 
-/// The library, and an httpd that says of itself what it makes true.
+/// The library, and an httpd that reports the default that the library gives it.
 fn sysvsem() -> &'static (Vec<u8>, Vec<u8>) {
     static MADE: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -223,7 +223,7 @@ fn sysvsem() -> &'static (Vec<u8>, Vec<u8>) {
         let _ = fs::remove_file(&file);
         let library = match (compiled.code, library) {
             (Some(0), Ok(library)) => library,
-            _ => panic!("cc made no library: {compiled}"),
+            _ => panic!("cc created no library: {compiled}"),
         };
         let mut httpd = fs::read(APACHE).expect("httpd");
         let (theirs, ours) = (b"APR_USE_PROC_PTHREAD_SERIALIZE", b"APR_USE_SYSVSEM_SERIALIZE");
@@ -236,7 +236,7 @@ fn sysvsem() -> &'static (Vec<u8>, Vec<u8>) {
     })
 }
 
-/// Puts the namespace into this world.
+/// Sets up the namespace for this world.
 pub fn enter(ns: &Namespace, world: World) {
     if world == World::SysVSem {
         let (library, httpd) = sysvsem();
@@ -247,7 +247,7 @@ pub fn enter(ns: &Namespace, world: World) {
     }
 }
 
-/// Starts httpd in the namespace by `control` with these arguments and `-k start`.
+/// Starts httpd in the namespace with `control`, these arguments and `-k start`.
 pub fn start(ns: &Namespace, control: &str, args: &[&str]) -> Start {
     let mut command = ns.command("bash");
     command.args(["-c", START, "start", control]).args(args).args(["-k", "start"]);
@@ -270,7 +270,7 @@ pub fn start(ns: &Namespace, control: &str, args: &[&str]) -> Start {
     }
 }
 
-/// The guard in the namespace, asking `control` about the configuration `httpd.conf`.
+/// Runs the guard in the namespace, asking `control` about the configuration `httpd.conf`.
 pub fn ask(ns: &Namespace, args: &[&str], control: &str, httpd_args: &[&str]) -> Run {
     let mut command = ns.command(env!("CARGO_BIN_EXE_httpd-semguard"));
     command.args(args).args(["--log", "stderr", "--httpd", control, "--"]).args(httpd_args);
@@ -286,7 +286,7 @@ pub struct Need {
     pub mechanism: String,
 }
 
-/// The needs that `check -v` told, mutex by mutex.
+/// The needs reported by `check -v`, mutex by mutex.
 pub fn needs(run: &Run) -> Vec<Need> {
     let row = |line: &str| {
         let (_, rest) = line.split_once("need: ")?;

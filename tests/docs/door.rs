@@ -1,5 +1,5 @@
-//! The front door: the README's first questions, links between pages, the map of tests, the list of
-//! source files, and what `.github` asks of contributors and runs for them.
+//! What newcomers see first: the first questions in the README, links between pages, the map of tests,
+//! the list of source files, and what `.github` asks contributors for and runs for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,12 +18,12 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     text.split("\n## ").next().unwrap_or(text)
 }
 
-/// The cells of each row of the tables in a text, without their heads.
+/// The cells of each row of the tables in a text, without the header rows.
 fn rows(text: &str) -> Vec<Vec<&str>> {
     let mut rows: Vec<Vec<&str>> = Vec::new();
     for line in text.lines().filter(|l| l.starts_with('|')) {
         if line.starts_with("|-") {
-            // What stands above it was the head.
+            // The row above it was the header.
             rows.pop();
         } else {
             let line = line.trim_start_matches('|').trim_end_matches('|');
@@ -33,12 +33,12 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
     rows
 }
 
-/// What stands in backquotes.
+/// The texts in backquotes.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The names in a folder; those of folders end in a slash.
+/// The names in a directory; those of directories end with a slash.
 fn entries(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     entries
@@ -66,14 +66,14 @@ fn the_readme_first_says_who_needs_it_which_file_to_take_and_how_to_see_that_it_
 }
 
 #[test]
-fn the_pages_name_the_compiler_that_cargo_toml_asks_for() {
+fn the_pages_name_the_compiler_that_cargo_toml_requires() {
     let wants = format!("Rust {}", rust_version());
     for page in ["README.md", "CONTRIBUTING.md", "docs/install.md"] {
         assert!(read(page).contains(&wants), "{page} does not say {wants}");
     }
 }
 
-/// As the host makes a heading's anchor.
+/// The anchor that the hosting service generates for a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.to_lowercase();
     let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
@@ -110,7 +110,7 @@ fn every_link_between_pages_leads_somewhere() {
     assert!(followed > 30, "{followed}");
 }
 
-/// What whoever publishes the sources has to fill in is found where the page says, and nowhere else.
+/// What the publisher of the sources has to fill in is where the page says, and nowhere else.
 #[test]
 fn the_release_page_names_every_place_that_is_left_to_the_publisher() {
     const PAGE: &str = "docs/releasing.md";
@@ -129,7 +129,7 @@ fn the_release_page_names_every_place_that_is_left_to_the_publisher() {
         }
     }
     assert!(left_open.len() >= 5, "{left_open:?}");
-    // The others are words elsewhere, too.
+    // The others also occur as ordinary words elsewhere.
     left_open.retain(|word, _| *word == word.to_uppercase());
     for other in pages() {
         let name = other.strip_prefix(path(".")).expect("below").to_string_lossy();
@@ -147,7 +147,7 @@ fn the_release_page_names_every_place_that_is_left_to_the_publisher() {
 // ---- maps --------------------------------------------------------------------------------------
 
 #[test]
-fn the_map_of_tests_has_a_line_for_everything_in_the_folder_and_for_nothing_else() {
+fn the_map_of_tests_lists_everything_in_the_folder_and_nothing_else() {
     let page = read("CONTRIBUTING.md");
     let mut named = BTreeSet::new();
     for row in rows(section(&page, "The map of tests")) {
@@ -161,7 +161,7 @@ fn the_map_of_tests_has_a_line_for_everything_in_the_folder_and_for_nothing_else
 }
 
 #[test]
-fn the_architecture_has_a_line_for_every_file_of_the_sources_and_for_nothing_else() {
+fn the_architecture_page_lists_every_source_file_and_nothing_else() {
     let page = read("docs/architecture.md");
     let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for part in section(&page, "The files").split("\n**").skip(1) {
@@ -176,7 +176,7 @@ fn the_architecture_has_a_line_for_every_file_of_the_sources_and_for_nothing_els
         let folder = path("src").join(room);
         let all = entries(&folder);
         let needs_line = |name: &&String| match name.strip_suffix('/') {
-            // With a file of its name, that one stands for it; what is beside the rooms is no room.
+            // If there is a file with its name, that one is listed; files next to the folders are not folders.
             Some(dir) => !room.is_empty() && !all.contains(&format!("{dir}.rs")),
             None => *name != "mod.rs",
         };
@@ -184,7 +184,7 @@ fn the_architecture_has_a_line_for_every_file_of_the_sources_and_for_nothing_els
         if room.is_empty() {
             files.extend(entries(&folder.join("guard")).iter().map(|f| format!("guard/{f}")));
         }
-        // What need not be named may be.
+        // Files that need not be listed may be.
         let extra = named.get(room).into_iter().flatten().filter(|f| all.contains(*f));
         files.extend(extra.cloned());
         there.insert(room.to_owned(), files);
@@ -194,7 +194,7 @@ fn the_architecture_has_a_line_for_every_file_of_the_sources_and_for_nothing_els
 
 // ---- .github -----------------------------------------------------------------------------------
 
-/// The commands of .ci/run, each in one line.
+/// The commands of .ci/run, each on one line.
 fn steps_of_ci_run() -> Vec<String> {
     let script = read(".ci/run").replace("\\\n", " ").replace("|\n", "| ");
     let own = |l: &&str| !l.is_empty() && !["#", "set ", "cd "].iter().any(|s| l.starts_with(s));
@@ -205,7 +205,7 @@ fn one_line(command: &str) -> String {
     command.split_whitespace().filter(|w| *w != "\\").collect::<Vec<_>>().join(" ")
 }
 
-/// A YAML file as a value; none, and that is said, where this machine has nothing to read it with.
+/// A YAML file as a value; `None`, with a message, if this machine has no program to read it.
 fn yaml(file: &str) -> Option<Value> {
     const SCRIPT: &str = "import json, sys, yaml\n\
         print(json.dumps(yaml.load(open(sys.argv[1]), Loader=yaml.BaseLoader)))";
@@ -221,7 +221,7 @@ fn yaml(file: &str) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-/// The words of a step's command in the workflow of this name.
+/// The commands of the steps in a workflow.
 fn commands(workflow: &Value) -> Vec<String> {
     let jobs = workflow["jobs"].as_object().expect("jobs").values();
     let steps = jobs.flat_map(|job| job["steps"].as_array().expect("steps"));
@@ -242,7 +242,7 @@ fn the_workflow_runs_every_step_of_ci_run_in_the_same_order_and_the_oldest_compi
 }
 
 #[test]
-fn every_workflow_may_do_little_and_names_its_actions_by_commit() {
+fn every_workflow_has_few_permissions_and_names_its_actions_by_commit() {
     let mut commits: BTreeMap<String, String> = BTreeMap::new();
     for name in entries(&path(".github/workflows")) {
         let file = format!(".github/workflows/{name}");
@@ -264,7 +264,7 @@ fn every_workflow_may_do_little_and_names_its_actions_by_commit() {
                 assert!(read(&file).contains(&told), "{file}: {uses}: which version?");
             }
         }
-        // Targets that are called are targets that there are (also with a variable in front).
+        // Every make target that is called exists (also with a variable before the command).
         for command in commands(&workflow) {
             let words: Vec<&str> = command.split(' ').collect();
             for pair in words.windows(2).filter(|w| w[0] == "make") {
@@ -274,7 +274,7 @@ fn every_workflow_may_do_little_and_names_its_actions_by_commit() {
     }
 }
 
-/// The form of an issue, as the host reads it (docs.github.com, "Syntax for GitHub's form schema").
+/// Checks an issue form as the host reads it (docs.github.com, "Syntax for GitHub's form schema").
 fn holds_to_the_forms_of_issues(file: &str, form: &Value) {
     for key in ["name", "description"] {
         assert!(form[key].as_str().is_some_and(|t| !t.is_empty()), "{file}: no {key}");
@@ -299,7 +299,7 @@ fn holds_to_the_forms_of_issues(file: &str, form: &Value) {
 }
 
 #[test]
-fn the_forms_of_issues_ask_for_what_it_takes_to_judge_a_case() {
+fn the_issue_forms_ask_for_what_is_needed_to_judge_a_case() {
     const FOLDER: &str = ".github/ISSUE_TEMPLATE";
     for name in entries(&path(FOLDER)) {
         let file = format!("{FOLDER}/{name}");

@@ -1,5 +1,5 @@
-//! That the formats never deny one another: random reports, each format read by the means of this
-//! file alone, and all figures compared.
+//! The formats never contradict each other: for random reports, each format is parsed independently,
+//! and all figures are compared.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(crate) fn said(report: &Report, format: Format) -> String {
     String::from_utf8(out).expect("utf-8")
 }
 
-/// One set: which verdict it has, whether it is the first user's, what became of it as an orphan.
+/// One set: its verdict, whether it belongs to the first user, and what happened to it as an orphan.
 type Pick = (usize, bool, u8);
 
 fn outcome(number: u8) -> Outcome {
@@ -51,7 +51,7 @@ fn event(number: u8) -> Option<Event> {
     }
 }
 
-/// What a random report is made of.
+/// The ingredients of a random report.
 #[derive(Clone, Debug)]
 struct Plan {
     guard: bool,
@@ -80,7 +80,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     (picks, switches, figures, rare).prop_map(|(sets, switches, figures, rare)| {
         let (guard, dry_run, strict, by_root) = switches;
         let (others, odd, semmni, least, more, min_free) = figures;
-        // As it ships, or as it cannot be meant.
+        // A default value, or one that cannot be intended.
         let semmns = if odd < 180 { 250 + semmni } else { i64::from(odd) - 180 };
         let (trial, unreadable, running, table, event) = rare;
         let no_table = table == 0;
@@ -151,7 +151,7 @@ fn report(plan: &Plan) -> Report {
     Report { forecast, ..report }
 }
 
-/// The series of an exposition, by name and labels; each name announced once, before its series.
+/// The series of an exposition, by name and labels; each name is declared once, before its series.
 fn metrics(text: &str) -> BTreeMap<String, f64> {
     let mut series = BTreeMap::new();
     let mut announced = Vec::new();
@@ -172,7 +172,7 @@ fn metrics(text: &str) -> BTreeMap<String, f64> {
     series
 }
 
-/// The figures of a plugin's line: value, warning, critical.
+/// The figures in a plugin's line: value, warning, critical.
 type Figure = (f64, Option<f64>, Option<f64>);
 
 fn figures(line: &str) -> BTreeMap<String, Figure> {
@@ -201,7 +201,7 @@ fn agree(report: &Report) {
         .map(|(level, entry)| (level, entry.lines().join("\n")))
         .collect();
 
-    // One line, one bar, one status.
+    // One line, one "|", one status.
     assert_eq!(line.matches('\n').count(), 1, "{line}");
     assert!(line.matches('|').count() <= 1 && line.len() < 4096, "{line}");
     let status = nagios::status(report);
@@ -209,7 +209,7 @@ fn agree(report: &Report) {
     let words = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
     assert_eq!(word, words[status as usize]);
 
-    // One class of ending.
+    // The same kind of result.
     let code = number(&json, "/exit/code") as i32;
     assert_eq!(code, report.exit() as i32);
     match code {
@@ -221,7 +221,7 @@ fn agree(report: &Report) {
     let errors = log.iter().filter(|(level, _)| *level == ::log::Level::Error).count();
     assert_eq!(errors, usize::from(code == 69), "{log:?}");
 
-    // One forecast.
+    // The same forecast.
     let state = json["forecast"].as_str().expect("a forecast");
     for name in ["starts", "at_risk", "fails"] {
         let want = f64::from(u8::from(name == state));
@@ -240,7 +240,7 @@ fn agree(report: &Report) {
         _ => assert_ne!(status, Status::Critical),
     }
 
-    // What went wrong beside the forecast is in each of them.
+    // Problems besides the forecast are in all formats.
     let troubles = report.events.iter().filter(|e| e.is_warning()).count();
     let refused = report.table.iter().flat_map(|t| t.refused_removals()).count();
     if troubles + refused > 0 {
@@ -278,7 +278,7 @@ fn agree(report: &Report) {
         assert_eq!(metric(&format!("limit{{name=\"{name}\"}}")), limit);
         let (value, warning, critical) = figures[figure];
         assert_eq!(value, used);
-        // A threshold that is crossed shows in the status.
+        // If a threshold is exceeded, the status shows it.
         let crossed = |threshold: Option<f64>| threshold.is_some_and(|t| value > t);
         if crossed(critical) {
             assert_eq!(status, Status::Critical, "{line}");
@@ -291,7 +291,7 @@ fn agree(report: &Report) {
         assert!(text.contains(&format!("; {free} of ")), "{text}");
     }
 
-    // The sets: counted from the documents's own rows.
+    // The sets, counted from the document's own rows.
     let rows = json["sets"].as_array().expect("sets");
     assert_eq!(rows.len(), table.rows.len());
     let gone = |row: &&Value| {
@@ -342,7 +342,7 @@ fn agree(report: &Report) {
     assert_eq!(number(&json, "/counts/orphans"), orphans as f64);
     let announces = text.contains("\n    httpd-semguard guard\n");
     assert_eq!(announces, report.command == Command::Check && orphans > 0, "{text}");
-    // Why some stay undecided, and whether httpd was asked.
+    // Why some sets are undecided, and whether httpd was asked.
     let undecided = |why: &str| {
         let of = |owner| metric(&format!("undecided_sets{{owner=\"{owner}\",cause=\"{why}\"}}"));
         of("www-data") + of("postgres")
@@ -362,23 +362,23 @@ fn agree(report: &Report) {
         let is = metric(&format!("httpd_asked{{state=\"{state}\"}}"));
         assert_eq!(is, f64::from(u8::from(state == asked)), "{state}: {json}");
     }
-    // What was not seen.
+    // What could not be seen.
     assert_eq!(metric("unreadable_sets"), number(&json, "/counts/unreadable"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn no_format_denies_another(plan in plan()) {
+    fn the_formats_never_contradict_each_other(plan in plan()) {
         agree(&report(&plan));
     }
 }
 
 #[test]
-fn no_format_denies_another_of_what_can_be_said() {
+fn the_formats_agree_on_every_sample() {
     for (_, report) in samples::forecasts() {
         if report.input.need.source == httpd_semguard::facts::need::NeedSource::Asked {
-            // Two owners, as the random ones have.
+            // Two owners, as in the random reports.
             let users =
                 vec![guarded(samples::WWW, "www-data"), guarded(samples::POSTGRES, "postgres")];
             agree(&Report { users, ..report });
@@ -386,9 +386,9 @@ fn no_format_denies_another_of_what_can_be_said() {
     }
 }
 
-/// node_exporter takes a series from one file only, and each httpd has a file of its own.
+/// node_exporter accepts a series from one file only, and each instance has a file of its own.
 #[test]
-fn of_a_named_httpd_every_series_bears_its_name_and_is_otherwise_the_same() {
+fn every_series_of_an_instance_has_its_name_and_is_otherwise_the_same() {
     let lines = |text: &str| -> Vec<String> {
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
     };
@@ -413,7 +413,7 @@ fn of_a_named_httpd_every_series_bears_its_name_and_is_otherwise_the_same() {
     assert!(lines.iter().all(|line| line.contains("{httpd=\"shop\"")), "{lines:?}");
 }
 
-/// Random reports in which all kinds of ending occur.
+/// The random reports include all kinds of results.
 #[test]
 fn the_random_reports_are_of_every_kind() {
     use proptest::strategy::ValueTree;

@@ -1,5 +1,5 @@
-//! The wording of every message, as it stands in golden/: one file for each thing that is said.
-//! `UPDATE_GOLDEN=1 cargo test --test formats` writes them anew, for a reader to look through.
+//! The wording of every message, as recorded in golden/, with one file for each message.
+//! `UPDATE_GOLDEN=1 cargo test --test formats` writes them again, for review.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,10 +21,10 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/golden")
 }
 
-/// Forecasts whose way is held, too.
+/// Forecasts whose verbose output is recorded, too.
 const VERBOSE: [&str; 3] = ["starts-again", "at-risk", "fails-by-a-filter"];
 
-/// Forecasts whose forms for programs are held, too.
+/// Forecasts whose reports for programs are recorded, too.
 const DOCUMENTED: [&str; 3] =
     ["starts-after-removal", "starts-after-a-refused-removal", "fails-for-want-of-sets"];
 
@@ -58,7 +58,7 @@ fn every_forecast_reads_as_before() {
 }
 
 #[test]
-fn the_way_to_an_answer_reads_as_before() {
+fn the_verbose_output_reads_as_before() {
     let mut wrong = Vec::new();
     for (name, report) in forecasts() {
         if VERBOSE.contains(&name) {
@@ -110,7 +110,7 @@ fn every_error_reads_as_before() {
 }
 
 #[test]
-fn the_formats_for_programs_stay_as_they_are() {
+fn the_formats_for_programs_are_unchanged() {
     let mut wrong = Vec::new();
     for (name, report) in forecasts() {
         if !DOCUMENTED.contains(&name) {
@@ -126,7 +126,7 @@ fn the_formats_for_programs_stay_as_they_are() {
 }
 
 #[test]
-fn no_golden_file_is_left_over() {
+fn no_golden_file_is_unused() {
     let have: BTreeSet<String> = fs::read_dir(golden())
         .expect("listed")
         .map(|e| e.expect("read").file_name().into_string().expect("utf-8"))

@@ -1,4 +1,4 @@
-//! What the reports say, in every format: their wording, and that no format denies another.
+//! The reports in every format: their wording, and that the formats never contradict each other.
 
 mod agree;
 #[path = "../common/mod.rs"]

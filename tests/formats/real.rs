@@ -1,4 +1,4 @@
-//! The formats as the program writes them, in a private namespace.
+//! The formats as written by the program, in a private namespace.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn json(run: &Run) -> Value {
 }
 
 #[test]
-fn what_the_program_writes_is_of_the_published_form() {
+fn the_programs_documents_conform_to_the_published_schema() {
     require!();
     if !can_judge() {
         return;
@@ -44,7 +44,7 @@ fn what_the_program_writes_is_of_the_published_form() {
 }
 
 #[test]
-fn a_document_tells_what_guard_did_with_each_set() {
+fn a_document_says_what_guard_did_with_each_set() {
     require!();
     let ns = Namespace::new(ROOMY);
     let orphans = ns.orphans(3, 33);
@@ -101,7 +101,7 @@ fn a_plugin_answers_in_one_line_and_with_its_own_codes() {
 }
 
 #[test]
-fn a_setting_for_monitors_stops_no_httpd() {
+fn a_setting_for_monitoring_does_not_keep_httpd_from_starting() {
     require!();
     let ns = Namespace::new("250 32000 32 10");
     ns.orphans(9, STRANGER);
@@ -120,7 +120,7 @@ fn a_setting_for_monitors_stops_no_httpd() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_ends_no_guard() {
+fn a_file_size_limit_does_not_end_a_guard() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 33);
@@ -133,7 +133,7 @@ fn a_limit_of_file_sizes_ends_no_guard() {
 }
 
 #[test]
-fn words_in_a_file_come_with_what_the_log_got() {
+fn text_in_a_file_is_preceded_by_the_log_entries() {
     require!();
     let ns = Namespace::new(ROOMY);
     let said = |args: &str, code: i32| {
@@ -148,7 +148,7 @@ fn words_in_a_file_come_with_what_the_log_got() {
 }
 
 #[test]
-fn a_plugin_without_rights_says_what_it_could_not_see() {
+fn a_plugin_without_privileges_says_what_it_could_not_see() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 33);
@@ -166,7 +166,7 @@ fn a_plugin_without_rights_says_what_it_could_not_see() {
 }
 
 #[test]
-fn a_file_is_written_whole_and_a_file_that_cannot_be_is_told() {
+fn a_file_is_written_completely_and_a_failure_to_write_it_is_reported() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 33);
@@ -183,10 +183,10 @@ fn a_file_is_written_whole_and_a_file_that_cannot_be_is_told() {
     check
         .logs("/run/nowhere/semguard.prom: ENOENT")
         .logs("that directory does not exist: create it");
-    // Nobody's httpd stays down for want of a file.
+    // A file that cannot be written does not keep httpd from starting.
     let guard = ns.guard(&format!("guard --user 33 {nowhere}")).exits(0);
     guard.logs("removed semaphore set").logs("/run/nowhere/semguard.prom");
-    // No answer, and the monitor is told.
+    // There is no result, and the monitoring system is told.
     ns.guard(&format!("check --user no_such_user --format prometheus --output {file}")).exits(78);
     let text = fs::read_to_string(ns.path(file)).expect("read");
     assert!(text.contains("httpd_semguard_last_run_success 0"), "{text}");
@@ -195,7 +195,7 @@ fn a_file_is_written_whole_and_a_file_that_cannot_be_is_told() {
 }
 
 #[test]
-fn a_full_disk_under_the_report_stops_no_httpd() {
+fn a_full_disk_under_the_report_does_not_keep_httpd_from_starting() {
     require!();
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 33);
@@ -209,7 +209,7 @@ fn a_full_disk_under_the_report_stops_no_httpd() {
 }
 
 #[test]
-fn list_shows_what_it_is_asked_for_in_the_order_asked_for() {
+fn list_shows_the_requested_sets_in_the_requested_order() {
     require!();
     let ns = Namespace::new(ROOMY);
     let of_the_living = ns.actor("php-fpm", "as 33 key 0 2 600 stay pool");
@@ -245,7 +245,7 @@ fn one_set_is_explained_with_the_command_that_removes_it() {
     let other = ns.orphans(1, STRANGER)[0];
     let run = ns.guard(&format!("list --user 33 --explain {other}")).exits(64);
     run.logs(&format!("there is no semaphore set {other} of www-data (33)"));
-    assert_eq!(ns.ids(), [id, other], "explaining removes nothing");
+    assert_eq!(ns.ids(), [id, other], "something was removed");
 }
 
 #[test]
@@ -268,10 +268,10 @@ fn a_table_of_32768_sets_stays_aligned_and_its_log_short() {
 }
 
 #[test]
-fn wide_names_keep_the_columns() {
+fn wide_names_keep_the_columns_aligned() {
     require!();
     let ns = Namespace::new(ROOMY);
-    // Each sign takes two columns of a terminal.
+    // Each character takes two columns on a terminal.
     let name = "番人番人";
     let passwd = ns.write("passwd", &format!("root:x:0:0::/:/bin/sh\n{name}:x:33:33::/:/bin/sh\n"));
     ns.sh(&format!("mount --bind {passwd} /etc/passwd")).exits(0);
@@ -293,7 +293,7 @@ fn wide_names_keep_the_columns() {
 }
 
 #[test]
-fn a_terminals_width_is_kept_to() {
+fn lines_fit_the_width_of_a_terminal() {
     require!("script");
     let ns = Namespace::new(ROOMY);
     ns.orphans(2, 33);
@@ -308,7 +308,7 @@ fn a_terminals_width_is_kept_to() {
     for args in ["list", &format!("list --explain {id}"), "check --need 500"] {
         let text = shown(110, args);
         let to_be_read = text.lines().take_while(|l| !l.contains("do:"));
-        // A headline is to be searched for, as it is.
+        // Headlines are not wrapped in a log, so that they can be searched for.
         let whole = ["httpd-semguard: ", "3 semaphore sets of the guarded"];
         for line in to_be_read.filter(|l| !whole.iter().any(|w| l.starts_with(w))) {
             assert!(line.chars().count() <= 110, "{line}\n{text}");
@@ -318,7 +318,7 @@ fn a_terminals_width_is_kept_to() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_those_who_ask() {
+fn colours_are_for_terminals_or_on_request() {
     require!("script");
     let ns = Namespace::new(ROOMY);
     ns.orphans(1, 33);
@@ -326,7 +326,7 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
     let colored = |line: &str| ns.sh(line).out.contains('\u{1b}');
     let list = format!("{guard} list --user 33 --no-ask");
     assert!(!colored(&list), "a pipe");
-    assert!(colored(&format!("CLICOLOR_FORCE=1 {list}")), "asked for");
+    assert!(colored(&format!("CLICOLOR_FORCE=1 {list}")), "requested");
     let terminal = |line: &str| format!("TERM=xterm script -qec '{line}' /dev/null");
     assert!(colored(&terminal(&list)), "a terminal");
     assert!(!colored(&terminal(&format!("NO_COLOR=1 {list}"))), "not wanted");
@@ -334,7 +334,7 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
     let check = format!("{guard} check --user 33 --need 999 --no-ask");
     assert!(colored(&terminal(&check)), "a message");
     assert!(!colored(&format!("{check} 2>&1")), "a message into a file");
-    assert!(!colored(&format!("CLICOLOR_FORCE=1 {list} --format json")), "programs see none");
+    assert!(!colored(&format!("CLICOLOR_FORCE=1 {list} --format json")), "no colours for programs");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reports as values: one for each thing that a report can say. No kernel, no clock, no accounts.
+//! Reports as values, one for each thing that a report can say. No kernel, no clock, no accounts.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub(crate) fn named(pid: i32, name: &str) -> Named {
     Named { pid: Pid::from_raw(pid), name: name.into() }
 }
 
-/// A set as httpd makes them.
+/// A set like those of httpd.
 pub(crate) fn set(id: i32) -> SemSet {
     SemSet {
         id: SemId(id),
@@ -66,14 +66,14 @@ pub(crate) fn process(pid: i32, name: &str, kind: Kind) -> Process {
         named: named(pid, name).into(),
         uids: vec![uid(0)],
         kind,
-        // An hour ago, on a machine that runs for 30 days.
+        // An hour ago, on a machine that has been running for 30 days.
         start: BootTicks(100 * (30 * 86_400 - 3600)),
         leads: kind == Kind::Httpd,
         called_us: false,
     }
 }
 
-/// A set with this verdict, whose last toucher is dead.
+/// A set with this verdict, whose last user is dead.
 pub(crate) fn judged(id: i32, verdict: Verdict) -> Row {
     let lock = Some(Lock { value: 1, waiters: 0 });
     Row { set: set(id), evidence: touched(2211, Who::Nobody, lock), verdict, outcome: None }
@@ -91,7 +91,7 @@ pub(crate) fn capacity(semmni: i64, sets: i64) -> Capacity {
     Capacity { limits: limits(semmni), usage: Usage { sets, semaphores: sets } }
 }
 
-/// A world in which nothing was asked of these processes.
+/// A world with these processes, whose memory was not read.
 pub(crate) fn world(processes: Vec<Process>) -> World {
     let clock = Clock { now: WallTime(NOW), boot: WallTime(NOW - 30 * DAY), ticks_per_second: 100 };
     World {
@@ -102,7 +102,7 @@ pub(crate) fn world(processes: Vec<Process>) -> World {
     }
 }
 
-/// A world in which this much of these processes was read, and they hold these sets.
+/// A world in which this much of these processes' memory was read, and they know these sets.
 fn read(processes: Vec<(Process, Extent, Vec<i32>)>) -> World {
     let reading = |(p, extent, holds): &(Process, Extent, Vec<i32>)| {
         let holds = holds.iter().copied().map(SemId).collect();
@@ -152,7 +152,7 @@ pub(crate) fn need(at_least: i64, at_most: i64) -> Need {
     Need { at_least, at_most, source: NeedSource::Asked }
 }
 
-/// What httpd said: that it will make these.
+/// An answer of httpd, that it will make these.
 fn heard(demand: Demand) -> Heard {
     Heard::Answered(Box::new(Answer {
         control: PathBuf::from("/usr/sbin/apache2ctl"),
@@ -180,7 +180,7 @@ pub(crate) fn input(need: Need) -> Input {
     }
 }
 
-/// A check on a good day.
+/// A check in which all is well.
 pub(crate) fn report() -> Report {
     Report {
         command: Command::Check,
@@ -209,7 +209,7 @@ pub(crate) fn report() -> Report {
     }
 }
 
-/// A machine like most: sysctl is there, and nothing sets kernel.sem at boot.
+/// A typical machine: sysctl is installed, and nothing sets kernel.sem at boot.
 fn site() -> Site {
     let new = Some(PathBuf::from("/etc/sysctl.d/99-httpd-semguard.conf"));
     let lasting = Lasting { new, ..Lasting::default() };
@@ -218,7 +218,7 @@ fn site() -> Site {
     Site { sysctl, table: TableOf::Here, unit: None, unit_in_doubt: None, directive }
 }
 
-/// The report with a forecast's input that is of its own table.
+/// The report with a forecast input that matches its own table.
 pub(crate) fn settled(report: Report) -> Report {
     let table = report.table.as_ref();
     let (capacity, running) = (table.map(|t| t.left), table.and_then(|t| t.running.clone()));
@@ -260,7 +260,7 @@ fn holders() -> Vec<Holder> {
     ]
 }
 
-/// Every forecast, and what may be said beside it.
+/// Every forecast, and everything that may be reported with it.
 pub(crate) fn forecasts() -> Vec<(&'static str, Report)> {
     let full = |semmni, judged: Vec<Row>| {
         let capacity = capacity(semmni, 30);
@@ -650,7 +650,7 @@ pub(crate) fn verdicts() -> Vec<(&'static str, Row, World)> {
     ]
 }
 
-/// Everything that can keep a run from an answer.
+/// Everything that can keep a run from having a result.
 pub(crate) fn errors() -> Vec<(&'static str, Error)> {
     vec![
         ("no-such-user", Error::NoSuchUser("apachee".into())),

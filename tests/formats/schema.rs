@@ -1,5 +1,5 @@
-//! That every JSON document is of the published form, and that the form tells of every name in it:
-//! judged by Python's jsonschema.
+//! Every JSON document conforms to the published schema, and the schema describes every name in it;
+//! validated by Python's jsonschema.
 
 use std::fs;
 use std::io::Write;
@@ -21,8 +21,8 @@ fn schema() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/schema/report-1.schema.json")
 }
 
-/// What is wrong with documents, one for each line: by the schema, made strict, so that a name that
-/// it does not tell of is wrong, too.
+/// The errors in the documents, one line each, according to the schema in a strict form, in which a name
+/// that it does not describe is an error, too.
 pub(crate) fn wrong(documents: &str) -> String {
     const JUDGE: &str = r##"
 import json, sys
@@ -63,7 +63,7 @@ print("judged", count, file=sys.stderr)
         .expect("python3 runs");
     let mut pipe = python.stdin.take().expect("a pipe");
     let documents_in = documents.as_bytes().to_vec();
-    // Beside the reading: a judge that finds much wrong writes while there is more to come.
+    // In parallel with reading: a validator that finds many errors writes before it has read everything.
     let writer = std::thread::spawn(move || pipe.write_all(&documents_in).expect("written"));
     let output = python.wait_with_output().expect("waited");
     writer.join().expect("written");
@@ -73,7 +73,7 @@ print("judged", count, file=sys.stderr)
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether Python and its jsonschema are there.
+/// Whether Python and jsonschema are installed.
 pub(crate) fn can_judge() -> bool {
     let python = Process::new("python3").args(["-c", "import jsonschema"]).output();
     let there = python.is_ok_and(|o| o.status.success());
@@ -90,7 +90,7 @@ pub(crate) fn line(document: &str) -> String {
 }
 
 #[test]
-fn every_document_is_of_the_published_form() {
+fn every_document_conforms_to_the_published_schema() {
     if !can_judge() {
         return;
     }
@@ -118,7 +118,7 @@ fn every_document_is_of_the_published_form() {
 }
 
 #[test]
-fn a_document_of_another_form_is_refused() {
+fn a_document_that_does_not_conform_is_rejected() {
     if !can_judge() {
         return;
     }
@@ -153,7 +153,7 @@ fn a_document_of_another_form_is_refused() {
 }
 
 #[test]
-fn the_schema_is_what_the_program_says_it_is() {
+fn the_schema_matches_the_program() {
     let schema: Value =
         serde_json::from_str(&fs::read_to_string(schema()).expect("read")).expect("JSON");
     let version = &schema["$defs"]["report"]["properties"]["schema_version"]["const"];
@@ -165,7 +165,7 @@ fn the_schema_is_what_the_program_says_it_is() {
             .iter()
             .filter_map(Value::as_i64)
             .collect();
-    // A document that was written is no bug, 70.
+    // A document is never written with 70, a bug.
     let all =
         httpd_semguard::facts::error::Exit::ALL.iter().map(|(code, _)| i64::from(*code as u8));
     assert_eq!(codes, all.filter(|code| *code != 70).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! That what people read fits their screens: in 60, 80 and 200 columns a message is one paragraph,
-//! nothing but a command or a long word is wider than the screen, and no word is split.
+//! Text for people fits the screen: in 60, 80 and 200 columns, a message is one paragraph, only commands
+//! and long words are wider than the screen, and no word is split.
 
 use httpd_semguard::facts::request::Format;
 use httpd_semguard::tell::log::{self, Entry};
@@ -16,13 +16,13 @@ fn screen(columns: usize) -> Screen {
     Screen { is_terminal: true, color: false, width: Some(columns) }
 }
 
-/// The words of a text, whatever lies between them.
+/// The words of a text, whatever separates them.
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// Whether a line is wider than the screen for a reason: it is a command, or its last word is what
-/// does not fit, and has a line of its own but for a label.
+/// Whether a line may be wider than the screen: it is a command, or its last word does not fit and has a
+/// line of its own, except for a label.
 fn may_be_wide(line: &str, commands: &[String]) -> bool {
     let text = line.trim_start();
     commands.iter().any(|command| command == text) || words(text).len() <= 2
@@ -69,7 +69,7 @@ fn fits(name: &str, report: &Report, widths: [usize; 3]) {
 }
 
 #[test]
-fn the_answer_itself_is_broken_between_words() {
+fn the_result_itself_is_wrapped_between_words() {
     for (name, report) in forecasts() {
         fits(name, &report, WIDTHS);
     }

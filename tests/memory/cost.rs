@@ -1,5 +1,5 @@
-//! That nothing grows by being read, that what many share is read once, and that nothing of it can
-//! be had from the reader.
+//! Reading does not make anything grow, memory shared by many is read once, and none of it can be
+//! obtained from the reader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::common::{skip, wait_until};
 use crate::holder::{Holder, NUMBER, Wrapper, held, one, read, request};
 use crate::require;
 
-/// The figures of smaps that may not change, by mapping. (How much of its program is mapped may: it
-/// runs.)
+/// The figures in smaps that must not change, by mapping. (How much of its program is mapped may change,
+/// because it is running.)
 fn figures(holder: &Holder) -> BTreeMap<String, Vec<String>> {
     let mut figures: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut mapping = String::new();
@@ -23,8 +23,8 @@ fn figures(holder: &Holder) -> BTreeMap<String, Vec<String>> {
         match line.split_whitespace().next().and_then(|w| w.strip_suffix(':')) {
             None => mapping = line.to_owned(),
             Some("Rss") if !mapping.contains(" 00:") => {}
-            // The pages of a file that is new are dirty until the kernel writes them back. One that a
-            // process got for itself is Anonymous.
+            // The pages of a new file are dirty until the kernel writes them back. A private copy of a
+            // page is Anonymous.
             Some("Private_Dirty" | "Shared_Dirty") if !mapping.contains(" 00:") => {}
             Some("Rss" | "Size" | "Swap" | "Private_Dirty" | "Shared_Dirty" | "Anonymous") => {
                 figures.entry(mapping.clone()).or_default().push(line.to_owned());
@@ -36,7 +36,7 @@ fn figures(holder: &Holder) -> BTreeMap<String, Vec<String>> {
     figures
 }
 
-/// The shared memory of the machine's private mount that is in use: of this process's mapping.
+/// The blocks in use of the shared memory mapped by this process, on the kernel's internal mount.
 fn blocks_of_shared(holder: &Holder) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let maps = holder.proc("maps");
@@ -49,7 +49,7 @@ fn blocks_of_shared(holder: &Holder) -> u64 {
 }
 
 #[test]
-fn a_process_is_no_larger_for_having_been_read() {
+fn a_process_does_not_grow_by_being_read() {
     require!();
     for place in ["heap", "shared-untouched", "protected", "sparse"] {
         let holder = Holder::new(place);
@@ -62,7 +62,7 @@ fn a_process_is_no_larger_for_having_been_read() {
 }
 
 #[test]
-fn holes_are_not_read_of_private_memory_nor_of_shared() {
+fn holes_in_private_and_shared_memory_are_not_read() {
     require!("setpriv");
     let holder = Holder::new("sparse");
     let before = blocks_of_shared(&holder);
@@ -75,8 +75,8 @@ fn holes_are_not_read_of_private_memory_nor_of_shared() {
     }
 }
 
-/// Asks the first of the owner's processes for the number of which the one that they hold is a tagged
-/// form (2n+1), and the other for it as it is.
+/// Asks one of the owner's processes about the number of which the one they hold is a tagged form (2n+1),
+/// and the other one about the number as it is.
 fn mixed(both: &[i32; 2], asked: &Request) -> Request {
     let mut mixed = request(both, Words::AnyLanguage);
     mixed.budget = asked.budget;
@@ -101,11 +101,11 @@ fn pages_that_two_processes_share_are_read_once_and_count_for_both() {
     for reading in read(&asked) {
         assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
     }
-    // What was seen for one that is asked more closely is not told of the other.
+    // A hit for a process that is searched more thoroughly is not attributed to the other.
     for reading in read(&mixed(&both, &asked)).iter().skip(1) {
         assert!(reading.holds.is_empty() && reading.extent == Extent::Full, "{reading:?}");
     }
-    // Where frames cannot be seen, each is read by itself.
+    // If frame numbers are hidden, each is read separately.
     let blind = "setpriv --bounding-set -all,+sys_ptrace,+dac_read_search";
     asked.budget.bytes = 1 << 40;
     for reading in Wrapper::new(blind).read(&asked) {
@@ -114,12 +114,12 @@ fn pages_that_two_processes_share_are_read_once_and_count_for_both() {
 }
 
 #[test]
-fn what_a_worker_alone_holds_is_found_beside_what_it_shares() {
+fn a_number_that_only_a_worker_holds_is_found_besides_what_it_shares() {
     require!("setpriv");
     let mut holder = Holder::new("worker");
     let both = family(&mut holder);
     let child = both.iter().position(|p| *p == child_of(&both)).expect("one of them");
-    // Also where frames cannot be seen.
+    // Also if frame numbers are hidden.
     let blind = "setpriv --bounding-set -all,+sys_ptrace,+dac_read_search";
     for reader in ["", blind] {
         let readings = Wrapper::new(reader).read(&request(&both, Words::Plain));
@@ -130,7 +130,7 @@ fn what_a_worker_alone_holds_is_found_beside_what_it_shares() {
     }
 }
 
-/// Which of two is the other's child.
+/// Which of the two is the child of the other.
 fn child_of(both: &[i32; 2]) -> i32 {
     let parent = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
@@ -148,10 +148,10 @@ fn reader(wrapper: &[&str]) -> Child {
     command.spawn().expect("it runs")
 }
 
-/// So few that none of them lets root look into a process that cannot be dumped.
+/// So few capabilities that root may not look into a process that cannot be dumped.
 const FEW: [&str; 5] = ["setpriv", "--bounding-set", "-all,+dac_read_search", "--inh-caps", "-all"];
 
-/// Whether root may not look into a process that has no more rights than these.
+/// Whether root with only these capabilities may not look into a process.
 fn is_closed(pid: &str) -> bool {
     let look = format!("head -c 1 /proc/{pid}/environ >/dev/null 2>&1");
     let status = Command::new(FEW[0]).args(&FEW[1..]).args(["sh", "-c", &look]).status();
@@ -163,8 +163,8 @@ fn a_reader_cannot_be_dumped_or_looked_into_from_before_it_reads() {
     require!("strace", "setpriv");
     let held = [crate::holder::program().to_str().expect("UTF-8"), "heap", "0"];
     let holder = Holder::of(Command::new(FEW[0]).args(&FEW[1..]).args(held)).expect("it is ready");
-    assert!(!is_closed(&holder.pid.to_string()), "the control");
-    // Held in its first look into the other's memory.
+    assert!(!is_closed(&holder.pid.to_string()), "the control must be readable");
+    // Stopped at its first read of the other process's memory.
     let mem = format!("/proc/{}/mem", holder.pid);
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", &mem, "-e"];
     let held = ["inject=pread64:delay_enter=600s:when=1"];
@@ -188,7 +188,7 @@ fn a_reader_cannot_be_dumped_or_looked_into_from_before_it_reads() {
     let _ = Command::new("kill").args(["-KILL", &pid]).status();
     let _ = strace.kill();
     let _ = strace.wait();
-    assert!(closed, "it can be looked into");
+    assert!(closed, "root can look into it");
     let core = limits.lines().find(|l| l.starts_with("Max core file size")).expect("a line");
     let words: Vec<&str> = core.split_whitespace().collect();
     assert_eq!(words[4..6], ["0", "0"], "{core}");
@@ -208,7 +208,7 @@ fn a_reader_ends_with_its_caller() {
         fs::read_to_string(&reads).is_ok_and(|s| s.starts_with("0 0x0 "))
     });
     caller.kill().expect("killed");
-    // Its standard input is open still.
+    // Its standard input is still open.
     let input = caller.stdin.take();
     caller.wait().expect("waited");
     wait_until("it has ended", || {
@@ -217,7 +217,7 @@ fn a_reader_ends_with_its_caller() {
     drop(input);
 }
 
-/// By hand: `cargo test --release --test memory -- --ignored --nocapture speed`.
+/// Run by hand: `cargo test --release --test memory -- --ignored --nocapture speed`.
 #[test]
 #[ignore = "measures, asserts no time"]
 fn speed_of_a_gigabyte() {

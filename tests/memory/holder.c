@@ -1,5 +1,5 @@
-/* A process that keeps a number at one place of its memory and nowhere else: it is handed the
- * number masked, and writes it to its place without keeping it. Prints "ready PID".
+/* A process that keeps a number at one place in its memory and nowhere else: it receives the number
+ * masked, and writes it to its place without keeping a copy. Prints "ready PID".
  *
  *   holder PLACE MASKED [WORD ...]
  */
@@ -24,7 +24,7 @@
 #define MIB (1UL << 20)
 
 static uint64_t masked;
-/* More than nothing, so that it is in .data. */
+/* Not zero, so that it is in .data. */
 static volatile uint32_t data[2048] = {1};
 
 static void die(const char *what)
@@ -33,7 +33,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* Byte by byte, so that it is in no register, and from there on no stack. */
+/* Byte by byte, so that it never is in a register, or from there on the stack. */
 static void write_word(volatile void *at, uint64_t word, int bytes)
 {
 	for (int i = 0; i < bytes; i++)
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
 	} else if (is(place, "shared")) {
 		put(map(MIB, MAP_SHARED | MAP_ANONYMOUS, -1));
 	} else if (is(place, "shared-untouched")) {
-		/* A child has written it; this process has mapped it and no more. */
+		/* A child has written it; this process has only mapped it. */
 		at = map(MIB, MAP_SHARED | MAP_ANONYMOUS, -1);
 		if (fork() == 0) {
 			put(at + MIB / 2);
@@ -159,7 +159,7 @@ int main(int argc, char **argv)
 		pthread_create(&thread, NULL, outlive, NULL);
 		pthread_exit(NULL);
 	} else if (is(place, "worker")) {
-		/* Two processes; what the first wrote before the fork is shared with the second. */
+		/* Two processes; the second shares what the first wrote before the fork. */
 		memset(map(8 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1), 7, 8 * MIB);
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, 9);
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 			stay();
 		}
 	} else if (is(place, "family")) {
-		/* Both hold it, on a page that they share. */
+		/* Both hold it, on a shared page. */
 		at = map(8 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		memset(at, 7, 8 * MIB);
 		put(at + 4096);
@@ -176,8 +176,8 @@ int main(int argc, char **argv)
 			stay();
 		}
 	} else if (is(place, "exec")) {
-		/* Becomes itself again and again, and takes the number along as a word among its
-		 * arguments, once for each way in which they may be aligned. */
+		/* Executes itself repeatedly, and passes the number on in its arguments, once for each
+		 * possible alignment. */
 		static char word[32];
 		for (int i = 0; i < 4; i++) {
 			put(&data[1024]);
@@ -189,14 +189,14 @@ int main(int argc, char **argv)
 		nap();
 		execl("/proc/self/exe", "holder", "exec", argv[2], word, NULL);
 	} else if (is(place, "become")) {
-		/* Holds nothing until it becomes another program, at the signal. */
+		/* Holds nothing until it executes another program, at the signal. */
 		signal(SIGUSR1, wake);
 		ready();
 		while (!awake)
 			usleep(1000);
 		execl("/proc/self/exe", "holder", "data", argv[2], NULL);
 	} else if (is(place, "hop")) {
-		/* Goes on as a child. */
+		/* Continues as a child. */
 		put(page());
 		for (;;) {
 			ready();
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 				die("mremap");
 		}
 	} else if (is(place, "shift")) {
-		/* At the signal it goes from the end of a large object to its beginning. */
+		/* At the signal, it moves from the end of a large object to its beginning. */
 		at = map(64 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		memset(at, 7, 64 * MIB);
 		put(at + 64 * MIB - 4096);
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 		put(at);
 		memset(at + 64 * MIB - 4096, 7, 4096);
 	} else if (is(place, "unfilled")) {
-		/* Pages that block whoever is the first to touch them. */
+		/* Pages that block the first access. */
 		struct uffdio_api api = {.api = UFFD_API};
 		struct uffdio_register all = {.mode = UFFDIO_REGISTER_MODE_MISSING};
 		int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -239,7 +239,7 @@ int main(int argc, char **argv)
 		if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &all))
 			die("userfaultfd");
 	} else if (is(place, "restless")) {
-		/* New mappings without end, each at an address of its own. */
+		/* Endless new mappings, each at a different address. */
 		ready();
 		for (unsigned long i = 0;; i++) {
 			char *to = (char *)(0x200000000000UL + (i % 1000000) * 0x100000UL);

@@ -1,4 +1,4 @@
-//! The processes of these tests, and how they are read.
+//! The processes in these tests, and how they are read.
 #![allow(unreachable_pub)]
 
 use std::fs;
@@ -13,15 +13,15 @@ use httpd_semguard::facts::set::SemId;
 use httpd_semguard::look::memory;
 use nix::unistd::Pid;
 
-/// Nothing else holds it: past what counts and sizes come to, and no part of an address.
+/// No other process holds it: it is larger than counts and sizes, and not part of an address.
 pub const NUMBER: i32 = 0x2b67_8123;
 
-/// Another one, which nobody holds.
+/// Another one, which no process holds.
 pub const NOBODYS: i32 = 0x2b67_9457;
 
 const MASK: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
-/// A number as the holder is told it.
+/// A number in the form that is passed to the holder.
 pub fn masked(number: u64) -> String {
     (number ^ MASK).to_string()
 }
@@ -32,7 +32,7 @@ pub fn program() -> &'static Path {
     BUILT.get_or_init(|| compile("holder.c", &["-O2", "-pthread"]).expect("cc builds holder.c"))
 }
 
-/// Builds a C program of this directory; none if the compiler cannot build for that machine.
+/// Builds a C program in this directory; `None` if the compiler cannot build for that machine.
 pub fn compile(source: &str, flags: &[&str]) -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source.replace(".c", ""));
     let own = program.with_extension(std::process::id().to_string());
@@ -44,7 +44,7 @@ pub fn compile(source: &str, flags: &[&str]) -> Option<PathBuf> {
         .args(flags)
         .status();
     built.ok().filter(|status| status.success())?;
-    // Another run of these tests may use the one that is there.
+    // Another run of these tests may be using the existing one.
     fs::rename(own, &program).ok()?;
     Some(program)
 }
@@ -53,7 +53,7 @@ pub fn compile(source: &str, flags: &[&str]) -> Option<PathBuf> {
 pub struct Holder {
     child: Child,
     out: BufReader<ChildStdout>,
-    /// It, or the process that it went on as.
+    /// Its PID, or that of the process as which it continued.
     pub pid: i32,
 }
 
@@ -66,14 +66,14 @@ impl Holder {
         Holder::try_with(place, more).expect("it is ready")
     }
 
-    /// None if this machine has no such place.
+    /// `None` if this machine has no such place.
     pub fn try_with(place: &str, more: &[&str]) -> Option<Holder> {
         let mut command = Command::new(program());
         command.arg(place).arg(masked(NUMBER as u64)).args(more);
         Holder::of(&mut command)
     }
 
-    /// A program that says "ready PID".
+    /// A program that prints "ready PID".
     pub fn of(command: &mut Command) -> Option<Holder> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -82,7 +82,7 @@ impl Holder {
         Some(holder)
     }
 
-    /// The next process that says it is ready.
+    /// The next process that reports that it is ready.
     pub fn hear(&mut self) -> Option<i32> {
         let mut line = String::new();
         self.out.read_line(&mut line).ok()?;
@@ -93,7 +93,7 @@ impl Holder {
         fs::read_to_string(format!("/proc/{}/{file}", self.pid)).unwrap_or_default()
     }
 
-    /// Whether it holds the number, read in full; read as C code keeps numbers.
+    /// Whether it holds the number in the form used by C; its memory must be read in full.
     #[track_caller]
     pub fn is_read(&self) -> bool {
         let reading = one(self.pid, Words::Plain);
@@ -115,7 +115,7 @@ pub fn held(reading: &Reading) -> bool {
     reading.holds == [SemId(NUMBER)]
 }
 
-/// A request about both numbers to these processes, in this order; to be read in full.
+/// A request about both numbers for these processes, in this order, which must be read in full.
 pub fn request(pids: &[i32], words: Words) -> Request {
     let sets = vec![SemId(NUMBER), SemId(NOBODYS)];
     let asks = vec![Ask { doubt: 0, words }];
@@ -129,17 +129,17 @@ pub fn request(pids: &[i32], words: Words) -> Request {
     }
 }
 
-/// Has the program that is tested read.
+/// Reads with the program under test.
 pub fn read(request: &Request) -> Vec<Reading> {
     memory::read(Path::new(env!("CARGO_BIN_EXE_httpd-semguard")), request)
 }
 
-/// What is read of one process.
+/// The result of reading one process.
 pub fn one(pid: i32, words: Words) -> Reading {
     read(&request(&[pid], words)).remove(0)
 }
 
-/// What is read of one process by a reader under this command line.
+/// The result of reading one process with a reader under this command line.
 pub fn one_under(wrapper: &str, pid: i32, words: Words) -> Reading {
     Wrapper::new(wrapper).read(&request(&[pid], words)).remove(0)
 }
@@ -160,7 +160,7 @@ impl Wrapper {
             "#!/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
              exec {wrapper} {reader} \"$@\"\n"
         );
-        // By another process: one forked meanwhile would keep the file open for writing (ETXTBSY).
+        // In another process: one forked meanwhile would keep the file open for writing (ETXTBSY).
         let made = Command::new("sh")
             .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", &text])
             .arg(&script)

@@ -1,4 +1,4 @@
-//! What is asked, and what is not read because of it.
+//! What is asked, and what therefore need not be read.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn no_more_is_read_once_every_number_is_known() {
     let readings = read(&asked);
     assert!(held(&readings[0]) && readings[0].extent == Extent::Enough, "{readings:?}");
     assert!(readings[1].holds.is_empty() && readings[1].extent == Extent::Enough);
-    // One that nobody holds has all of them read.
+    // For a number that no process holds, all of them are read.
     asked.doubts[0].sets.push(SemId(NOBODYS));
     for reading in read(&asked) {
         assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
@@ -26,7 +26,7 @@ fn no_more_is_read_once_every_number_is_known() {
 }
 
 #[test]
-fn a_process_is_told_to_hold_only_what_was_asked_of_it() {
+fn a_process_is_reported_to_hold_only_what_it_was_asked_about() {
     require!();
     let (mut holders, mut asked) = (Vec::new(), request(&[], Words::Plain));
     asked.doubts.push(Doubt { sets: vec![SemId(NOBODYS + 1)], made_by_owner: true });
@@ -42,7 +42,7 @@ fn a_process_is_told_to_hold_only_what_was_asked_of_it() {
 }
 
 #[test]
-fn thirty_thousand_sets_are_asked_for_at_once() {
+fn thirty_thousand_sets_can_be_asked_about_at_once() {
     require!();
     let holder = Holder::new("heap");
     let mut asked = request(&[holder.pid], Words::AnyLanguage);

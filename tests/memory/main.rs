@@ -1,5 +1,5 @@
-//! The room that reads memory, on real processes: where a number is found, what is called unread,
-//! and that nothing is changed by the reading. No semaphore is made here: a number is a number.
+//! Reading the memory of real processes: where a number is found, what is reported as unread, and that
+//! reading changes nothing. No semaphores are created here: any number will do.
 
 #[path = "../common/mod.rs"]
 mod common;

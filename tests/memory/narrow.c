@@ -23,7 +23,7 @@ __attribute__((used)) void begin(char **words)
 	call(172, 1, 9, 0); /* prctl(PR_SET_PDEATHSIG, SIGKILL) */
 	for (char *c = words[2]; *c; c++)
 		masked = masked * 10 + (*c - '0');
-	/* Byte by byte, so that it is in no register, and from there on no stack. */
+	/* Byte by byte, so that it never is in a register, or from there on the stack. */
 	for (int i = 0; i < 4; i++)
 		((volatile unsigned char *)&data[1024])[i] = (masked >> 8 * i & 0xff) ^ 0x5a;
 	for (int pid = call(20, 0, 0, 0); pid; pid /= 10)

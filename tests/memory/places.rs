@@ -25,7 +25,7 @@ fn it_is_found_wherever_a_program_keeps_it() {
 }
 
 #[test]
-fn it_is_found_on_a_page_that_nobody_may_read_just_now() {
+fn it_is_found_on_a_page_that_is_currently_protected() {
     require!();
     assert!(Holder::new("protected").is_read());
 }
@@ -36,7 +36,7 @@ fn it_is_found_in_shared_memory_that_the_process_itself_has_not_touched() {
     assert!(Holder::new("shared-untouched").is_read());
 }
 
-/// A file of a megabyte, which holds the number if `number` is given; removed in the end.
+/// A file of one megabyte, which contains the number if `number` is given; removed at the end.
 struct File(PathBuf);
 
 impl File {
@@ -63,7 +63,7 @@ impl Drop for File {
 }
 
 #[test]
-fn it_is_found_in_a_file_in_memory_that_is_mapped_also_where_it_was_not_touched() {
+fn it_is_found_in_a_mapped_file_in_memory_even_if_it_was_not_touched() {
     require!();
     let shm = Path::new("/dev/shm");
     let file = File::new(shm, None);
@@ -74,20 +74,20 @@ fn it_is_found_in_a_file_in_memory_that_is_mapped_also_where_it_was_not_touched(
 }
 
 #[test]
-fn of_a_file_on_a_disk_it_is_found_on_a_mapped_page_and_on_one_that_was_written() {
+fn in_a_file_on_a_disk_it_is_found_on_a_mapped_page_and_on_one_that_was_written() {
     require!();
     let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = File::new(disk, None);
     assert!(Holder::with("file-written", &[file.name()]).is_read(), "private");
     assert!(Holder::with("file-shared", &[file.name()]).is_read(), "shared");
     drop(file);
-    // What stands in a file is nobody's knowledge for that.
+    // The contents of a file alone do not mean that a process knows them.
     let file = File::new(disk, Some(NUMBER));
     assert!(!Holder::with("file-unwritten", &[file.name()]).is_read());
 }
 
 #[test]
-fn a_mapped_file_of_an_overlay_as_containers_have_it_is_read() {
+fn a_mapped_file_on_an_overlay_as_in_containers_is_read() {
     require!("unshare");
     let script = "set -e; mount -t tmpfs tmpfs /mnt; cd /mnt; mkdir lower upper work all; \
                   head -c 1048576 /dev/zero >lower/file; \
@@ -108,7 +108,7 @@ fn it_is_found_on_huge_pages() {
     let holder = Holder::new("huge");
     let huge = holder.proc("smaps");
     if !huge.lines().any(|l| l.starts_with("AnonHugePages:") && !l.ends_with(" 0 kB")) {
-        skip("this kernel makes no huge pages for madvise(2)");
+        skip("this kernel provides no huge pages for madvise(2)");
         return;
     }
     assert!(holder.is_read());
@@ -121,7 +121,7 @@ fn it_is_found_in_a_32_bit_process() {
     let flags = ["-m32", "-O2", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-ffreestanding"];
     let Some(program) = compile("narrow.c", &[&flags[..], &["-fno-stack-protector"]].concat())
     else {
-        panic!("cc builds no 32-bit program");
+        panic!("cc cannot build a 32-bit program");
     };
     let masked: u64 = masked(NUMBER as u64).parse().expect("a number");
     let masked = format!("{}", masked as u32);
@@ -133,7 +133,7 @@ fn it_is_found_in_a_32_bit_process() {
 }
 
 #[test]
-fn a_guard_region_is_no_page() {
+fn a_guard_region_is_not_a_page() {
     require!();
     let Some(holder) = Holder::try_with("guarded", &[]) else {
         skip("this kernel has no guard regions (MADV_GUARD_INSTALL, Linux 6.13)");
@@ -143,7 +143,7 @@ fn a_guard_region_is_no_page() {
 }
 
 #[test]
-fn pages_that_block_whoever_touches_them_first_are_not_touched() {
+fn pages_that_block_the_first_access_are_not_touched() {
     require!();
     let Some(holder) = Holder::try_with("unfilled", &[]) else {
         skip("this kernel has no userfaultfd(2)");
@@ -152,13 +152,13 @@ fn pages_that_block_whoever_touches_them_first_are_not_touched() {
     assert!(holder.is_read());
 }
 
-/// Words as other languages keep numbers, at one place of a C program.
+/// Words in the forms used by other languages, at one place in a C program.
 fn kept_as(word: u64) -> Holder {
     Holder::with("words", &[&masked(word)])
 }
 
 #[test]
-fn it_is_found_as_each_language_keeps_it_in_processes_of_the_owner_only() {
+fn it_is_found_in_the_form_of_each_language_only_in_processes_of_the_owner() {
     require!();
     let n = NUMBER as u64;
     let upper_half = n << 32;
@@ -181,7 +181,7 @@ fn it_is_found_as_each_language_keeps_it_in_processes_of_the_owner_only() {
 }
 
 #[test]
-fn halves_of_a_double_that_do_not_belong_together_are_no_number() {
+fn halves_of_different_doubles_are_not_a_number() {
     require!();
     let double = f64::from(NUMBER).to_bits();
     for word in [double ^ 1, double << 32, double.rotate_left(32)] {
@@ -190,7 +190,7 @@ fn halves_of_a_double_that_do_not_belong_together_are_no_number() {
     }
 }
 
-/// A script that takes the number apart, keeps it whole in its own way, and waits.
+/// A script that unmasks the number, keeps it in its own form, and waits.
 fn script(program: &str, args: &[&str], script: &str) -> Option<Holder> {
     let mut command = Command::new(program);
     let holder = Holder::of(command.args(args).arg(script));

@@ -16,7 +16,7 @@ use crate::holder::{
 use crate::require;
 
 #[test]
-fn a_process_whose_first_thread_has_ended_is_read_by_another() {
+fn a_process_whose_first_thread_has_exited_is_read_through_another() {
     require!();
     let holder = Holder::new("thread");
     wait_until("its first thread has ended", || holder.proc("stat").contains(") Z "));
@@ -25,7 +25,7 @@ fn a_process_whose_first_thread_has_ended_is_read_by_another() {
 }
 
 #[test]
-fn shared_memory_of_a_process_whose_first_thread_has_ended_is_read_as_far_as_it_is_mapped() {
+fn shared_memory_of_a_process_whose_first_thread_has_exited_is_read_as_far_as_it_is_mapped() {
     require!();
     let holder = Holder::new("thread-shared");
     wait_until("its first thread has ended", || holder.proc("stat").contains(") Z "));
@@ -35,9 +35,9 @@ fn shared_memory_of_a_process_whose_first_thread_has_ended_is_read_as_far_as_it_
 }
 
 #[test]
-fn what_a_process_becomes_while_it_is_read_is_read() {
+fn a_program_executed_while_the_process_is_read_is_read_as_well() {
     require!("setarch");
-    // Where addresses are not random, the new memory lies where the old one lay.
+    // If addresses are not random, the new memory is at the same addresses as the old one.
     for random in [true, false] {
         let mut command = Command::new(if random { "env" } else { "setarch" });
         command.args(if random { &[][..] } else { &["-R"][..] }).arg(program());
@@ -52,7 +52,7 @@ fn what_a_process_becomes_while_it_is_read_is_read() {
 }
 
 #[test]
-fn memory_that_moves_is_found_where_it_went() {
+fn memory_that_moves_is_found_at_its_new_address() {
     require!();
     let holder = Holder::new("move");
     for _ in 0..20 {
@@ -60,8 +60,8 @@ fn memory_that_moves_is_found_where_it_went() {
     }
 }
 
-/// What is read of a process that is sent a signal while its reader is held in the `nth` read of its
-/// memory. Where the machine is too slow for that the signal comes early, and nothing is missed.
+/// The result of reading a process that receives a signal while its reader is stopped at the `nth` read of
+/// its memory. If the machine is too slow for that, the signal arrives early, and nothing is missed.
 fn signalled_meanwhile(holder: &Holder, nth: usize, words: Words) -> Reading {
     let mem = format!("/proc/{}/mem", holder.pid);
     let held_up = format!("inject=pread64:delay_enter=1500ms:when={nth}");
@@ -75,29 +75,29 @@ fn signalled_meanwhile(holder: &Holder, nth: usize, words: Words) -> Reading {
 }
 
 #[test]
-fn an_object_that_goes_where_was_read_before_is_found_by_the_second_pass() {
+fn an_object_that_moves_to_memory_already_read_is_found_by_the_second_pass() {
     require!("strace");
-    // Between the beginning of the object and its end, which are 256 reads apart.
+    // Between the beginning and the end of the object, which are 256 reads apart.
     let reading = signalled_meanwhile(&Holder::new("shift"), 100, Words::AnyLanguage);
     assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
 }
 
 #[test]
-fn nothing_is_taken_for_read_of_the_program_that_a_process_has_become() {
+fn nothing_counts_as_read_of_a_program_that_was_just_executed() {
     require!("strace", "setarch");
     let mut command = Command::new("setarch");
     command.arg("-R").arg(program()).args(["become", &masked(NUMBER as u64)]);
     let holder = Holder::of(&mut command).expect("it is ready");
-    // Behind its data, which will lie where they lay, and before its stack.
+    // After its data, which will be at the same addresses, and before its stack.
     let reading = signalled_meanwhile(&holder, 6, Words::Plain);
     assert!(held(&reading) && reading.extent == Extent::Full, "{reading:?}");
 }
 
 #[test]
-fn mappings_without_end_are_a_doubt() {
+fn endless_new_mappings_leave_doubt() {
     require!("strace");
     let holder = Holder::new("restless");
-    // So that it has its turn between two looks, however busy the machine is.
+    // So that it runs between two listings, however busy the machine is.
     let pagemap = format!("/proc/{}/pagemap", holder.pid);
     let slowly = "inject=pread64:delay_exit=5ms";
     let wrapper = format!("strace -qq -o /dev/null -P {pagemap} -e {slowly}");
@@ -105,9 +105,9 @@ fn mappings_without_end_are_a_doubt() {
     assert_eq!(reading.extent, Extent::Part(Gap::Restless), "{reading:?}");
 }
 
-/// As the caller does: asks, lists again, and asks for those that are new.
+/// Does what the caller does: asks, lists again, and asks about new processes.
 #[test]
-fn a_process_that_goes_on_as_its_child_is_found_by_listing_again() {
+fn a_process_that_continues_as_its_child_is_found_by_listing_again() {
     require!();
     let holder = Holder::new("hop");
     let group = || -> BTreeSet<i32> {
@@ -135,7 +135,7 @@ fn a_process_that_goes_on_as_its_child_is_found_by_listing_again() {
         }
         readings.iter().any(held)
     });
-    // It has no parent of ours to end with.
+    // It is not our child, so it would not end with us.
     wait_until("it is killed", || {
         for pid in group() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -160,7 +160,7 @@ fn a_dead_process_is_gone_and_a_zombie_too() {
 }
 
 #[test]
-fn a_thread_of_the_kernels_has_no_memory() {
+fn a_kernel_thread_has_no_memory() {
     require!();
     let kernel_thread = fs::read_dir("/proc").expect("a listing").flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
@@ -169,7 +169,7 @@ fn a_thread_of_the_kernels_has_no_memory() {
         (flags & 0x0020_0000 != 0).then_some(pid)
     });
     let Some(pid) = kernel_thread else {
-        crate::common::skip("no thread of the kernel's is to be seen from here");
+        crate::common::skip("no kernel thread is visible here");
         return;
     };
     let reading = one(pid, Words::Plain);

@@ -1,4 +1,4 @@
-//! What a reader may not see is called so.
+//! What a reader is not allowed to see is reported.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::common::skip;
 use crate::holder::{Holder, Wrapper, held, one_under, request};
 use crate::require;
 
-/// All that the reader needs.
+/// All the capabilities that the reader needs.
 const ENOUGH: &str = "sys_ptrace,+sys_admin,+dac_read_search";
 
 fn with_only(capabilities: &str) -> String {
@@ -28,7 +28,7 @@ fn three_capabilities_are_enough() {
 }
 
 #[test]
-fn another_users_process_is_refused_without_the_right_to_trace_and_that_is_said() {
+fn without_the_right_to_trace_another_users_process_is_refused_and_that_is_reported() {
     require!("setpriv", "perl");
     let user = ["--reuid", "1234", "--regid", "1234", "--clear-groups", "perl", "-e"];
     let text = "$| = 1; print \"ready $$\\n\"; sleep 600 while 1";
@@ -41,7 +41,7 @@ fn another_users_process_is_refused_without_the_right_to_trace_and_that_is_said(
 }
 
 #[test]
-fn a_refusal_of_each_file_is_a_doubt() {
+fn a_refusal_of_any_file_leaves_doubt() {
     require!("strace");
     let holder = Holder::new("heap");
     for (file, told) in [
@@ -85,7 +85,7 @@ fn memory_that_reads_as_nothing_or_fails_is_never_taken_for_empty() {
         (mem.as_str(), "openat:error=ENOENT"),
     ];
     for (path, fault) in faults {
-        // In the process's own directory and in that of its thread.
+        // In the directory of the process and in that of its thread.
         let task = path.replace(
             &format!("/{}/", holder.pid),
             &format!("/{}/task/{}/", holder.pid, holder.pid),
@@ -98,7 +98,7 @@ fn memory_that_reads_as_nothing_or_fails_is_never_taken_for_empty() {
 }
 
 #[test]
-fn a_fault_that_passes_is_looked_at_again() {
+fn after_a_temporary_error_the_page_is_read_again() {
     require!("strace");
     let holder = Holder::new("heap");
     let path = format!("/proc/{}/mem", holder.pid);
@@ -113,14 +113,14 @@ fn a_fault_that_passes_is_looked_at_again() {
 }
 
 #[test]
-fn shared_memory_is_unseen_without_cap_sys_admin_where_not_all_of_it_is_mapped() {
+fn without_cap_sys_admin_shared_memory_is_unseen_unless_all_of_it_is_mapped() {
     require!("setpriv");
     let without = with_only("sys_ptrace,+dac_read_search");
     let holder = Holder::new("shared-untouched");
     let reading = one_under(&without, holder.pid, Words::Plain);
     assert_eq!(reading.extent, Extent::Part(Gap::SharedUnseen), "{reading:?}");
     assert!(reading.holds.is_empty());
-    // What is private is read all the same, and what is mapped.
+    // Private memory is read nevertheless, and so is what is mapped.
     for place in ["heap", "shared"] {
         let reading = one_under(&without, Holder::new(place).pid, Words::Plain);
         assert!(held(&reading), "{place}: {reading:?}");
@@ -130,7 +130,7 @@ fn shared_memory_is_unseen_without_cap_sys_admin_where_not_all_of_it_is_mapped()
 }
 
 #[test]
-fn a_page_that_no_other_may_read_is_a_doubt() {
+fn a_page_that_no_other_process_may_read_leaves_doubt() {
     require!();
     let Some(holder) = Holder::try_with("secret", &[]) else {
         skip("this kernel has no memfd_secret(2)");
@@ -152,7 +152,7 @@ fn a_few_open_files_are_enough_for_many_processes() {
 }
 
 #[test]
-fn a_reader_that_is_held_up_is_given_up_and_the_others_are_read() {
+fn a_reader_that_is_blocked_is_abandoned_and_the_others_are_read() {
     require!("strace");
     let (first, second) = (Holder::new("nowhere"), Holder::new("heap"));
     let mem = format!("/proc/{}/mem", first.pid);
@@ -167,7 +167,7 @@ fn a_reader_that_is_held_up_is_given_up_and_the_others_are_read() {
 }
 
 #[test]
-fn a_reader_that_is_killed_or_says_nonsense_leaves_doubt() {
+fn a_reader_that_is_killed_or_prints_nonsense_leaves_doubt() {
     require!("strace");
     let holder = Holder::new("heap");
     for (wrapper, gap) in [
@@ -183,7 +183,7 @@ fn a_reader_that_is_killed_or_says_nonsense_leaves_doubt() {
 }
 
 #[test]
-fn a_spent_budget_is_said_and_what_was_found_before_counts() {
+fn a_spent_budget_is_reported_and_what_was_found_before_counts() {
     require!("strace");
     let (first, second) = (Holder::new("heap"), Holder::with("large", &["256"]));
     let mut asked = request(&[first.pid, second.pid], Words::Plain);
@@ -201,5 +201,5 @@ fn a_spent_budget_is_said_and_what_was_found_before_counts() {
     let readings = wrapper.read(&asked);
     assert!(held(&readings[0]) && readings[0].extent == Extent::Full, "{readings:?}");
     assert_eq!(readings[1].extent, Extent::Part(Gap::Budget));
-    assert!(began.elapsed() < Duration::from_secs(30), "the reader was waited for");
+    assert!(began.elapsed() < Duration::from_secs(30), "the caller waited for the reader");
 }

@@ -1,4 +1,5 @@
-//! Starts the process that reads memory, hears it, and gives it up in time. Touches that process.
+//! Starts the process that reads memory, receives its answers, and abandons it in time. Touches that
+//! process.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,35 +19,35 @@ use crate::facts::memory::{Budget, Extent, Gap, Reading, Request};
 use crate::facts::set::SemId;
 use crate::look::clock::nap;
 
-/// The program that reads: this one, also where its file was replaced meanwhile.
+/// The program that reads: this one, even if its file has been replaced meanwhile.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// How often a reader that was held up, or died, is followed by another one for the processes that
-/// are left.
+/// The maximum number of readers: one that was blocked, or died, is followed by another one for the
+/// remaining processes.
 const READERS: usize = 8;
 
-/// How long a killed reader may take to be gone. One that waits for a disk is left alone then.
+/// How long a killed reader may take to exit. After that, one that is waiting for a disk is left alone.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// What is added to the time of a reader, which looks at the clock itself, before it is killed.
+/// How much longer than its own time, which it checks itself, a reader may take before it is killed.
 const LATE: Duration = Duration::from_millis(100);
 
 /// How a reader ended.
 enum End {
-    /// It has answered all.
+    /// It has answered everything.
     Done,
-    /// The time is over.
+    /// The time is up.
     Late,
-    /// It was heard no more.
+    /// It stopped answering.
     HeldUp,
-    /// It ended, or said what cannot be understood.
+    /// It exited, or its output was not valid.
     Died,
-    /// It did not begin.
+    /// It could not be started.
     NotStarted(Errno),
 }
 
-/// Reads the memory of the suspects, by `program` ([`THIS_PROGRAM`]), and answers for each of them,
-/// in their order. Takes no longer than the budget says, and little more.
+/// Reads the memory of the suspects with `program` ([`THIS_PROGRAM`]), and returns an answer for each of
+/// them, in their order. Takes little longer than the budget allows.
 #[must_use]
 pub fn read(program: &Path, request: &Request) -> Vec<Reading> {
     let deadline = Instant::now() + request.budget.time;
@@ -73,7 +74,7 @@ pub fn read(program: &Path, request: &Request) -> Vec<Reading> {
             End::HeldUp => Gap::HeldUp,
             End::Died => Gap::ReaderDied,
         };
-        // Whatever was wrong, it was wrong at this one.
+        // Whatever went wrong, it happened at this one.
         let culprit = from + at.unwrap_or(done);
         let Some(reading) = readings.get_mut(culprit) else { break };
         reading.extent = part(gap);
@@ -86,7 +87,7 @@ pub fn read(program: &Path, request: &Request) -> Vec<Reading> {
     readings
 }
 
-/// The request for the suspects that are left, without the sets that are known to be held.
+/// The request for the remaining suspects, without the sets that are already known to be in use.
 fn rest_of(request: &Request, readings: &[Reading], from: usize, budget: Budget) -> Request {
     let known: HashSet<SemId> = readings.iter().flat_map(|r| r.holds.iter().copied()).collect();
     let mut rest = Request { budget, ..request.clone() };
@@ -97,10 +98,10 @@ fn rest_of(request: &Request, readings: &[Reading], from: usize, budget: Budget)
     rest
 }
 
-/// What a reader has said.
+/// What a reader has answered.
 struct Heard<'a> {
     readings: &'a mut [Reading],
-    /// Which suspect it is at.
+    /// The suspect that it is reading.
     at: Option<usize>,
     /// How many are done.
     done: usize,
@@ -108,7 +109,7 @@ struct Heard<'a> {
 }
 
 impl Heard<'_> {
-    /// Takes in a line; false if it is none that a reader says.
+    /// Processes a line; false if it is not a valid line from a reader.
     fn line(&mut self, line: &str) -> bool {
         let Some(answer) = wire::parse_answer(line) else { return false };
         match answer {
@@ -125,7 +126,7 @@ impl Heard<'_> {
     }
 }
 
-/// Has one reader read.
+/// Runs one reader.
 fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'_>) -> End {
     let child = Command::new(program)
         .arg(ARGUMENT)
@@ -139,12 +140,12 @@ fn one(program: &Path, request: &Request, deadline: Instant, heard: &mut Heard<'
         Ok(child) => child,
         Err(e) => return End::NotStarted(errno(&e)),
     };
-    // A reader that says nothing for so long is held up by what it reads.
+    // A reader that is silent for this long is blocked by what it reads.
     let patience = (request.budget.time / 4).max(Duration::from_millis(250));
     let end = converse(&mut child, &wire::request(request), deadline, patience, heard);
     let _ = child.kill();
     let killed = Instant::now();
-    // One that has said all is gone within some microseconds.
+    // A reader that has finished exits within a few microseconds.
     let mut wait = Duration::from_micros(20);
     loop {
         nap(wait);

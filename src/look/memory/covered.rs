@@ -1,23 +1,23 @@
-//! Which parts of an address space were read. Pure.
+//! Which parts of an address space have been read. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::parse::{Mapping, Object};
 
-/// What was read, by what was mapped there: something else at the same addresses is not read yet.
+/// What has been read, by what was mapped: something else at the same addresses has not been read yet.
 #[derive(Default)]
 pub(super) struct Covered(HashMap<Object, BTreeMap<u64, u64>>);
 
 impl Covered {
-    /// Notes that this was read.
+    /// Records that this has been read.
     pub(super) fn add(&mut self, object: &Object, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
         let ranges = self.0.entry(*object).or_default();
         let (mut start, mut end) = (range.start, range.end);
-        // All that it touches becomes one with it.
+        // Ranges that it touches are merged with it.
         while let Some((&s, &e)) = ranges.range(..=end).next_back().filter(|(_, e)| **e >= start) {
             ranges.remove(&s);
             (start, end) = (start.min(s), end.max(e));
@@ -25,7 +25,7 @@ impl Covered {
         ranges.insert(start, end);
     }
 
-    /// What of a mapping was not read.
+    /// The parts of a mapping that have not been read.
     pub(super) fn missing(&self, mapping: &Mapping) -> Vec<Range<u64>> {
         let (mut at, end) = (mapping.range.start, mapping.range.end);
         let mut missing = Vec::new();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_of_one_file_is_not_read_of_another_at_the_same_addresses() {
+    fn reading_one_file_does_not_cover_another_at_the_same_addresses() {
         let mut covered = Covered::default();
         let anonymous = mapping(0x1000..0x3000);
         covered.add(&anonymous.object, 0x1000..0x3000);

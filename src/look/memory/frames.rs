@@ -1,5 +1,5 @@
-//! Physical pages that were read already: what many processes share, as the workers of a forked
-//! server do, is read once. Touches the pagemap of those that were read first.
+//! Physical pages that have already been read: pages shared by many processes, such as the workers of a
+//! forking server, are read once. Touches the pagemap of the processes that were read first.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,31 +12,31 @@ use super::parse::Entry;
 use super::scan::Hit;
 use crate::facts::memory::Words;
 
-/// The most pages that are remembered, in about 25 MB; further ones are read as often as they are
-/// met.
+/// The maximum number of pages that are remembered, in about 25 MB; further ones are read each time they
+/// occur.
 const MOST: usize = 1 << 19;
 
-/// The most processes whose pages are remembered: each keeps a file open, and of the files that may
-/// be open they take no more than a quarter.
+/// The maximum number of processes whose pages are remembered: each keeps a file open, and together they
+/// use at most a quarter of the files that may be open.
 const MOST_OWNERS: u64 = 200;
 
-/// The most hits that are remembered.
+/// The maximum number of hits that are remembered.
 const MOST_HITS: usize = 1 << 18;
 
 /// Where a page was read first, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The process, by the order of [`Frames::owner`].
+    /// The process, as numbered by [`Frames::owner`].
     pub owner: u16,
     /// Read in the second pass.
     pub second: bool,
-    /// What was looked for in it.
+    /// The forms of numbers that it was searched for.
     pub words: Words,
-    /// Its place in pagemap.
+    /// Its position in pagemap.
     pub page: u64,
 }
 
-/// By frame number. Nobody chooses those of his pages: one multiplication spreads them.
+/// By frame number. A process cannot choose them, so one multiplication is a sufficient hash.
 type ByFrame<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Hasher for Spread {
     }
 
     fn write_u64(&mut self, n: u64) {
-        // Fibonacci hashing; the table takes the lowest bits, too.
+        // Fibonacci hashing; the table uses the lowest bits, too.
         let product = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = product ^ product >> 32;
     }
@@ -69,7 +69,7 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// A number for a process whose pages are to be remembered; none if there are too many.
+    /// A number for a process whose pages are to be remembered; `None` if there are too many.
     pub(super) fn owner(&mut self, pagemap: &File) -> Option<u16> {
         let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft / 4);
         if self.owners.len() as u64 >= most.min(MOST_OWNERS) {
@@ -79,14 +79,14 @@ impl Frames {
         u16::try_from(self.owners.len() - 1).ok()
     }
 
-    /// Where this frame was read in another process, no less thoroughly.
+    /// Where this frame was read in another process, at least as thoroughly.
     pub(super) fn place(&self, frame: u64, reader: &Place) -> Option<Place> {
         self.places.get(&frame).copied().filter(|p| {
             p.owner != reader.owner && p.second >= reader.second && p.words >= reader.words
         })
     }
 
-    /// What stands in a frame that was read.
+    /// The hits in a frame that was read.
     pub(super) fn hits(&self, frame: u64) -> &[Hit] {
         self.hits.get(&frame).map_or(&[], Vec::as_slice)
     }
@@ -105,9 +105,9 @@ impl Frames {
         }
     }
 
-    /// Which of these, given with their frames, still show the same frame where they were read
-    /// first: only then is what is seen now the page that was read, and no other that got its frame.
-    /// Neighbours should be given together.
+    /// Which of these, given with their frames, still have the same frame where they were first read:
+    /// only then is the current page the one that was read, and not another one that got its frame.
+    /// Neighbouring pages should be passed together.
     pub(super) fn still_there(&mut self, places: &[(u64, Place)]) -> Vec<bool> {
         let mut result = Vec::with_capacity(places.len());
         while let Some(((_, first), _)) = places[result.len()..].split_first() {
@@ -126,7 +126,7 @@ impl Frames {
     }
 }
 
-/// The entries in a piece of pagemap.
+/// The entries in a part of pagemap.
 pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry> + '_ {
     bytes.chunks_exact(8).map(|b| Entry(b.try_into().map_or(0, u64::from_ne_bytes)))
 }
@@ -139,7 +139,7 @@ mod tests {
 
     const PRESENT: u64 = 1 << 63;
 
-    /// A file with these entries, as pagemap has them.
+    /// A file with these entries, in the format of pagemap.
     fn pagemap(name: &str, entries: &[u64]) -> File {
         let path = std::env::temp_dir().join(format!("semguard-{name}-{}", std::process::id()));
         let bytes: Vec<u8> = entries.iter().flat_map(|e| e.to_ne_bytes()).collect();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_counts_as_read_only_where_its_first_reader_shows_it_still() {
+    fn a_frame_counts_as_read_only_if_its_first_owner_still_has_it() {
         let mut frames = Frames::default();
         let shown = [PRESENT | 70, PRESENT | 71, PRESENT | 99, 0, 1 << 62 | 74];
         let first = frames.owner(&pagemap("first", &shown)).expect("a number");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_counts_as_read_only_for_others_and_for_no_closer_a_look() {
+    fn a_frame_counts_as_read_only_for_other_processes_and_not_for_a_more_thorough_search() {
         let mut frames = Frames::default();
         let read = Place { owner: 0, second: false, words: Words::Plain, page: 5 };
         frames.enter(70, read, &[]);

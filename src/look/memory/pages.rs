@@ -1,4 +1,4 @@
-//! Reads one mapping of a process: what exists of it, and so that nothing comes to exist by it.
+//! Reads what exists of one mapping of a process, in such a way that nothing comes into existence.
 //! Touches /proc/PID/mem, pagemap and map_files.
 
 use std::fs::{self, File, OpenOptions};
@@ -20,27 +20,26 @@ use super::scan::Hit;
 use super::view::{View, errno};
 use crate::facts::memory::{Extent, Gap, ProcFile, Words};
 
-/// What a look at a shared mapping's file comes to.
+/// The result of reading a shared mapping through its file.
 enum Shared {
-    /// All of the part that is mapped was read.
+    /// Everything that is mapped was read.
     Read,
-    /// It is on a disk, or no file in memory: what the process has mapped of it counts.
+    /// It is on a disk, or not a file in memory: the pages that the process has mapped count.
     Elsewhere,
-    /// It may be in memory, and cannot be seen.
+    /// It may be in memory, but cannot be read.
     Unseen,
-    /// It is not what the mapping says: that is over.
+    /// It does not match the mapping, which no longer exists.
     Changed,
 }
 
-/// A piece of pages that lie beside each other: the first one's place in pagemap, and a frame for
-/// each, if it is known.
+/// A run of adjacent pages: the position of the first one in pagemap, and the frame of each, if known.
 struct Run {
     page: u64,
     frames: Vec<Option<u64>>,
 }
 
 impl<W: Write> Reader<'_, W> {
-    /// Reads a part of a mapping, and notes in `covered` what of it was read.
+    /// Reads a part of a mapping, and records in `covered` what has been read.
     pub(super) fn mapping(
         &mut self,
         view: &View,
@@ -50,7 +49,7 @@ impl<W: Write> Reader<'_, W> {
         covered: &mut Covered,
     ) -> Result<(), Halt> {
         let mut unseen = false;
-        // Memory has no disk, and so the major number 0.
+        // Memory is on no disk, so its major number is 0.
         if mapping.object.shared && mapping.object.device.0 == 0 {
             match self.shared(view, mapping, job)? {
                 Shared::Read => {
@@ -77,7 +76,7 @@ impl<W: Write> Reader<'_, W> {
         Ok(())
     }
 
-    /// Reads pages, by what pagemap shows of them. Returns whether all exist.
+    /// Reads pages, depending on what pagemap shows. Returns whether all of them exist.
     fn pages(
         &mut self,
         view: &View,
@@ -196,7 +195,7 @@ impl<W: Write> Reader<'_, W> {
         Ok(())
     }
 
-    /// Looks for numbers in a page that was read.
+    /// Searches a page that was read.
     fn page_read(
         &mut self,
         bytes: Range<usize>,
@@ -212,7 +211,7 @@ impl<W: Write> Reader<'_, W> {
         hits.into_iter().try_for_each(|hit| self.found(job, hit))
     }
 
-    /// What stands in a part of the buffer.
+    /// The hits in a part of the buffer.
     fn scan(&self, bytes: Range<usize>, words: Words) -> Vec<Hit> {
         let needles = if words == Words::Plain { &self.plain } else { &self.any_language };
         let mut hits = Vec::new();
@@ -224,20 +223,20 @@ impl<W: Write> Reader<'_, W> {
         hits
     }
 
-    /// Reads what is mapped of a file in memory, through the file: pages that the process has not
-    /// touched itself are in no page table of its, and reading a hole through one fills it.
+    /// Reads the mapped part of a file in memory, through the file: pages that the process itself has not
+    /// touched are not in its page table, and reading a hole through a mapping would fill it.
     fn shared(&mut self, view: &View, mapping: &Mapping, job: &mut Job) -> Result<Shared, Halt> {
         let Some(map_files) = &view.map_files else { return Ok(Shared::Unseen) };
         let Range { start, end } = mapping.range;
         let path = map_files.join(format!("{start:x}-{end:x}"));
         let refused = |e: Errno| match e {
-            // Of a mapping that is over; or of a kernel without such files (CONFIG_CHECKPOINT_RESTORE,
-            // before Linux 4.3), which has none the next time either.
+            // The mapping no longer exists; or the kernel has no such files (before Linux 4.3, without
+            // CONFIG_CHECKPOINT_RESTORE), and will not have them the next time either.
             Errno::ENOENT | Errno::ESRCH if job.round < 2 => Shared::Changed,
             _ => Shared::Unseen,
         };
         let file = match fs::metadata(&path) {
-            // To open a device is to do something with it.
+            // Opening a device could have an effect on it.
             Ok(file) if !file.is_file() => return Ok(Shared::Elsewhere),
             Ok(file) => file,
             Err(e) => return Ok(refused(errno(&e))),
@@ -247,12 +246,12 @@ impl<W: Write> Reader<'_, W> {
             Ok(_) => return Ok(Shared::Elsewhere),
             Err(e) => return Ok(refused(e)),
         }
-        // (Only here: maps tells of a file on an overlay what lies below it.)
+        // (Only here: for a file on an overlay, maps shows the file below it.)
         if file.ino() != mapping.object.inode {
             return Ok(Shared::Changed);
         }
         let (from, to) = (mapping.offset(start), mapping.offset(end).min(file.len()));
-        // Where it is mapped does not matter.
+        // The address at which it is mapped does not matter.
         let object = place(&mapping.object, &mapping.range);
         let key = (object, to, job.words, job.second);
         if let Some(hits) = self.objects.get(&key).cloned() {
@@ -316,7 +315,7 @@ impl<W: Write> Reader<'_, W> {
     }
 }
 
-/// Opens a file to look at it, without a trace in its times where that is allowed.
+/// Opens a file for reading, without changing its access time if that is allowed.
 fn open(path: &Path) -> io::Result<File> {
     let quietly = OpenOptions::new().read(true).custom_flags(libc::O_NOATIME).open(path);
     match quietly {
@@ -325,7 +324,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether a page is there at this moment; one that is not needs no reading.
+/// Whether a page exists at this moment; one that does not need not be read.
 fn exists(view: &View, page: u64, shared: bool) -> bool {
     let mut bytes = [0; 8];
     let read = view.pagemap.read_exact_at(&mut bytes, page * 8);
@@ -333,7 +332,7 @@ fn exists(view: &View, page: u64, shared: bool) -> bool {
     read.is_err() || entries(&bytes).any(exists)
 }
 
-/// Pages that lie beside each other, as many as fit into the buffer.
+/// Runs of adjacent pages, each with as many as fit into the buffer.
 fn runs(wanted: &[(u64, Option<u64>)], most: usize) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (page, frame) in wanted {

@@ -1,4 +1,4 @@
-//! What the kernel prints of a process's memory, parsed. Pure.
+//! Parses what the kernel prints about the memory of a process. Pure.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead};
@@ -8,27 +8,27 @@ use std::ops::Range;
 const PF_KTHREAD: u64 = 0x0020_0000;
 const PF_FORKNOEXEC: u64 = 0x0000_0040;
 
-/// Of what kind a mapping is: what stays the same when it is split, merged or protected.
+/// What is mapped: the properties that do not change when a mapping is split, merged or protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Object {
     /// `MAP_SHARED`.
     pub shared: bool,
     /// Major and minor number of the file system.
     pub device: (u32, u32),
-    /// Number of the file; 0 is private anonymous memory.
+    /// Inode of the file; 0 is private anonymous memory.
     pub inode: u64,
-    /// Offset in the file less the address; wraps. 0 without a file.
+    /// Offset in the file minus the address, wrapping; 0 without a file.
     pub shift: u64,
 }
 
-/// One line of /proc/PID/maps (fs/proc/task_mmu.c, `show_map_vma`), with what smaps adds.
+/// One line of /proc/PID/maps (fs/proc/task_mmu.c, `show_map_vma`), with additions from smaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
     /// Its addresses.
     pub range: Range<u64>,
     /// What is mapped.
     pub object: Object,
-    /// A page of the kernel's own that is no memory of the process.
+    /// A page of the kernel that is not memory of the process.
     pub special: bool,
     /// smaps: device memory (`VM_IO` or `VM_PFNMAP`).
     pub device_memory: bool,
@@ -37,7 +37,7 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// Offset in the file of an address.
+    /// The offset of an address in the file.
     pub(super) fn offset(&self, address: u64) -> u64 {
         address.wrapping_add(self.object.shift)
     }
@@ -47,8 +47,8 @@ fn hex(text: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
-/// A line of maps, which is also the first line of a mapping in smaps. A name has no part in what
-/// is memory and what is not, but for the kernel's own pages, whose names no process can give.
+/// A line of maps, which is also the first line of a mapping in smaps. The name does not determine what
+/// is memory, except for the kernel's own pages, whose names no process can use.
 fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut words = line.splitn(6, |b| *b == b' ');
     let addresses = words.next()?;
@@ -71,7 +71,7 @@ fn mapping(line: &[u8]) -> Option<Mapping> {
     Some(Mapping { range, object, special, device_memory: false, empty: false })
 }
 
-/// What one mapping's lines of smaps have said so far.
+/// What the lines of one mapping in smaps have shown so far.
 #[derive(Default)]
 struct Extra {
     resident: Option<u64>,
@@ -79,10 +79,10 @@ struct Extra {
     huge: bool,
 }
 
-/// Reads maps or smaps; none if a line is not of their form.
+/// Reads maps or smaps; `None` if a line has another format.
 ///
 /// # Errors
-/// As the reader's.
+/// Those of the reader.
 pub(super) fn mappings(mut file: impl BufRead) -> io::Result<Option<Vec<Mapping>>> {
     let mut all: Vec<Mapping> = Vec::new();
     let (mut line, mut extra) = (Vec::new(), Extra::default());
@@ -117,11 +117,11 @@ pub(super) fn mappings(mut file: impl BufRead) -> io::Result<Option<Vec<Mapping>
     }
 }
 
-/// A mapping of private memory beyond this size is looked up in smaps first, which tells one of
-/// which nothing is used: terabytes are reserved by some (sanitizers, garbage collectors).
+/// A mapping of private memory above this size is first looked up in smaps, which shows whether any of it
+/// is used: some programs reserve terabytes (sanitizers, garbage collectors).
 const LARGE: u64 = 256 << 20;
 
-/// Whether only smaps can tell what these mappings are. `known`: those that it told to be memory.
+/// Whether only smaps can show what these mappings are. `known`: those already found to be memory.
 pub(super) fn needs_smaps(all: &[Mapping], known: &HashSet<Object>) -> bool {
     all.iter().filter(|m| !m.special).any(|m| {
         let unknown = m.object.inode != 0 && !known.contains(&place(&m.object, &m.range));
@@ -129,7 +129,7 @@ pub(super) fn needs_smaps(all: &[Mapping], known: &HashSet<Object>) -> bool {
     })
 }
 
-/// A mapping of a file apart from where it is mapped, which is as good as random.
+/// What is mapped of a file, regardless of the address, which is random.
 pub(super) fn place(object: &Object, range: &Range<u64>) -> Object {
     Object { shift: object.shift.wrapping_add(range.start), ..*object }
 }
@@ -143,7 +143,7 @@ impl Entry {
         self.0 >> 63 & 1 == 1
     }
 
-    /// In swap, or on its way to another frame, or a mark of the kernel's.
+    /// In swap, or being moved to another frame, or a marker of the kernel.
     fn swapped(self) -> bool {
         self.0 >> 62 & 1 == 1
     }
@@ -153,44 +153,44 @@ impl Entry {
         self.0 >> 61 & 1 == 1
     }
 
-    /// A guard region (madvise(2), `MADV_GUARD_INSTALL`): no page. Before 6.15 its bit has another
-    /// meaning: up to Linux 4.2, bits 55 to 60 are the page's size, 12 or 16; never 8.
+    /// A guard region (madvise(2), `MADV_GUARD_INSTALL`), which is not a page. Before 6.15, its bit has
+    /// another meaning: up to Linux 4.2, bits 55 to 60 are the page size, 12 or 16, and never 8.
     fn guard(self) -> bool {
         self.swapped() && !self.present() && self.0 >> 55 & 0x3f == 0b00_1000
     }
 
-    /// Whether it may hold what is in no file: a private mapping's page.
+    /// For a page of a private mapping: whether it may contain data that is not in a file.
     pub(super) fn private(self) -> bool {
         self.present() && !self.of_file() || self.swapped() && !self.guard()
     }
 
-    /// Whether reading it makes nothing grow: a shared mapping's page.
+    /// For a page of a shared mapping: whether it can be read without allocating anything.
     pub(super) fn mapped(self) -> bool {
         self.present() || self.swapped() && !self.guard()
     }
 
-    /// The number of its physical page: of a present one, where it may be seen (else 0). Bits 55 to
-    /// 60 are not part of it.
+    /// The number of its physical page, if it is present and the number is visible (otherwise 0). Bits 55
+    /// to 60 are not part of it.
     pub(super) fn frame(self) -> Option<u64> {
         let frame = self.0 & ((1 << 55) - 1);
         (self.present() && frame != 0).then_some(frame)
     }
 }
 
-/// Of /proc/PID/stat, or of a thread's.
+/// The contents of /proc/PID/stat, or of that of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
-    /// A zombie, or dead.
+    /// It is a zombie, or dead.
     pub ended: bool,
     /// It has no memory of its own.
     pub kernel_thread: bool,
-    /// It has not become another program since it was forked.
+    /// It has not executed another program since it was forked.
     pub forked_only: bool,
-    /// Ticks since boot.
+    /// Its start, in ticks since boot.
     pub start: u64,
 }
 
-/// The fields behind the name, which may hold any byte.
+/// Parses the fields after the name, which may contain any byte.
 pub(super) fn stat(line: &[u8]) -> Option<Stat> {
     let behind = line.iter().rposition(|b| *b == b')')? + 1;
     let mut fields = std::str::from_utf8(&line[behind..]).ok()?.split_ascii_whitespace();

@@ -1,5 +1,5 @@
-//! The process that reads: one suspect after the other, until the budget is spent. Touches /proc;
-//! what it reads leaves it as "holds this set" only.
+//! The process that reads: one suspect after another, until the budget is spent. Touches /proc; what it
+//! reads leaves it only in the form "holds this set".
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
@@ -24,27 +24,27 @@ use crate::facts::memory::{Ask, Doubt, Extent, Gap, Request, Words};
 use crate::facts::set::SemId;
 use crate::look::clock::nap;
 
-/// What is read at once.
+/// The number of bytes read at once.
 const BUFFER: usize = 256 << 10;
 
-/// The entries of pagemap that are read at once.
+/// The number of pagemap entries read at once.
 const ENTRIES: usize = 1 << 13;
 
-/// How often the mappings of a process are looked at again for what is new.
+/// How often the mappings of a process are listed, to look for new ones.
 const ROUNDS: u32 = 20;
 
-/// How often pages that cannot be read are tried again, when nothing else is left.
+/// How often pages that cannot be read are tried again if nothing else is left.
 const TRIES: u32 = 3;
 
-/// How often the reader says that it is at work.
+/// How often the reader reports that it is working.
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
 /// Reads a request from standard input and answers on standard output.
 ///
-/// It starts as a program that may be traced, as any does after execve(2): so nothing is read before
-/// that is changed.
+/// Like any program after execve(2), it can be traced at first, so nothing is read before that has been
+/// changed.
 pub(super) fn serve() -> ExitCode {
-    // What panics here has seen others' memory, and says nothing.
+    // A panic here must print nothing, because the program has seen the memory of others.
     std::panic::set_hook(Box::new(|_| {}));
     let sealed = prctl::set_dumpable(false)
         .and_then(|()| setrlimit(Resource::RLIMIT_CORE, 0, 0))
@@ -60,34 +60,34 @@ pub(super) fn serve() -> ExitCode {
     }
 }
 
-/// Why the reading of a process ends early.
+/// Why reading a process ends early.
 pub(super) enum Halt {
-    /// With this.
+    /// With this result.
     With(Extent),
-    /// Its memory is nobody's any more: look again at what the process is now.
+    /// Its memory no longer exists: look again at what the process is now.
     Over,
-    /// Nobody listens.
+    /// The answers are not received.
     Unheard(io::Error),
 }
 
 /// The state of the reading.
 pub(super) struct Reader<'a, W> {
     request: &'a Request,
-    /// All sets in doubt, in order: their place here is their [`Index`].
+    /// All sets in question, in order: the position of a set is its [`Index`].
     sets: Vec<SemId>,
     pub(super) plain: Needles,
     pub(super) any_language: Needles,
-    /// Sets known to a process that was asked for them.
+    /// Sets already found in a process in question.
     settled: Vec<bool>,
-    /// What the last process was asked: an httpd's workers are all asked the same.
+    /// What the last process was asked: all workers of an httpd are asked the same.
     asked: (Vec<Ask>, Rc<Asked>),
     pub(super) page: u64,
-    /// Others' memory; wiped when it is dropped.
+    /// The memory of other processes; wiped when dropped.
     pub(super) buffer: Zeroizing<Vec<u8>>,
     pub(super) entries: Vec<u8>,
     pub(super) frames: Frames,
-    /// What stands in shared memory that was read: what is mapped from where on, up to which offset,
-    /// in which words, in the second pass.
+    /// The hits in shared memory that was read: by what is mapped, up to which offset, the forms of
+    /// numbers, and whether in the second pass.
     pub(super) objects: HashMap<(Object, u64, Words, bool), Vec<Hit>>,
     known: HashSet<Object>,
     deadline: Instant,
@@ -99,9 +99,9 @@ pub(super) struct Reader<'a, W> {
 /// What is asked of a process.
 #[derive(Default)]
 struct Asked {
-    /// By index: how it may keep the number.
+    /// By index: the forms in which it may store the number.
     words: Vec<Option<Words>>,
-    /// The most of that; none if nothing is asked.
+    /// The maximum of these; `None` if nothing is asked.
     deepest: Option<Words>,
     /// One of the sets was made by its owner.
     by_owner: bool,
@@ -112,20 +112,20 @@ pub(super) struct Job {
     /// Which of the suspects.
     suspect: usize,
     asked: Rc<Asked>,
-    /// The most that is asked of it.
+    /// The maximum of what it is asked.
     pub(super) words: Words,
-    /// How much of that no process is known to hold.
+    /// How many of these sets no process is known to hold.
     open: usize,
     holds: HashSet<Index>,
     /// The second pass.
     pub(super) second: bool,
     /// Its number among those whose pages are remembered.
     pub(super) owner: Option<u16>,
-    /// It has shared memory that could not be seen.
+    /// It has shared memory that could not be read.
     pub(super) unseen: bool,
     /// The last failure to read a page, in this round.
     pub(super) failed: Option<Errno>,
-    /// How often its mappings were looked at before.
+    /// How often its mappings have been listed before.
     pub(super) round: u32,
 }
 
@@ -170,7 +170,7 @@ impl<'a, W: Write> Reader<'a, W> {
     /// Reads all suspects.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// If the answers are not received.
     pub(super) fn all(&mut self) -> io::Result<()> {
         let mut said = Vec::new();
         for suspect in 0..self.request.suspects.len() {
@@ -182,7 +182,7 @@ impl<'a, W: Write> Reader<'a, W> {
                 Err(Halt::Over) => Extent::Part(Gap::Restless),
                 Err(Halt::Unheard(e)) => return Err(e),
             };
-            // Told together with who is next: each piece wakes the listener.
+            // Sent together with the next one: each piece wakes the recipient.
             said = vec![Answer::Alive(self.bytes), Answer::Done(suspect, extent)];
         }
         self.say(&said)
@@ -195,7 +195,7 @@ impl<'a, W: Write> Reader<'a, W> {
         self.out.flush()
     }
 
-    /// To be called before a piece of this size is read.
+    /// Must be called before a piece of this size is read.
     pub(super) fn spend(&mut self, bytes: u64) -> Result<(), Halt> {
         let now = Instant::now();
         self.bytes += bytes;
@@ -208,7 +208,7 @@ impl<'a, W: Write> Reader<'a, W> {
         Ok(())
     }
 
-    /// Takes in what was found in the memory of the process.
+    /// Processes what was found in the memory of the process.
     pub(super) fn found(&mut self, job: &mut Job, hit: Hit) -> Result<(), Halt> {
         let place = hit.index as usize;
         let asked = job.asked.words.get(place).copied().flatten();
@@ -225,7 +225,7 @@ impl<'a, W: Write> Reader<'a, W> {
         if enough { Err(Halt::With(Extent::Enough)) } else { Ok(()) }
     }
 
-    /// What these asks come to.
+    /// The combination of these questions.
     fn asked(&self, asks: &[Ask]) -> Asked {
         let mut asked = Asked { words: vec![None; self.sets.len()], ..Asked::default() };
         for ask in asks {
@@ -269,15 +269,15 @@ impl<'a, W: Write> Reader<'a, W> {
         if job.unseen { Err(unseen) } else { Ok(()) }
     }
 
-    /// Reads all mappings, and those that are new meanwhile, until none is new.
+    /// Reads all mappings, and new ones that appear meanwhile, until there are none.
     fn pass(&mut self, job: &mut Job) -> Result<(), Halt> {
         let pid = self.request.suspects[job.suspect].pid;
         let mut covered = Covered::default();
-        // What was opened first of the memory that is covered.
+        // The first view of the memory that is recorded in `covered`.
         let mut first: Option<View> = None;
         let mut tries = 0;
         for round in 0..ROUNDS {
-            // Those who move their memory about do it in some rhythm.
+            // Processes that move their memory do so at regular intervals.
             if round > 2 {
                 nap(Duration::from_millis(u64::from(round - 2)));
             }
@@ -286,7 +286,7 @@ impl<'a, W: Write> Reader<'a, W> {
                 if old.stat.start != view.stat.start {
                     return Err(Halt::With(Extent::Gone));
                 }
-                // Another program by now: its old memory is over, or was its parent's (vfork(2)).
+                // It is another program now: its old memory no longer exists, or was its parent's (vfork(2)).
                 if old.is_over() || old.stat.forked_only != view.stat.forked_only {
                     (covered, first, tries) = (Covered::default(), None, 0);
                 }

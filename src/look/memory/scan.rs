@@ -1,42 +1,41 @@
-//! Looks for sets' numbers in a piece of memory. Pure.
+//! Searches a piece of memory for semids. Pure.
 
 use crate::facts::memory::Words;
 
-/// Sets are known to the reader by their place in one list of numbers.
+/// The reader identifies a set by its position in a list of semids.
 pub(super) type Index = u32;
 
-/// A number that stands somewhere, and in which words.
+/// A semid that was found, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Hit {
-    /// Whose number.
+    /// Which set.
     pub index: Index,
-    /// [`Words::Plain`]: as it is; else as another language keeps it.
+    /// [`Words::Plain`]: as it is; otherwise in the form used by another language.
     pub words: Words,
 }
 
-/// A word to look for.
+/// A word to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Needle {
     word: u32,
-    /// The other half of a double, which lies before its upper half (or behind, on a machine that
-    /// begins with it).
+    /// The other half of a double, which precedes the upper half (or follows it, on a big-endian
+    /// machine).
     other_half: Option<u32>,
     hit: Hit,
 }
 
-/// Words that are told from all others at the speed of memory: whole blocks are passed over in
-/// which no word is like any that is looked for, and of the others each word is looked up in a
-/// table of bits first.
+/// Words that can be found at the speed of memory: blocks in which no word is similar to any of them are
+/// skipped as a whole, and in the others each word is first looked up in a bit table.
 pub(super) struct Needles {
     /// Sorted.
     needles: Vec<Needle>,
-    /// What they are like.
+    /// The ranges of similar words.
     ranges: Vec<Range>,
     bits: Box<[u64; 1 << (BITS - 6)]>,
 }
 
-/// Words near to each other, and so are their lower bits: a set's number is a sequence number, which
-/// may be anything, and below it an index, which is small (ipc/util.h, `IPCMNI_SHIFT`).
+/// Words that are close to each other, and so are their lower bits: a semid consists of a sequence
+/// number, which may have any value, and below it an index, which is small (ipc/util.h, `IPCMNI_SHIFT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     first: u32,
@@ -48,36 +47,36 @@ struct Range {
 /// The bits of the index.
 const LOW: u32 = (1 << 15) - 1;
 
-/// The bytes that are compared at once.
+/// The number of bytes compared at once.
 const BLOCK: usize = 256;
 
-/// The most ranges: each costs a pass over a block.
+/// The maximum number of ranges: each costs a pass over a block.
 const RANGES: usize = 4;
 
-/// What is so far from each other is of two ranges: the upper halves of doubles lie far from all
-/// else, and their lower bits may be anything.
+/// Words farther apart than this are in different ranges: the upper halves of doubles are far from
+/// everything else, and their lower bits may have any value.
 const FAR: u32 = 1 << 26;
 
 const BITS: u32 = 16;
 
 fn bit(word: u32) -> (usize, u32) {
-    // Fibonacci hashing: neighbours are spread, and upper bits count.
+    // Fibonacci hashing: neighbours are spread, and the upper bits matter.
     let place = word.wrapping_mul(0x9e37_79b9) >> (32 - BITS);
     ((place >> 6) as usize, place & 63)
 }
 
 impl Needles {
-    /// For these numbers, by index, each in these words.
+    /// For these numbers, with their indices, each in these forms.
     pub(super) fn new(numbers: impl IntoIterator<Item = (Index, i32, Words)>) -> Needles {
         let mut needles = Vec::new();
         for (index, number, words) in numbers {
-            // semget(2) returns no negative number.
+            // semget(2) returns no negative numbers.
             let Ok(n) = u32::try_from(number) else { continue };
             let plain = Hit { index, words: Words::Plain };
             needles.push(Needle { word: n, other_half: None, hit: plain });
             if words == Words::AnyLanguage {
                 let hit = Hit { index, words };
-                // Of a 64-bit word its lower half; n < 2^31, so that 2n+1 fits.
+                // The lower half of a 64-bit word; n < 2^31, so 2n+1 fits.
                 let mut forms = vec![n << 1, n << 1 | 1, n.wrapping_mul(4).wrapping_add(2)];
                 if n >= 1 << 30 {
                     forms.push(n & ((1 << 30) - 1));
@@ -102,8 +101,8 @@ impl Needles {
         Needles { ranges: ranges(&needles), needles, bits }
     }
 
-    /// Reports what stands in these bytes, which begin at a word and are whole words; the same hit
-    /// perhaps more than once.
+    /// Reports what is found in these bytes, which are whole, aligned words; may report the same hit more
+    /// than once.
     pub(super) fn scan(&self, bytes: &[u8], mut found: impl FnMut(Hit)) {
         for (block, at) in bytes.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
             if self.ranges.iter().any(|r| r.near_any(block) && r.like_any(block)) {
@@ -121,7 +120,7 @@ impl Needles {
         }
     }
 
-    /// Reports whose word this is, which stands at this place.
+    /// Reports the hits for this word at this position.
     fn look_up(&self, this: u32, bytes: &[u8], at: usize, found: &mut impl FnMut(Hit)) {
         let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let other = if cfg!(target_endian = "little") { at.checked_sub(4) } else { Some(at + 4) };
@@ -134,13 +133,13 @@ impl Needles {
     }
 }
 
-// Both without a way out in the middle, so that many words are compared beside each other.
+// Neither returns early, so that many words are compared in parallel.
 impl Range {
-    /// Whether a word of the block lies in the range.
+    /// Whether a word in the block is within the range.
     fn near_any(&self, block: &[u8]) -> bool {
         let Range { first, length, .. } = *self;
-        // Every word of a living process passes here. In this form it is fast, too, where all is
-        // built for size: nothing is called, and four words are compared beside each other.
+        // Every word of a running process is processed here. This form is fast even if the program is
+        // optimized for size: no function is called, and four words are compared in parallel.
         let (mut least, mut rest) = (u32::MAX, block);
         while let Some((four, behind)) = rest.split_first_chunk::<16>() {
             let four = u128::from_ne_bytes(*four);
@@ -152,7 +151,7 @@ impl Range {
         least <= length || words(rest).any(|word| word.wrapping_sub(first) <= length)
     }
 
-    /// Whether the lower bits of one that does are such, too.
+    /// Whether the lower bits of such a word are within their range, too.
     fn like_any(&self, block: &[u8]) -> bool {
         let Range { first, length, first_low, length_low } = *self;
         let like = |word: u32| {
@@ -167,7 +166,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     bytes.chunks_exact(4).map(|w| u32::from_ne_bytes([w[0], w[1], w[2], w[3]]))
 }
 
-/// As few ranges as are allowed, parted where the words are farthest from each other.
+/// The ranges, no more than allowed, divided where the words are farthest apart.
 fn ranges(needles: &[Needle]) -> Vec<Range> {
     let mut gaps: Vec<(u32, usize)> = needles
         .windows(2)

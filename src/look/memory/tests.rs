@@ -1,4 +1,4 @@
-//! The pure parts of this room; with real processes, tests/memory.
+//! Tests of the pure parts of this folder; tests/memory uses real processes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 ";
 
 #[test]
-fn a_mapping_is_told_by_file_and_offset_wherever_it_is_split() {
+fn a_mapping_is_identified_by_file_and_offset_wherever_it_is_split() {
     let all = mappings(MAPS.as_bytes()).expect("read").expect("parses");
     assert_eq!(all.len(), 5);
     assert_eq!(all[0].range, 0x55d0_c0a0_0000..0x55d0_c0a0_2000);
@@ -40,7 +40,7 @@ fn a_mapping_is_told_by_file_and_offset_wherever_it_is_split() {
 }
 
 #[test]
-fn smaps_tells_device_memory_and_what_is_empty() {
+fn smaps_shows_device_memory_and_empty_mappings() {
     let text = "\
 7f0000000000-7f0000001000 rw-s 00000000 00:06 9   /dev/dri/card0
 Size:                  4 kB
@@ -71,7 +71,7 @@ VmFlags: rd wr mr mw me de ht
 }
 
 #[test]
-fn smaps_is_asked_for_files_not_yet_known_and_for_large_mappings() {
+fn smaps_is_used_for_unknown_files_and_for_large_mappings() {
     let all = mappings(MAPS.as_bytes()).expect("read").expect("parses");
     let mut known = HashSet::new();
     assert!(needs_smaps(&all, &known));
@@ -83,18 +83,18 @@ fn smaps_is_asked_for_files_not_yet_known_and_for_large_mappings() {
 }
 
 #[test]
-fn what_is_no_map_is_not_taken_for_an_empty_one() {
+fn invalid_maps_are_not_taken_for_empty_ones() {
     for text in ["x\n", "Rss: 4 kB\n", "2000-1000 rw-p 00000000 00:00 0 \n", "10-20 rw-p\n"] {
         assert_eq!(mappings(text.as_bytes()).expect("read"), None, "{text:?}");
     }
 }
 
 #[test]
-fn an_entry_of_pagemap_tells_what_is_to_be_read() {
+fn an_entry_in_pagemap_shows_what_must_be_read() {
     const PRESENT: u64 = 1 << 63;
     const SWAPPED: u64 = 1 << 62;
     const OF_FILE: u64 = 1 << 61;
-    // Up to Linux 4.2 bits 55 to 60 are the size of a page.
+    // Up to Linux 4.2, bits 55 to 60 are the page size.
     let old = 12 << 55;
     for (entry, private, mapped, frame) in [
         (0, false, false, None),
@@ -103,7 +103,7 @@ fn an_entry_of_pagemap_tells_what_is_to_be_read() {
         (PRESENT | old | 7, true, true, Some(7)),
         (PRESENT | 1 << 55 | 1 << 56 | 7, true, true, Some(7)),
         (PRESENT | OF_FILE | 7, false, true, Some(7)),
-        // Frames are hidden: 0 is no frame.
+        // Frames are hidden: 0 is not a frame.
         (PRESENT, true, true, None),
         (SWAPPED | 7, true, true, None),
         (SWAPPED | old | 7, true, true, None),
@@ -117,7 +117,7 @@ fn an_entry_of_pagemap_tells_what_is_to_be_read() {
 }
 
 #[test]
-fn a_stat_tells_the_dead_the_kernels_own_and_who_became_another_program() {
+fn a_stat_shows_dead_processes_kernel_threads_and_execution_of_a_program() {
     let line = |state, flags| {
         let text = format!("42 (a) Z) {state} 1 40 39 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 9 0 777 1");
         stat(text.as_bytes()).expect("parses")
@@ -141,7 +141,7 @@ fn found(needles: &Needles, words: &[u32]) -> BTreeSet<Hit> {
 }
 
 #[test]
-fn a_number_is_found_at_whatever_place_it_stands_alone() {
+fn a_number_is_found_at_every_position() {
     let needles = Needles::new([(0, 1_000_003, Words::Plain)]);
     let hit = BTreeSet::from([Hit { index: 0, words: Words::Plain }]);
     for length in [1, 2, 3, 4, 5, 63, 64, 66, 131] {
@@ -162,18 +162,18 @@ fn zero_is_a_number_like_any_other() {
 }
 
 #[test]
-fn half_a_double_at_the_edge_is_none() {
+fn half_a_double_at_the_edge_is_not_a_double() {
     let needles = Needles::new([(0, 1_000_003, Words::AnyLanguage)]);
     let double = f64::from(1_000_003).to_bits();
     let (lower, upper) = (double as u32, (double >> 32) as u32);
     assert!(found(&needles, &[upper]).is_empty() && found(&needles, &[lower]).is_empty());
-    // Across two blocks too, as a double may lie on i386.
+    // Also across two blocks, which a double may span on i386.
     let mut words = vec![0; 63];
     words.extend([lower, upper]);
     assert_eq!(found(&needles, &words).len(), 1);
 }
 
-/// The forms one by one, as DESIGN has them: 64-bit words by their lower half.
+/// Checks the forms one by one, 64-bit words by their lower half.
 fn slowly(numbers: &[i32], words: &[u32]) -> BTreeSet<Hit> {
     let mut hits = BTreeSet::new();
     for (index, number) in (0..).zip(numbers) {
@@ -197,7 +197,7 @@ fn slowly(numbers: &[i32], words: &[u32]) -> BTreeSet<Hit> {
     hits
 }
 
-/// Words near to what is looked for, and others.
+/// Words close to those that are searched for, and others.
 fn word(numbers: Vec<i32>) -> impl Strategy<Value = Vec<u32>> {
     let near = prop::sample::select(numbers);
     let double = |n: i32| f64::from(n).to_bits();
@@ -223,7 +223,7 @@ fn numbers_and_words() -> impl Strategy<Value = (Vec<i32>, Vec<u32>)> {
 proptest! {
     #[test]
     #[cfg(target_endian = "little")]
-    fn a_scan_finds_what_looking_one_by_one_finds((numbers, words) in numbers_and_words()) {
+    fn a_scan_finds_the_same_as_checking_words_one_by_one((numbers, words) in numbers_and_words()) {
         let each = |w| (0..).zip(&numbers).map(move |(i, n)| (i, *n, w)).collect::<Vec<_>>();
         let expected = slowly(&numbers, &words);
         prop_assert_eq!(&found(&Needles::new(each(Words::AnyLanguage)), &words), &expected);
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_the_kernel_or_the_wire_panics(bytes: Vec<u8>, text: String) {
+    fn no_input_from_the_kernel_or_the_protocol_panics(bytes: Vec<u8>, text: String) {
         let _ = mappings(&bytes[..]);
         let _ = stat(&bytes);
         let _ = wire::parse_request(&text);
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_is_understood_as_it_was_meant(
+    fn a_request_is_parsed_as_it_was_written(
         lists in prop::collection::vec((prop::collection::vec(any::<i32>(), 0..5), any::<bool>()), 1..4),
         pids in prop::collection::vec((1..i32::MAX, prop::collection::vec((0..9_usize, any::<bool>()), 0..4)), 0..5),
         time in 0..1_000_000_000_u64, bytes: u64, thorough: bool,
@@ -265,7 +265,7 @@ proptest! {
         let request = Request { doubts, suspects, budget, thorough };
         let text = wire::request(&request);
         prop_assert_eq!(wire::parse_request(&text), Some(request));
-        // One that was cut off is not taken for a shorter one.
+        // A truncated request is not taken for a shorter one.
         for cut in 0..text.len() - 1 {
             prop_assert_eq!(wire::parse_request(&text[..cut]), None);
         }
@@ -282,7 +282,7 @@ fn gaps() -> Vec<Gap> {
 }
 
 #[test]
-fn an_answer_is_understood_as_it_was_meant() {
+fn an_answer_is_parsed_as_it_was_written() {
     let extents = gaps().into_iter().map(Extent::Part);
     let extents = extents.chain([Extent::Full, Extent::Gone, Extent::Enough]);
     let mut answers: Vec<Answer> = extents.map(|e| Answer::Done(7, e)).collect();
@@ -294,7 +294,7 @@ fn an_answer_is_understood_as_it_was_meant() {
 }
 
 #[test]
-fn each_reason_has_words_of_its_own() {
+fn each_reason_has_its_own_words() {
     let words: BTreeSet<String> = gaps().iter().map(Gap::to_string).collect();
     assert_eq!(words.len(), gaps().len());
     let _: Reading = Reading { pid: Pid::from_raw(1), holds: vec![], extent: Extent::Full };

@@ -1,4 +1,4 @@
-//! Opens the memory of a process, by whichever of its threads still shows it. Touches /proc.
+//! Opens the memory of a process through any of its threads that still shows it. Touches /proc.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -15,26 +15,26 @@ use crate::facts::memory::{Extent, Gap, ProcFile};
 use crate::look::clock::nap;
 use crate::look::processes::front;
 
-/// How often a process that lives and shows no memory is looked at again, a millisecond apart: it
-/// is in the middle of an execve(2) or of its end.
+/// How often a running process that shows no memory is looked at again, one millisecond apart: it is in
+/// the middle of an execve(2), or exiting.
 const ATTEMPTS: u32 = 50;
 
-/// The memory of a process as it was when this was opened. All files are of the memory that it had
-/// then: where it becomes another program, they go on to speak of the old one.
+/// The memory of a process at the time when this was opened. All files refer to the memory that it had
+/// then: if it executes another program, they continue to refer to the old one.
 pub(super) struct View {
-    /// What a number is read from, at its address.
+    /// The contents of memory, by address.
     pub mem: File,
-    /// Which pages there are.
+    /// Which pages exist.
     pub pagemap: File,
     /// Its mappings.
     pub mappings: Vec<Mapping>,
-    /// What /proc/PID/stat said just before.
+    /// The contents of /proc/PID/stat just before.
     pub stat: Stat,
-    /// The directory of the mapped files; none if it was opened by a thread, which has no such one.
+    /// The directory of the mapped files; `None` if opened through a thread, which has no such directory.
     pub map_files: Option<PathBuf>,
 }
 
-/// The errno of a failure; one of this program's own is a form that nobody knows.
+/// The errno of a failure; for an error of this program's own, that of an unknown format.
 pub(super) fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EBADMSG, Errno::from_raw)
 }
@@ -43,8 +43,8 @@ impl View {
     /// Opens the memory of a process.
     ///
     /// # Errors
-    /// [`Extent::Gone`], or [`Extent::Full`] of a thread of the kernel's, which has no memory; else
-    /// why it cannot be read.
+    /// [`Extent::Gone`]; [`Extent::Full`] for a kernel thread, which has no memory; otherwise, why it
+    /// cannot be read.
     pub(super) fn open(pid: Pid, known: &mut HashSet<Object>) -> Result<View, Extent> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
@@ -53,7 +53,7 @@ impl View {
             let stat = life(pid)?;
             let process = PathBuf::from(format!("/proc/{pid}"));
             let mut refused = None;
-            // Listed only where the process itself shows nothing.
+            // Listed only if the process itself shows nothing.
             let threads = std::iter::once_with(|| threads(pid).unwrap_or_default()).flatten();
             for (at, base) in [process].into_iter().chain(threads).enumerate() {
                 match View::of(&base, stat, known) {
@@ -77,7 +77,7 @@ impl View {
         Err(Extent::Part(Gap::NoMemory))
     }
 
-    /// By one thread; none if it shows no memory.
+    /// Through one thread; `None` if it shows no memory.
     fn of(base: &Path, stat: Stat, known: &mut HashSet<Object>) -> Result<Option<View>, Gap> {
         let gone = |e: &io::Error| matches!(errno(e), Errno::ENOENT | Errno::ESRCH);
         let open = |file: ProcFile| match File::open(base.join(file.to_string())) {
@@ -109,8 +109,8 @@ impl View {
         Ok(shows.then_some(view))
     }
 
-    /// Whether nobody has this memory any more: the process has ended, or become another program.
-    /// Such memory reads as 0 bytes, at whatever address (fs/proc/base.c, `mem_rw`).
+    /// Whether this memory no longer exists, because the process has exited or executed another program.
+    /// Reading such memory returns 0 bytes at any address (fs/proc/base.c, `mem_rw`).
     pub(super) fn is_over(&self) -> bool {
         loop {
             match self.mem.read_at(&mut [0], 0) {
@@ -121,10 +121,10 @@ impl View {
     }
 }
 
-/// The state of a process that lives.
+/// The state of a running process.
 ///
 /// # Errors
-/// As [`View::open`].
+/// Those of [`View::open`].
 fn life(pid: Pid) -> Result<Stat, Extent> {
     let stat = |path: &Path| {
         let mut buffer = [0; 1024];
@@ -142,7 +142,7 @@ fn life(pid: Pid) -> Result<Stat, Extent> {
             Some(stat) => Ok(stat),
             None => Err(Extent::Part(Gap::Refused(ProcFile::Maps, Errno::EBADMSG))),
         },
-        // Under hidepid it may be there all the same; only ESRCH means that none is (kill(2)).
+        // With hidepid, it may exist nevertheless; only ESRCH means that it does not (kill(2)).
         Err(e) => match nix::sys::signal::kill(pid, None) {
             Err(Errno::ESRCH) => Err(Extent::Gone),
             _ => Err(Extent::Part(Gap::Refused(ProcFile::Maps, errno(&e)))),

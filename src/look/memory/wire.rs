@@ -1,4 +1,4 @@
-//! What the guard and its reader of memory say to each other, line by line. Pure.
+//! The protocol between the guard and its reader of memory, line by line. Pure.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use nix::unistd::Pid;
 use crate::facts::memory::{Ask, Budget, Doubt, Extent, Gap, ProcFile, Request, Suspect, Words};
 use crate::facts::set::SemId;
 
-/// What the reader answers, one line each.
+/// The reader's answers, one line each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It is at work still, and has read so many bytes.
+    /// It is still working, and has read this many bytes.
     Alive(u64),
-    /// It begins with this one of the suspects.
+    /// It starts with this suspect.
     Begins(usize),
-    /// This one holds this set's number.
+    /// This suspect holds the semid of this set.
     Holds(usize, SemId),
-    /// It is done with this one.
+    /// It has finished this suspect.
     Done(usize, Extent),
 }
 
@@ -45,7 +45,7 @@ pub(super) fn request(request: &Request) -> String {
     text + "end\n"
 }
 
-/// A request from its text; none if it is not whole.
+/// Parses a request; `None` if it is not complete.
 pub(super) fn parse_request(text: &str) -> Option<Request> {
     let mut lines = text.lines();
     let mut first = lines.next()?.split(' ').map(|w| w.parse::<u64>().ok());
@@ -109,7 +109,7 @@ pub(super) fn answer(answer: &Answer) -> String {
     }
 }
 
-/// An answer from its line; none if it is not one.
+/// Parses an answer; `None` if it is not valid.
 pub(super) fn parse_answer(line: &str) -> Option<Answer> {
     let mut words = line.split(' ');
     let verb = words.next()?;

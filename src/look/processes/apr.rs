@@ -1,5 +1,5 @@
-//! Whether a program under another name is an httpd: it has the APR library in it. Touches
-//! /proc/PID/maps, the executable's first bytes, and libraries whose names tell nothing.
+//! Whether a program with another name is httpd: it is if it has the APR library mapped. Touches
+//! /proc/PID/maps, the first bytes of the executable, and libraries whose names are of no use.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,28 +15,28 @@ use super::name::{last_part, undeleted};
 use super::parse::{Status, has_interpreter, names_apr, silly_names};
 use crate::facts::process::Kind;
 
-/// Programs that have APR in them and run beside httpd, or for long, and make no mutex between
-/// processes: httpd's own helpers, Subversion's server, a Java machine with Tomcat's library.
+/// Programs that use APR and run next to httpd, or for a long time, and create no mutexes between
+/// processes: httpd's own helpers, Subversion's server, a Java virtual machine with Tomcat's library.
 const USE_APR_OTHERWISE: [&[u8]; 4] = [b"rotatelogs", b"htcacheclean", b"svnserve", b"java"];
 
-/// Programs that run another one's code as their own, so that one of them tells nothing of the next:
-/// emulators (the C library's loader has no interpreter and is told by that).
+/// Programs that run the code of other programs, so that one process says nothing about the next:
+/// emulators (the C library's loader has no interpreter and is recognized by that).
 const RUN_OTHERS: [&[u8]; 4] = [b"qemu-", b"box64", b"box86", b"FEX"];
 
-/// A function that httpd makes its mutexes with, as the library's table of names has it.
+/// A function with which httpd creates its mutexes, as in the library's symbol names.
 const FUNCTION: &[u8] = b"apr_proc_mutex_create\0";
 
-/// What was found out so far.
+/// What has been found out so far.
 #[derive(Default)]
 pub(super) struct Apr {
-    /// Programs that root runs without APR in them, and whether that holds for all that run them.
+    /// Programs that root runs without APR, and whether this applies to all processes that run them.
     without: HashMap<Program, bool>,
-    /// For one process's maps at a time.
+    /// A buffer for the maps of one process at a time.
     maps: Vec<u8>,
 }
 
-/// A file, and how much code was in a process that runs it (`VmExe` and `VmLib`, proc(5)): another
-/// library would make it another figure.
+/// A file, and the amount of code in a process that runs it (`VmExe` and `VmLib`, proc(5)), which would
+/// be different with another library.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Program {
     device: u64,
@@ -45,7 +45,7 @@ struct Program {
 }
 
 impl Apr {
-    /// What runs in a process whose executable does not tell; its files are in `dir`.
+    /// What runs in a process whose executable's name does not tell; its files are in `dir`.
     pub(super) fn kind(&mut self, dir: &str, exe: &Path, status: &Status) -> Kind {
         let name = last_part(undeleted(exe));
         if USE_APR_OTHERWISE.contains(&name) {
@@ -63,15 +63,15 @@ impl Apr {
                 }
                 Kind::Other
             }
-            // It has ended, and is missed by its next file.
+            // It has exited, which will be noticed at the next of its files.
             Err(e) if e.kind() == io::ErrorKind::NotFound => Kind::Other,
             Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) => Kind::Other,
             Err(_) => Kind::Unreadable,
         }
     }
 
-    /// Whether a process has the library in it, by its name, or where NFS took that away (a file that
-    /// is removed while it is open gets a silly one), by what is in it.
+    /// Whether a process has the library mapped, according to its name, or, if NFS has changed that (a
+    /// file that is removed while it is open gets a "silly" name), according to its contents.
     fn is_in(&mut self, dir: &str) -> io::Result<bool> {
         self.maps.clear();
         File::open(format!("{dir}/maps"))?.read_to_end(&mut self.maps)?;
@@ -89,8 +89,8 @@ impl Apr {
     }
 }
 
-/// What stands for all processes that run the same file with the same code in them: root's alone,
-/// since a user could run it without its libraries to hide another that has them.
+/// A key for all processes that run the same file with the same code in them. Only for root's processes:
+/// a user could run it without its libraries to hide a process that has them.
 fn program(dir: &str, name: &[u8], status: &Status) -> Option<Program> {
     let by_root = status.uids.iter().all(|u| u.is_root());
     if !by_root || RUN_OTHERS.iter().any(|runs| name.starts_with(runs)) {
@@ -101,15 +101,15 @@ fn program(dir: &str, name: &[u8], status: &Status) -> Option<Program> {
     Some(Program { device: file.dev(), inode: file.ino(), code })
 }
 
-/// Whether the kernel ran a program's own code: an interpreter brought its libraries. Without one it
-/// may be a loader or an emulator.
+/// Whether a program runs its own code: it has an interpreter, which loads its libraries. Without one,
+/// it may be a loader or an emulator.
 fn is_program(dir: &str) -> bool {
     let mut head = [0; 4096];
     let read = File::open(format!("{dir}/exe")).and_then(|mut file| file.read(&mut head));
     read.is_ok_and(|length| has_interpreter(&head[..length]))
 }
 
-/// Whether the text is in what is read.
+/// Whether the input contains the text.
 fn holds(mut from: impl Read, text: &[u8]) -> io::Result<bool> {
     let mut buffer = vec![0; 1 << 16];
     let mut kept = 0;
@@ -123,7 +123,7 @@ fn holds(mut from: impl Read, text: &[u8]) -> io::Result<bool> {
         if buffer[..length].windows(text.len()).any(|w| w == text) {
             return Ok(true);
         }
-        // It may go on in the next piece.
+        // The text may continue in the next piece.
         kept = length.min(text.len() - 1);
         buffer.copy_within(length - kept..length, 0);
     }
@@ -133,7 +133,7 @@ fn holds(mut from: impl Read, text: &[u8]) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    /// Hands out so many bytes at a time.
+    /// Returns this many bytes at a time.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {
@@ -155,11 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_told_from_a_loader() {
-        assert!(is_program("/proc/self"), "this test is linked as programs are");
+    fn a_program_is_distinguished_from_a_loader() {
+        assert!(is_program("/proc/self"), "this test is linked like other programs");
         let loader = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let loader = loader.split_ascii_whitespace().find(|w| w.contains("/ld-linux"));
-        let head = std::fs::read(loader.expect("the loader is in it")).expect("read");
+        let head = std::fs::read(loader.expect("the path of the loader")).expect("read");
         assert!(!has_interpreter(&head));
     }
 }

@@ -1,8 +1,8 @@
-//! The process table, read only as far as a verdict needs it: who lives, who is an httpd, whose it
-//! is, in which IPC namespace. Touches /proc; decides nothing about sets.
+//! The process table, read only as far as a verdict needs it: which processes are running, which of them
+//! are httpd, whose they are, and in which IPC namespace. Touches /proc; decides nothing about sets.
 //!
-//! Of every process, two things are read: /proc/PID/status and where /proc/PID/exe points. They
-//! tell the many that matter to no set from the few that do.
+//! For every process, two things are read: /proc/PID/status, and the target of /proc/PID/exe. They
+//! distinguish the many that matter to no set from the few that do.
 
 mod apr;
 mod name;
@@ -28,44 +28,45 @@ pub use parse::{Stat, Status, hides_processes, may_look_into_all, parse_stat, pa
 /// `PF_KTHREAD` (linux/sched.h), a flag of /proc/PID/stat.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// How often the table is listed again for processes that were born during the reading.
+/// How often the table is listed again for processes that started while it was read.
 const PASSES: usize = 10;
 
-/// What a [`Snapshot`] has to hold beside every httpd.
+/// What a [`Snapshot`] must contain besides every httpd.
 #[derive(Clone, Debug, Default)]
 pub struct Interest {
     /// Processes that can act as these users.
     pub uids: Vec<Uid>,
-    /// The sets of these users were made by themselves: then each thread's users count, and root's
-    /// processes, which can become anybody.
+    /// These users made their sets themselves: then the users of each thread count, and so do root's
+    /// processes, which can become any user.
     pub own_makers: Vec<Uid>,
-    /// These processes, whosever they are.
+    /// These processes, whoever owns them.
     pub pids: HashSet<i32>,
-    /// A further name of httpd's executable.
+    /// Another name of httpd's executable.
     pub httpd: Option<PathBuf>,
 }
 
 /// One reading of the process table.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The living processes of interest, by number.
+    /// The running processes of interest, by PID.
     pub processes: Vec<Rc<Process>>,
-    /// Set where the reading cannot be relied on.
+    /// Set if the snapshot cannot be relied on.
     pub incomplete: Option<Incomplete>,
-    /// Every number that /proc listed, whatever it was; in order.
+    /// Every PID that /proc listed, whatever it was; in order.
     listed: Vec<Pid>,
 }
 
 impl Snapshot {
-    /// Reads the process table: every httpd, and what `interest` names, as far as it lives (a
-    /// zombie holds nothing) in this IPC namespace; without this process itself.
+    /// Reads the process table: every httpd, and what `interest` names, if it is running (a zombie holds
+    /// nothing) in this IPC namespace; without this process itself.
     #[must_use]
     pub fn take(interest: &Interest) -> Snapshot {
         let mut reader = Reader::new(interest);
         let mut snapshot = Snapshot::default();
-        // A process that was forked into a number already passed, by a parent that ended before
-        // its own was reached, is in no single listing: list until nothing of interest is new, and
-        // nothing new was gone before it could be looked at (it may have forked on).
+        // A process that was forked with a PID that the listing had already passed, by a parent that
+        // exited before its own PID was reached, is in no single listing. Therefore the listing is
+        // repeated until nothing of interest is new, and no new process had exited before it could be
+        // looked at (it may have forked).
         for pass in 0..=PASSES {
             let Ok(mut fresh) = listing() else {
                 reader.lost = true;
@@ -94,8 +95,8 @@ impl Snapshot {
         {
             snapshot.incomplete = Some(Incomplete::HidePid);
         }
-        // This process uses no set: one that bears its number was touched by another, who is dead, or
-        // by the program that became this one (execve(2)), and is no more.
+        // This process uses no set: a set with its PID was touched by another process, which is dead, or
+        // by the program that executed this one (execve(2)), which no longer exists.
         reader.found.remove(&own.as_raw());
         for ancestor in reader.callers(own) {
             if let Some(process) = reader.found.get_mut(&ancestor) {
@@ -107,15 +108,15 @@ impl Snapshot {
         snapshot
     }
 
-    /// The living process of this number, if it is one of interest.
+    /// The running process with this PID, if it is of interest.
     #[must_use]
     pub fn get(&self, pid: Pid) -> Option<&Rc<Process>> {
         let place = self.processes.binary_search_by_key(&pid, |p| p.named.pid).ok()?;
         Some(&self.processes[place])
     }
 
-    /// Whether a process of this number exists that the table did not list: /proc hides it.
-    /// A number that now is a thread's, not a process's, does not count.
+    /// Whether a process with this PID exists that was not listed, because /proc hides it. A PID that now
+    /// belongs to a thread, not to a process, does not count.
     #[must_use]
     pub fn hides(&self, pid: Pid) -> bool {
         !self.has_listed(pid) && exists(pid) && !is_thread(pid)
@@ -126,14 +127,14 @@ impl Snapshot {
     }
 }
 
-/// Whether a process or thread of this number exists; only ESRCH means that none does (kill(2)).
+/// Whether a process or thread with this PID exists; only ESRCH means that none does (kill(2)).
 #[must_use]
 pub fn exists(pid: Pid) -> bool {
     !matches!(nix::sys::signal::kill(pid, None), Err(Errno::ESRCH))
 }
 
-/// The sets on which threads of `among` are inside semop(2) (/proc/PID/task/TID/syscall, proc(5)),
-/// each with the first such process; without those whose files cannot be read.
+/// The sets on which threads of `among` are inside semop(2) (/proc/PID/task/TID/syscall, proc(5)), each
+/// with the first such process; processes whose files cannot be read are left out.
 #[must_use]
 pub fn inside_semop<'a>(
     among: impl IntoIterator<Item = &'a Rc<Process>>,
@@ -149,9 +150,9 @@ pub fn inside_semop<'a>(
     inside
 }
 
-/// Whether the kernel tells last pids as numbers of the PID namespace that they lived in, and that
-/// may be another one than this: before Linux 4.17 it does not translate them (ipc/sem.c, `sempid`),
-/// and the first namespace alone sees all processes.
+/// Whether the kernel reports last pids as PIDs in the namespace of those processes, which may be
+/// different from this one: before Linux 4.17, it does not translate them (ipc/sem.c, `sempid`), and only
+/// the initial namespace shows all processes.
 #[must_use]
 pub fn has_foreign_numbers(release: &str) -> bool {
     /// `PROC_PID_INIT_INO` (linux/proc_ns.h).
@@ -160,14 +161,13 @@ pub fn has_foreign_numbers(release: &str) -> bool {
     !parse::is_at_least(release, (4, 17)) && !is_first()
 }
 
-/// A text of /proc, in which names and mount points may hold any byte; empty where there is none.
+/// A text file in /proc, in which names and mount points may contain any byte; empty if it does not exist.
 fn text(path: &str) -> String {
     fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
 }
 
-/// Whether /proc speaks of this PID namespace: it knows this process by its own number, and by no
-/// further one (`NSpid` of /proc/self/status lists the numbers from the namespace of the mount
-/// inwards).
+/// Whether /proc belongs to this PID namespace: it shows this process with its own PID, and with no other
+/// one (`NSpid` in /proc/self/status lists the PIDs from the namespace of the mount inwards).
 fn is_own_proc(own: Pid) -> bool {
     let by_link = fs::read_link("/proc/self").is_ok_and(|l| l == Path::new(&own.to_string()));
     let status = text("/proc/self/status");
@@ -178,7 +178,7 @@ fn is_own_proc(own: Pid) -> bool {
     by_link && numbers.is_none_or(|n| n.split_ascii_whitespace().count() <= 1)
 }
 
-/// The numbers that /proc lists.
+/// The PIDs that /proc lists.
 fn listing() -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -194,9 +194,9 @@ fn threads(pid: Pid) -> Vec<String> {
     tasks.filter_map(|t| Some(t.ok()?.path().to_str()?.to_owned())).collect()
 }
 
-/// What is read of a file of /proc that fits in `buffer`; the rest of a longer one is not needed.
+/// The part of a file in /proc that fits into `buffer`; the rest of a longer file is not needed.
 pub(super) fn front(path: impl AsRef<Path>, buffer: &mut [u8]) -> io::Result<&[u8]> {
-    // What the kernel has to tell comes in one piece (fs/seq_file.c, `seq_read_iter`).
+    // The kernel returns the contents in one piece (fs/seq_file.c, `seq_read_iter`).
     let mut file = File::open(path)?;
     loop {
         match file.read(buffer) {
@@ -206,7 +206,7 @@ pub(super) fn front(path: impl AsRef<Path>, buffer: &mut [u8]) -> io::Result<&[u
     }
 }
 
-/// The path of a file, in the place of the one before.
+/// The path of a file, which replaces the previous one.
 fn joined<'p>(path: &'p mut String, dir: &str, file: &str) -> &'p str {
     path.clear();
     path.push_str(dir);
@@ -221,12 +221,12 @@ fn is_thread(pid: Pid) -> bool {
         .is_some_and(|t| t.trim() != pid.to_string())
 }
 
-/// It lives no more.
+/// It is no longer running.
 struct Gone;
 
-/// What is read of every process.
+/// What is read about every process.
 struct Seen {
-    /// Where its files are: /proc/PID, or those of a living thread where its first one has ended.
+    /// The directory of its files: /proc/PID, or that of a running thread if the first one has exited.
     dir: String,
     status: Status,
     /// Its executable.
@@ -237,10 +237,10 @@ struct Seen {
 struct Reader<'a> {
     interest: &'a Interest,
     own_ipc: Option<PathBuf>,
-    /// All that was seen, each with its parent.
+    /// All processes seen, each with its parent.
     parents: Vec<(i32, i32)>,
     apr: Apr,
-    /// For a path and a file's text at a time.
+    /// Buffers for a path and the text of a file.
     path: String,
     buffer: Vec<u8>,
     found: HashMap<i32, Process>,
@@ -261,8 +261,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Keeps those of `fresh` that live, are of interest, and are in this IPC namespace. False: one
-    /// of them lives no more.
+    /// Keeps those of `fresh` that are running, of interest, and in this IPC namespace. False if one of
+    /// them is no longer running.
     fn look_at_all(&mut self, fresh: &[Pid]) -> bool {
         let mut all_lived = true;
         let mut found = Vec::new();
@@ -291,8 +291,8 @@ impl Reader<'_> {
         let by_root = status.uids.iter().any(|u| u.is_root());
         let kind = match exe {
             Ok(exe) if is_httpd(&exe, interest.httpd.as_deref()) => Kind::Httpd,
-            // An httpd under another name has APR in it. Its first process runs as root, and in its
-            // start and restart it has no worker yet.
+            // An httpd with another name has APR in it. Its first process runs as root, and while it
+            // starts or restarts, it has no workers yet.
             Ok(exe) if guarded || by_root => self.apr.kind(&dir, &exe, &status),
             Ok(_) => Kind::Other,
             Err(_) => Kind::Unreadable,
@@ -327,7 +327,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// Reads what every process is told by; none: a kernel thread.
+    /// Reads what distinguishes processes; `None` for a kernel thread.
     fn see(&mut self, pid: Pid) -> Result<Option<Seen>, Gone> {
         let dir = format!("/proc/{pid}");
         let Some(status) = self.status(&dir) else { return Err(self.lose(pid)) };
@@ -347,7 +347,7 @@ impl Reader<'_> {
         if stat.threads <= 1 {
             return Err(Gone);
         }
-        // Its first thread alone has ended, and others live on.
+        // Only its first thread has exited, and others are still running.
         for dir in threads(pid) {
             if let Some(status) = self.status(&dir).filter(|s| !s.ended) {
                 let exe = fs::read_link(format!("{dir}/exe"));
@@ -358,7 +358,7 @@ impl Reader<'_> {
     }
 
     fn status(&mut self, dir: &str) -> Option<Status> {
-        // One page holds it, unless it is of very many groups; what matters most comes before them.
+        // It fits into one page unless the process has very many groups; the important parts come first.
         parse_status(front(joined(&mut self.path, dir, "/status"), &mut self.buffer).ok()?)
     }
 
@@ -366,7 +366,7 @@ impl Reader<'_> {
         parse_stat(front(format!("/proc/{pid}/stat"), &mut self.buffer[..1024]).ok()?)
     }
 
-    /// Whether the process, or any thread of it, is in this IPC namespace. What cannot be read may be.
+    /// Whether the process, or any of its threads, is in this IPC namespace. If this cannot be read, it may be.
     fn shares_ipc(&self, pid: Pid) -> bool {
         let elsewhere = |dir: &str| {
             let ns = fs::read_link(format!("{dir}/ns/ipc"));
@@ -375,7 +375,7 @@ impl Reader<'_> {
         !elsewhere(&format!("/proc/{pid}")) || !threads(pid).iter().all(|t| elsewhere(t))
     }
 
-    /// `pid`'s ancestors, as far as they were seen.
+    /// The ancestors of `pid`, as far as they were seen.
     fn callers(&self, pid: Pid) -> Vec<i32> {
         let mut line = Vec::new();
         let mut at = pid.as_raw();
@@ -389,8 +389,8 @@ impl Reader<'_> {
         line
     }
 
-    /// A process that was listed and cannot be read has ended since; one that is still there makes
-    /// the table incomplete.
+    /// A process that was listed and cannot be read has exited since; if it still exists, the table is
+    /// incomplete.
     fn lose(&mut self, pid: Pid) -> Gone {
         let gone = fs::symlink_metadata(format!("/proc/{pid}"));
         self.lost |= !matches!(gone, Err(e) if e.kind() == io::ErrorKind::NotFound);

@@ -1,4 +1,4 @@
-//! What a process is called: its executable, and its name for people.
+//! The names of a process: its executable, and its name for people.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -11,8 +11,8 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use crate::facts::printable::printable;
 use crate::facts::process::Named;
 
-/// Whether an executable of this path is an httpd. A trailing " (deleted)", which the kernel adds
-/// once a package upgrade has replaced the file, is no part of the name.
+/// Whether an executable with this path is httpd. A trailing " (deleted)", which the kernel adds once a
+/// package upgrade has replaced the file, is not part of the name.
 #[must_use]
 pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
     let bytes = undeleted(exe);
@@ -29,23 +29,23 @@ pub fn is_httpd(exe: &Path, asked: Option<&Path>) -> bool {
         b"httpd-event",
     ];
     let name = last_part(bytes);
-    // Of thousands of processes, nearly all are told apart by the first letters.
+    // With thousands of processes, the first letters are enough for nearly all of them.
     name == b"apache2"
         || name.starts_with(b"httpd") && (NAMES.contains(&name) || name.starts_with(b"httpd2"))
 }
 
-/// The path of an executable without what the kernel adds once the file was replaced.
+/// The path of an executable without what the kernel adds once the file has been replaced.
 pub(super) fn undeleted(exe: &Path) -> &[u8] {
     let bytes = exe.as_os_str().as_bytes();
     bytes.strip_suffix(b" (deleted)").unwrap_or(bytes)
 }
 
-/// A path's last part.
+/// The last part of a path.
 pub(super) fn last_part(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
-/// Those of these processes that live and can be seen, by the names that people know them by.
+/// Those of these processes that are running and visible, with their names for people.
 #[must_use]
 pub fn names_of(pids: impl IntoIterator<Item = Pid>) -> HashMap<Pid, Named> {
     let theirs: Vec<sysinfo::Pid> =
@@ -53,7 +53,7 @@ pub fn names_of(pids: impl IntoIterator<Item = Pid>) -> HashMap<Pid, Named> {
     if theirs.is_empty() {
         return HashMap::new();
     }
-    // It would keep a file open per process.
+    // Otherwise it would keep a file open for each process.
     sysinfo::set_open_files_limit(0);
     let mut system = System::new();
     let kind = ProcessRefreshKind::nothing().without_tasks();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn httpd_is_known_by_its_executable() {
+    fn httpd_is_recognized_by_its_executable() {
         for yes in [
             "/usr/sbin/httpd",
             "/usr/sbin/apache2",
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_httpd_that_was_asked_is_one_whatever_its_name() {
+    fn the_httpd_that_was_asked_is_recognized_whatever_its_name() {
         let asked = Path::new("/opt/web/bin/webserver");
         assert!(is_httpd(asked, Some(asked)));
         assert!(is_httpd(Path::new("/opt/web/bin/webserver (deleted)"), Some(asked)));
@@ -104,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_the_name_that_people_know_it_by() {
+    fn a_process_has_its_usual_name() {
         let own = nix::unistd::getpid();
         let comm = std::fs::read_to_string("/proc/self/comm").expect("own name");
-        // The highest number that no kernel gives.
+        // The highest number, which no kernel uses.
         let nobody = Pid::from_raw(i32::MAX);
         let names = names_of([own, nobody]);
         assert_eq!(names.get(&own).map(|n| n.name.as_str()), Some(comm.trim_end()));

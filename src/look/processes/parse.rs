@@ -1,4 +1,4 @@
-//! What the files of /proc say, as values. Pure: texts and readers in, fields out.
+//! Parses files in /proc. Pure: texts and readers in, fields out.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::facts::time::BootTicks;
 /// `CAP_SYS_PTRACE` (linux/capability.h): reading another user's /proc/PID/exe and ns.
 const CAP_SYS_PTRACE: u32 = 19;
 
-/// The fields of /proc/PID/stat that sysinfo does not hand on (proc(5); kernel fs/proc/array.c,
+/// The fields of /proc/PID/stat that sysinfo does not provide (proc(5); kernel fs/proc/array.c,
 /// `do_task_stat`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -18,16 +18,16 @@ pub struct Stat {
     pub group: i32,
     /// Session (field 6).
     pub session: i32,
-    /// The kernel's flags of it (field 9).
+    /// The kernel's flags (field 9).
     pub flags: u64,
-    /// Threads (field 20); a process that only waits to be reaped has at most one.
+    /// Threads (field 20); a process that is only waiting to be reaped has at most one.
     pub threads: i64,
     /// Start (field 22).
     pub start: BootTicks,
 }
 
-/// Parses one line of /proc/PID/stat. The name in it may hold any byte, parentheses and spaces
-/// included: the fields begin after the last ")".
+/// Parses one line of /proc/PID/stat. The name in it may contain any byte, including parentheses and
+/// spaces: the fields begin after the last ")".
 #[must_use]
 pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     let end = line.iter().rposition(|b| *b == b')')?;
@@ -42,30 +42,30 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
     })
 }
 
-/// What /proc/PID/status tells whether a process matters by (proc(5); kernel fs/proc/array.c,
-/// `proc_pid_status`).
+/// The fields of /proc/PID/status that show whether a process matters (proc(5); kernel
+/// fs/proc/array.c, `proc_pid_status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Its first thread has ended.
+    /// Its first thread has exited.
     pub ended: bool,
-    /// Its parent; 0: none in this PID namespace.
+    /// Its parent; 0 if that is not in this PID namespace.
     pub parent: i32,
     /// Its real, effective, saved and file-system user.
     pub uids: [Uid; 4],
-    /// How many threads it has, where the text went so far.
+    /// How many threads it has, if the text went that far.
     pub threads: Option<u64>,
-    /// Kilobytes of code in its executable and in its libraries, where the text went so far.
+    /// Kilobytes of code in its executable and in its libraries, if the text went that far.
     pub code: Option<(u64, u64)>,
 }
 
-/// Parses the front of /proc/PID/status, which has to reach the line "Uid:". The name before it is
-/// escaped: a line break in it is none here.
+/// Parses the beginning of /proc/PID/status, which must include the line "Uid:". The name before it is
+/// escaped, so it contains no line break.
 #[must_use]
 pub fn parse_status(text: &[u8]) -> Option<Status> {
     let (mut ended, mut parent, mut uids) = (None, None, None);
     let (mut threads, mut own, mut libraries) = (None, None, None);
     let mut rest = text;
-    // A figure that the end of the text cuts off is another figure.
+    // A number at the end of the text may be truncated.
     while let Some(end) = rest.iter().position(|b| *b == b'\n') {
         let line = &rest[..end];
         rest = &rest[end + 1..];
@@ -85,7 +85,7 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
             b"VmLib" => libraries = number(),
             b"Threads" => {
                 threads = number();
-                // What follows is of no interest, and as long as all before.
+                // The rest is of no interest, and as long as everything before it.
                 if uids.is_some() {
                     break;
                 }
@@ -97,19 +97,19 @@ pub fn parse_status(text: &[u8]) -> Option<Status> {
     Some(Status { ended: ended?, parent: parent?, uids: uids?, threads, code })
 }
 
-/// Whether a kernel of this release ("6.1.0-18-amd64") is at least this version. One that cannot be
-/// told is taken for an old one.
+/// Whether a kernel with this release ("6.1.0-18-amd64") is at least this version. An unknown format
+/// counts as an old kernel.
 pub(super) fn is_at_least(release: &str, version: (u32, u32)) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     let mut next = || numbers.next().and_then(Result::ok);
     next().zip(next()).is_some_and(|found| found >= version)
 }
 
-/// Whether the options of a /proc mount hide other users' processes (proc(5), `hidepid`).
-/// `mountinfo` is the text of /proc/self/mountinfo; the mount made last is the one in sight.
+/// Whether the options of the mount on /proc hide other users' processes (proc(5), `hidepid`).
+/// `mountinfo` is the text of /proc/self/mountinfo; the last mount is the visible one.
 #[must_use]
 pub fn hides_processes(mountinfo: &str) -> bool {
-    // A table without a /proc is no table of mounts at all.
+    // A list of mounts without /proc is not valid.
     let mut hidden = true;
     for line in mountinfo.lines() {
         let Some((front, back)) = line.split_once(" - ") else { continue };
@@ -125,8 +125,8 @@ pub fn hides_processes(mountinfo: &str) -> bool {
     hidden
 }
 
-/// Whether this process may look into every other one: `CAP_SYS_PTRACE` in effect, in the
-/// initial user namespace. `status` and `uid_map` are the texts of /proc/self/….
+/// Whether this process may look into every other one: it has `CAP_SYS_PTRACE` in effect, in the initial
+/// user namespace. `status` and `uid_map` are the texts of /proc/self/….
 #[must_use]
 pub fn may_look_into_all(status: &str, uid_map: &str) -> bool {
     let effective = status
@@ -164,8 +164,8 @@ pub(super) fn names_apr(maps: &[u8]) -> bool {
     false
 }
 
-/// The files that /proc/PID/maps names with a name of NFS's own: what was removed or replaced on that
-/// host while it was open here (kernel fs/nfs/unlink.c, `nfs_sillyrename`).
+/// The files in /proc/PID/maps with a name given by NFS: they were removed or replaced on this host while
+/// they were open (kernel fs/nfs/unlink.c, `nfs_sillyrename`).
 pub(super) fn silly_names(maps: &[u8]) -> BTreeSet<&[u8]> {
     let path = |line| {
         let at = <[u8]>::iter(line).position(|b| *b == b'/')?;
@@ -176,8 +176,8 @@ pub(super) fn silly_names(maps: &[u8]) -> BTreeSet<&[u8]> {
     maps.split(|b| *b == b'\n').filter_map(path).collect()
 }
 
-/// Whether the front of a file is that of a program for which the kernel loads an interpreter, the
-/// C library's loader (elf(5), `PT_INTERP`). The fields are the machine's own: it runs.
+/// Whether a file beginning with `front` is a program for which the kernel loads an interpreter, the C
+/// library's loader (elf(5), `PT_INTERP`). It is running, so its fields are in the machine's own format.
 pub(super) fn has_interpreter(front: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
     let at = |place: usize, width: usize| -> Option<usize> {
@@ -194,7 +194,7 @@ pub(super) fn has_interpreter(front: &[u8]) -> bool {
     if !front.starts_with(b"\x7fELF") {
         return false;
     }
-    // Of 32 or 64 bits: where the program headers are, how long one is, how many there are.
+    // For 32 or 64 bits: offset of the program headers, size of one, and their number.
     let headers = match front.get(4) {
         Some(1) => (at(28, 4), at(42, 2), at(44, 2)),
         Some(2) => (at(32, 8), at(54, 2), at(56, 2)),
@@ -233,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn the_own_stat_parses() {
+    fn the_processs_own_stat_can_be_parsed() {
         let own = parse_stat(&fs::read("/proc/self/stat").expect("own stat")).expect("parses");
         assert!(own.threads >= 1 && own.start.0 > 0);
     }
 
     #[test]
-    fn a_status_tells_state_parent_users_threads_and_code() {
+    fn a_status_contains_state_parent_users_threads_and_code() {
         let text = b"Name:\ta\\nUid: 9\nState:\tS (sleeping)\nTgid:\t42\nPid:\t42\nPPid:\t7\n\
                      TracerPid:\t0\nUid:\t33\t4000000000\t0\t34\nGid:\t1\t2\t3\t4\nFDSize:\t64\n\
                      VmExe:\t     704 kB\nVmLib:\t    9216 kB\nThreads:\t3\nSigQ:\t0/1\n";
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_status_parses() {
+    fn the_processs_own_status_can_be_parsed() {
         let own = parse_status(&fs::read("/proc/self/status").expect("own status"));
         let own = own.expect("parses");
         assert!(!own.ended && own.parent == nix::unistd::getppid().as_raw());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn apr_is_known_by_the_name_of_its_library() {
+    fn apr_is_recognized_by_the_name_of_its_library() {
         let with = b"7f00-7f10 r--p 0 08:01 7 /lib/libapr-1.so.0.7.2\n7f10-7f20 rw-p 0 00:00 0\n";
         assert!(names_apr(with));
         assert!(!names_apr(b"7f00-7f10 r--p 0 08:01 7 /lib/libaprutil-1.so.0\n"));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nfs_renamed_is_known_by_its_name() {
+    fn files_renamed_by_nfs_are_recognized_by_their_names() {
         let maps = b"7f00-7f10 r-xp 0 00:2a 7 /opt/lib/.nfs0000000000c2f1a600000001\n\
                      7f20-7f30 r--p 0 00:2a 7 /opt/lib/.nfs0000000000c2f1a600000001\n\
                      7f40-7f50 r--p 0 00:2a 8 /opt/.nfs/libc.so.6\n7f60-7f70 rw-p 0 00:00 0 [heap]\n";
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_are_told_apart_by_their_release() {
+    fn kernel_versions_are_compared_by_release() {
         for (release, new) in [
             ("3.10.0-1160.el7.x86_64", false),
             ("4.14.355-275.amzn2", false),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn hidepid_is_read_from_the_mount_in_sight() {
+    fn hidepid_is_read_from_the_visible_mount() {
         let open = "22 1 0:20 / /proc rw,nosuid - proc proc rw\n";
         let hidden = "99 22 0:55 / /proc rw - proc proc rw,hidepid=invisible,subset=pid\n";
         assert!(!hides_processes(open));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_into_all_takes_the_capability_and_the_first_user_namespace() {
+    fn looking_into_all_processes_needs_the_capability_and_the_initial_user_namespace() {
         let all = "Name:\tx\nCapEff:\t000001ffffffffff\n";
         let none = "CapEff:\t0000000000000000\n";
         let map = "         0          0 4294967295\n";
