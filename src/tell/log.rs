@@ -329,26 +329,31 @@ fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String
     let mut done = 0;
     for row in &table.rows {
         let Some(outcome) = row.outcome else { continue };
-        let pid = row.evidence.last().map_or(0, |last| last.number);
-        let old = age(table.world.clock.now.0 - row.set.ctime.0);
-        let owner = report.user(row.set.uid);
-        let what = format!("semaphore set {} of {owner}, last pid {pid}, age {old}", row.set.id);
+        // Only for those that are named: there may be 32,000.
+        let what = || {
+            let pid = row.evidence.last().map_or(0, |last| last.number);
+            let old = age(table.world.clock.now.0 - row.set.ctime.0);
+            let owner = report.user(row.set.uid);
+            format!("semaphore set {} of {owner}, last pid {pid}, age {old}", row.set.id)
+        };
         match outcome {
             Outcome::Removed | Outcome::WouldRemove => {
                 done += 1;
-                let verb = verb(outcome);
                 if verbose || done <= MOST_NAMED {
-                    lines.push((Level::Info, format!("{verb} {what}")));
+                    lines.push((Level::Info, format!("{} {}", verb(outcome), what())));
                 }
             }
             Outcome::Changed => {
-                lines.push((Level::Info, format!("kept {what}: it has changed meanwhile")));
+                lines.push((Level::Info, format!("kept {}: it has changed meanwhile", what())));
             }
-            Outcome::Gone => lines.push((Level::Debug, format!("already gone: {what}"))),
-            Outcome::Refused(e) => {
-                let line = format!("could not remove {what}: {e:?} ({})", strerror(e));
+            Outcome::Gone if verbose => {
+                lines.push((Level::Debug, format!("already gone: {}", what())));
+            }
+            Outcome::Refused(e) if verbose => {
+                let line = format!("could not remove {}: {e:?} ({})", what(), strerror(e));
                 lines.push((Level::Debug, line));
             }
+            Outcome::Gone | Outcome::Refused(_) => {}
         }
     }
     if done > MOST_NAMED && !verbose {
