@@ -271,7 +271,7 @@ impl TypedValueParser for Commands {
 }
 
 /// The heading of the options that only `list` has; they have no environment variables.
-pub const OF_LIST: &str = "Options of list";
+pub const OF_LIST: &str = "Options for list only";
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).
 const MOST_SETS: i64 = 1 << 24;

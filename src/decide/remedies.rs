@@ -189,8 +189,8 @@ fn own_table(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::command(command, remark).that_cures(cures(s.input, own)))
 }
 
-/// The directive with which httpd does without the sets that its configuration can do without, and
-/// whether these are all that it needs.
+/// The directive that makes httpd do without those sets that depend on its configuration, and whether
+/// these are all the sets that it needs.
 #[must_use]
 pub fn without_sets(demand: &Demand) -> Option<(&'static str, bool)> {
     let rows: Vec<&Mutexes> = demand.by(Mechanism::SysVSem).collect();
@@ -220,7 +220,7 @@ fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::advice(remark).that_cures(is_all))
 }
 
-/// Where others fill the table: to see who.
+/// Finding out who fills the table, if it is others.
 fn others(s: &Situation<'_>) -> Option<Remedy> {
     s.has_others.then(|| {
         Remedy::command(

@@ -16,19 +16,19 @@ use crate::look::unit;
 pub struct Subject<'a> {
     /// httpd's control program, if it answered.
     pub control: Option<&'a Path>,
-    /// Which instance of it, if it is one of several.
+    /// Its instance, if it is one of several.
     pub instance: Option<&'a Instance>,
     /// That httpd, if it is running.
     pub running: Option<Pid>,
     /// A process whose memory could not be read, if sets are kept because of that.
     pub in_doubt: Option<Pid>,
-    /// A process in the IPC namespace that the table is of, if it is not this one's.
+    /// A process in the IPC namespace of the table, if that is not this one.
     pub inside: Option<Pid>,
     /// A directive that would make httpd do without semaphore sets.
     pub directive: Option<&'static str>,
 }
 
-/// What there is for this httpd; `question` is how to ask it.
+/// What this machine offers for this httpd; `question` is how to ask it.
 #[must_use]
 pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
     let Subject { control, instance, running, in_doubt, inside, directive } = *subject;
