@@ -287,7 +287,7 @@ impl TypedValueParser for Commands {
 }
 
 /// The heading of the options that only `list` has; they have no environment variables.
-pub const OF_LIST: &str = "Options of list";
+pub const OF_LIST: &str = "Options for list only";
 
 /// How long httpd may take to answer, and how long memory may be read, unless something else is given;
 /// in seconds.

@@ -121,7 +121,7 @@ fn to_stdout(options: &Options, outcome: &Result<Report, Error>) -> Result<(), E
     }
     let name = logging::name_in_journal(&io::stdout()).filter(|_| options.format == Format::Text);
     let written = output::to_stdout(|out| match name {
-        // There, each line stands for itself.
+        // In the journal, each line is separate.
         Some(name) => {
             let mut text = Vec::new();
             write(options, &Screen::default(), outcome, &mut text)?;

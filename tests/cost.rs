@@ -29,7 +29,7 @@ fn calls(ns: &Namespace, args: &str) -> BTreeMap<String, usize> {
     for line in trace.lines() {
         let Some((_, call)) = line.split_once(' ') else { continue };
         let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
-        // The end of a call that another process's cut in two.
+        // The end of a call that was interrupted by the output of another process.
         if name.starts_with('<') {
             continue;
         }
@@ -257,7 +257,7 @@ fn a_worker_whose_memory_is_read_costs_a_look_at_its_page_tables() {
     require!("strace");
     let cost = |workers: usize| {
         let ns = Namespace::new(ROOMY);
-        // A number that memory can tell, and that nobody has.
+        // A semid that can be recognized in memory, and that no process holds.
         ns.dead_actor("httpd", "number 700000 make 1 33 exit");
         let crowd = format!("{} stay leader", "fork { stay worker } ".repeat(workers));
         let _httpd = ns.actor("httpd", &crowd);
@@ -266,8 +266,8 @@ fn a_worker_whose_memory_is_read_costs_a_look_at_its_page_tables() {
         calls
     };
     let cost = each(&cost(1), &cost(1 + MORE));
-    // Before its memory is read and afterwards: its status, and its stat, again for its name. Of the
-    // reading, twice: whether it lives, and its mem, maps and pagemap.
+    // Before and after its memory is read: its status and its stat, and once more for its name. For each
+    // of the two passes: its stat, mem, maps and pagemap.
     let files = 2.0 * (1.0 + 2.0) + 2.0 * 4.0;
     let noise = 10.0 * ONE_IN_ALL;
     at_most(
@@ -277,12 +277,12 @@ fn a_worker_whose_memory_is_read_costs_a_look_at_its_page_tables() {
             ("read", files + 1.0 + noise),
             ("close", files + 1.0 + noise),
             ("readlink", 4.0),
-            // sysinfo's, of the files that it reads.
+            // sysinfo's, for the files that it reads.
             ("statx", 2.0),
             ("lseek", 4.0),
-            // Of each mapping what exists; and of what it shares, whether its first reader has it still.
+            // What exists of each mapping; for shared pages, whether their first owner still has them.
             ("pread64", 60.0),
-            // Its end, with the next one's beginning.
+            // The end of one process together with the start of the next.
             ("write", 1.0 + noise),
             ("poll", 1.0 + noise),
             ("prlimit64", 1.0),

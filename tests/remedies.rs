@@ -279,14 +279,14 @@ fn the_owners_of_the_sets_in_a_full_table_are_named_with_how_to_remove_them() {
 }
 
 #[test]
-fn the_mutex_directive_is_proposed_if_httpd_accepts_it_and_then_ends_the_need() {
+fn the_mutex_directive_is_proposed_if_httpd_accepts_it_and_then_no_sets_are_needed() {
     require!("apache2", "openssl", "bash");
     const SAID: &str = "\"Mutex pthread default\" in httpd's configuration";
     let world =
         World { orphans: 0, php: 0, others: 2, limits: Limits::Sets(0), boot: Boot::Nothing };
     let ns = make(&world);
     server::ask(&ns, &["check"], APACHE, &CONF).exits(69).logs(SAID);
-    // An httpd whose APR lacks that mechanism refuses the line.
+    // An httpd whose APR lacks that mechanism rejects the directive.
     let control = ns.write(
         "apache2",
         "#!/bin/sh\ncase \"$*\" in *pthread*) echo 'Invalid Mutex argument pthread' >&2; exit 1 ;; esac\n\

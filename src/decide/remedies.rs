@@ -239,7 +239,7 @@ fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::advice(remark).that_cures(is_all && then.forecast() == Forecast::Starts))
 }
 
-/// Where others fill the table: to see who.
+/// Finding out who fills the table, if it is others.
 fn others(s: &Situation<'_>) -> Option<Remedy> {
     s.has_others.then(|| {
         Remedy::command(

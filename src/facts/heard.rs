@@ -82,7 +82,7 @@ impl Heard {
         self.answer().map_or(&[], |a| &a.further_users)
     }
 
-    /// The uid of its workers if root starts it, where the caller is somebody else.
+    /// The uid of its workers if root starts it and the caller is another user.
     #[must_use]
     pub fn user_of_root(&self) -> Option<u32> {
         self.answer().and_then(|a| a.user_of_root.as_ref()).map(|(_, uid)| *uid)
@@ -160,7 +160,7 @@ pub struct Answer {
     pub user: Option<(String, u32)>,
     /// Other users whose processes share mutexes, by name or as "#" and uid.
     pub further_users: Vec<String>,
-    /// The user of its workers if root starts it, where the caller is not root and another one counts.
+    /// The user of its workers if root starts it, if the caller is not root and `user` is therefore another.
     pub user_of_root: Option<(String, u32)>,
     /// The file that it writes its pid to.
     pub pid_file: Option<PathBuf>,

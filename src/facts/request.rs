@@ -7,7 +7,7 @@ use clap::ValueEnum;
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Command {
-    /// Remove orphaned sets, then report whether httpd can create its locks (the default)
+    /// Remove orphaned sets, then report whether httpd can create its locks
     Guard,
     /// Report whether httpd can create its locks now, and what guard would remove; changes nothing
     Check,
@@ -33,7 +33,7 @@ pub enum Format {
     Text,
     /// One JSON document
     Json,
-    /// One line for Nagios, Icinga and similar systems; the exit code is 0, 1, 2 or 3
+    /// One line for Nagios, Icinga and similar systems; exit code 0, 1, 2 or 3
     Nagios,
     /// Metrics for Prometheus
     Prometheus,

@@ -16,7 +16,7 @@ use crate::look::unit;
 pub struct Subject<'a> {
     /// httpd's control program, if it answered.
     pub control: Option<&'a Path>,
-    /// Which instance of it, if it is one of several.
+    /// Its instance, if it is one of several.
     pub instance: Option<&'a Instance>,
     /// That httpd, if it is running.
     pub running: Option<Pid>,
@@ -28,7 +28,7 @@ pub struct Subject<'a> {
     pub directive: Option<&'static str>,
 }
 
-/// What there is for this httpd; `question` is how to ask it.
+/// What this machine offers for this httpd; `question` is how to ask it.
 #[must_use]
 pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
     let Subject { control, instance, running, in_doubt, table, directive } = *subject;

@@ -395,7 +395,7 @@ fn details(report: &Report, table: &Table) -> Vec<String> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // What became of an orphan, if anything did, has been told.
+    // The outcome of an orphan, if there is one, has already been logged.
     for row in table.rows.iter().filter(|row| row.outcome.is_none()) {
         let owner = report.user(row.set.uid);
         let what = if row.is_orphan() { "orphaned set" } else { "kept set" };

@@ -87,13 +87,13 @@ fn stderr() -> Sink {
     }
 }
 
-/// What a line to this stream begins with, if it goes to the journal: this program's name, where the
-/// journal does not have it.
+/// The prefix of a line to this stream if it goes to the journal: this program's name, if the journal does
+/// not add it.
 pub fn name_in_journal(stream: &impl AsFd) -> Option<&'static str> {
     let of_systemd = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     let stat = fstat(stream).ok()?;
-    // systemd logs under the name of the program that it started itself: for the drop-ins that is a
-    // shell. Its pid is 1, or 0 seen from a PID namespace below (PrivatePIDs=).
+    // The journal shows the name of the program that systemd itself started: with the drop-ins, that is
+    // a shell. systemd's PID is 1, or 0 as seen from a PID namespace below it (PrivatePIDs=).
     is_journal(&of_systemd, &stat)
         .then(|| if getppid().as_raw() <= 1 { "" } else { "httpd-semguard: " })
 }

@@ -52,7 +52,7 @@ fn a_message_is_one_paragraph_on_every_screen() {
     }
 }
 
-/// What a report says on a screen of so many columns.
+/// The text of a report on a screen with this many columns.
 fn said(report: &Report, columns: usize) -> String {
     let mut out = Vec::new();
     report.write(Format::Text, &screen(columns), &mut out).expect("written");
