@@ -198,7 +198,7 @@ fn own_table(s: &Situation<'_>) -> Option<Remedy> {
     Some(Remedy::command(command, remark).that_cures(cures(s.input, own)))
 }
 
-/// The directive with which httpd does without the sets that its configuration can do without, and
+/// The directive that makes httpd do without those sets that depend on its configuration, and
 /// how many sets it still needs then, at least and at most.
 #[must_use]
 pub fn without_sets(demand: &Demand) -> Option<(&'static str, i64, i64)> {
