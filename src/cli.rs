@@ -220,8 +220,8 @@ impl Options {
         let text = |word: &OsStr| word.to_string_lossy().into_owned();
         let mut words = Vec::new();
         if !self.user.is_empty() {
-            // Of those that were given, the ones that can be guarded; a name that a list or a terminal
-            // would take for something else is given by its uid.
+            // Those of the given users that can be guarded. A name that a list or a terminal could
+            // misinterpret is replaced by its UID.
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             let name = |user: &Guarded| match user.name.chars().all(is_plain) {
                 true => user.name.clone(),
@@ -289,11 +289,10 @@ impl TypedValueParser for Commands {
 /// The heading of the options that only `list` has; they have no environment variables.
 pub const OF_LIST: &str = "Options for list only";
 
-/// How long httpd may take to answer, and how long memory may be read, unless something else is given;
-/// in seconds.
+/// The default for how long httpd may take to answer, and for how long memory may be read, in seconds.
 const TIMEOUT: u32 = 10;
 
-/// The longest of these times that can be given, in seconds.
+/// The maximum that can be given for these times, in seconds.
 const LONGEST_TIMEOUT: i64 = 3600;
 
 /// The most sets that any kernel allows (ipc/util.h, `IPCMNI_EXTEND`).

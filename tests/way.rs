@@ -49,7 +49,7 @@ const HANGS: &str = "#include <nss.h>\n#include <pwd.h>\n#include <unistd.h>\n\
     { for (;;) pause(); }\n";
 
 #[test]
-fn names_that_are_only_shown_hold_up_no_start() {
+fn names_that_are_only_shown_do_not_delay_a_start() {
     require!("cc", "timeout");
     let ns = Namespace::new("250 32000 32 7");
     ns.orphans(2, WWW);
@@ -61,7 +61,7 @@ fn names_that_are_only_shown_hold_up_no_start() {
          printf 'passwd: files hangs\\n' >nsswitch && mount --bind nsswitch /etc/nsswitch.conf")
         .exits(0);
     let patient = "env LD_LIBRARY_PATH=/run/t timeout -s KILL 60";
-    // In a full table the holders are named, and of others it is asked whether an httpd may run as them.
+    // In a full table, the holders are named, and other owners are looked up in case httpd runs as one of them.
     let run = ns.guard_under(patient, "check").exits(69);
     run.logs("1 of 4001; 1 of 4002").logs("2 of www-data (33)");
     ns.guard_under(patient, "guard").exits(0).prints("removed 2 orphaned sets");

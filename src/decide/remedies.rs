@@ -93,7 +93,7 @@ fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
     };
     let set = there(s.site, &set_now(better, has_program));
     let remedies = match s.site.map(|site| site.table) {
-        // It gets the kernel's own limits.
+        // A new namespace gets the kernel's default limits.
         Some(TableOf::NextStart) => Vec::new(),
         Some(TableOf::Process(_)) => {
             let until = format!("{what} for as long as that IPC namespace exists");
@@ -224,7 +224,7 @@ fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
     let (directive, at_least, at_most) = without_sets(s.demand?)?;
     s.site?.directive.filter(|accepted| *accepted == directive)?;
     let (first, _) = directive.split_once(' ')?;
-    // What its starts showed is more than its configuration, and --need says no more of which mutexes.
+    // Its starts may show more than its configuration, and --need does not say which mutexes it means.
     let is_all = s.input.need.source == NeedSource::Asked;
     let need = Need { at_least, at_most, source: NeedSource::Asked };
     let then = Input { need, ..s.input.clone() };

@@ -28,7 +28,7 @@ pub enum TableOf {
     Here,
     /// That of this process: commands must enter it, too.
     Process(Pid),
-    /// A new one, as the next start of httpd gets: nothing that is done now changes it.
+    /// A new one, like that of httpd's next start: nothing that is done now changes it.
     NextStart,
 }
 
@@ -54,7 +54,7 @@ pub struct Lasting {
     pub edit: Vec<(PathBuf, usize)>,
     /// A file to be created, which is read after all others that set it.
     pub new: Option<PathBuf>,
-    /// Its folder has to be made first.
+    /// Its directory must be created first.
     pub needs_folder: bool,
 }
 
@@ -81,7 +81,7 @@ pub fn quoted(word: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardCommand {
     words: Vec<String>,
-    /// A variable says that guards change nothing, which this one is to do.
+    /// A variable asks for dry runs, but this command is meant to remove.
     in_earnest: bool,
 }
 

@@ -36,7 +36,7 @@ pub fn site(subject: &Subject<'_>, question: &Question) -> Site {
     let of_process = |pid| unit::of(pid).filter(|unit| unit::is_httpds(unit));
     // In httpd's own unit, this run is one of its processes.
     let own = || of_process(Pid::this());
-    // Whatever else started a running httpd is not to be changed.
+    // If anything else started a running httpd, it is left alone.
     let of_httpd = match running {
         Some(pid) => of_process(pid),
         None => own().or_else(of_control),

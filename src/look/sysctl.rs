@@ -23,7 +23,7 @@ const FOLDERS: [&str; 5] = [
 /// Read last by `sysctl --system`; by systemd only if a file in those folders links to it.
 const CLASSIC: &str = "/etc/sysctl.conf";
 
-/// Names for a new file: the usual one, and ones that come after nearly every other name.
+/// Names for a new file: the usual one, and two that sort after nearly every other name.
 const NAMES: [&str; 3] =
     ["99-httpd-semguard.conf", "zz-httpd-semguard.conf", "zzzz-httpd-semguard.conf"];
 
@@ -41,7 +41,7 @@ struct Setter {
 /// How `kernel.sem` can be set on this machine.
 #[must_use]
 pub(super) fn sysctl() -> Sysctl {
-    // access(2) would tell others than root of the mode first.
+    // access(2) would report the file mode first, except to root.
     let is_read_only = |flags: FsFlags| flags.contains(FsFlags::ST_RDONLY);
     if statvfs("/proc/sys/kernel/sem").is_ok_and(|file_system| is_read_only(file_system.flags())) {
         return Sysctl::Outside;
@@ -55,7 +55,7 @@ pub(super) fn sysctl() -> Sysctl {
 /// Which files make a value last, below this root.
 fn lasting(root: &Path) -> Lasting {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
-    // What is mounted read-only is changed elsewhere.
+    // Files on a read-only mount must be changed elsewhere.
     if statvfs(&below("/etc")).is_ok_and(|etc| etc.flags().contains(FsFlags::ST_RDONLY)) {
         return Lasting::default();
     }
@@ -109,7 +109,7 @@ fn choose(
     let is_last = |new: &&&str| name.as_ref().is_none_or(|name| **new > name.as_str());
     let files = NAMES.iter().filter(is_last).map(|name| Path::new(FOLDERS[0]).join(name));
     let new = files.filter(|file| is_free(file)).find(|_| !is_own);
-    // Without one, nothing of this would last.
+    // Without a new file, none of this would last.
     if new.is_none() && !is_own {
         return Lasting::default();
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_replaces_nothing_and_without_a_name_that_comes_last_there_is_none() {
+    fn a_new_file_replaces_nothing_and_is_only_proposed_if_its_name_comes_last() {
         let new = |name: &str, taken: &'static str| {
             let last = Some((name.to_owned(), setter("/usr/lib/sysctl.d/x", 1)));
             let is_free = |file: &Path| !file.ends_with(taken);

@@ -36,8 +36,8 @@ pub(super) fn of(pid: Pid) -> Option<String> {
     of_cgroup(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
 }
 
-/// The unit in a process's control groups (cgroups(7)): a service of this machine's own systemd, not of
-/// a user's, and not one inside a container, which is another unit here.
+/// The unit in a process's control groups (cgroups(7)): a service of this machine's own systemd, not of a
+/// user's, and not one inside a container, which belongs to another unit here.
 fn of_cgroup(text: &str) -> Option<String> {
     let unit = |line: &str| {
         let (_, path) = line.rsplit_once(':')?;
@@ -73,15 +73,15 @@ pub(super) fn has_private_ipc(unit: &str) -> bool {
     show(unit).contains("PrivateIPC=yes")
 }
 
-/// Whether systemd could do so: it has loaded the unit, and shows the property, as versions from 248 on
-/// do, but does not do so yet.
+/// Whether systemd could do so: it has loaded the unit and shows the property (since version 248), but
+/// does not do so yet.
 #[must_use]
 pub(super) fn could_have_private_ipc(unit: &str) -> bool {
     let shown = show(unit);
     shown.contains("LoadState=loaded") && shown.contains("PrivateIPC=no")
 }
 
-/// What systemd says about a unit; empty if it says nothing.
+/// systemd's description of a unit; empty if there is none.
 fn show(unit: &str) -> String {
     if !is_booted() {
         return String::new();

@@ -329,7 +329,7 @@ fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String
     let mut done = 0;
     for row in &table.rows {
         let Some(outcome) = row.outcome else { continue };
-        // Only for those that are named: there may be 32,000.
+        // Only built for sets that are named: there may be 32,000.
         let what = || {
             let pid = row.evidence.last().map_or(0, |last| last.number);
             let old = age(table.world.clock.now.0 - row.set.ctime.0);

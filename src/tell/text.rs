@@ -51,7 +51,7 @@ pub fn write(report: &Report, screen: &Screen, out: &mut dyn Write) -> io::Resul
             sets(count(orphans)),
             sets(then)
         );
-        // To be pasted, so never broken.
+        // A command to be pasted, so never wrapped.
         writeln!(out, "{}\n    {}", screen.wrap(&line, 0, 2), report.guard)?;
     }
     Ok(())
