@@ -343,7 +343,7 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
     for shell in shells() {
         for (unit, before, after) in [
             ("httpd", none, none),
-            ("httpd@", &["--instance", "shop"], &["-f", "conf/shop.conf"]),
+            ("httpd@", &["--instance=shop"], &["-f", "conf/shop.conf"]),
             ("httpd24-httpd", &collection, none),
         ] {
             let file = format!("systemd/{unit}.service.d/20-semguard.conf");
@@ -356,7 +356,7 @@ fn the_guard_gets_the_options_of_the_unit_word_by_word_and_nothing_else() {
                 assert_eq!(args, words.join("\n.\n") + "\n.\n", "{file} {shell:?}");
             }
         }
-        for (unit, words) in [("apache2", none), ("apache2@", &["--instance", "shop"])] {
+        for (unit, words) in [("apache2", none), ("apache2@", &["--instance=shop"])] {
             let file = format!("systemd/{unit}.service.d/20-semguard.conf");
             scratch.run(&shell, &file, &["-DX"]).exits(0);
             let words = [&["guard"], words].concat();
@@ -452,8 +452,7 @@ fn an_instances_metrics_unit_differs_from_the_other_one_only_by_its_name() {
             let want = [
                 "check",
                 "--quiet",
-                "--instance",
-                "shop",
+                "--instance=shop",
                 "--format",
                 "prometheus",
                 "--output",

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 pub struct Site {
     /// How to set `kernel.sem`.
     pub sysctl: Sysctl,
-    /// Which IPC namespace the table is of.
+    /// The IPC namespace of the table.
     pub table: TableOf,
     /// The unit that starts httpd, if systemd can give it an IPC namespace of its own and does not do
     /// so yet.
@@ -21,7 +21,7 @@ pub struct Site {
     pub directive: Option<&'static str>,
 }
 
-/// Which IPC namespace a table is of.
+/// The IPC namespace of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableOf {
     /// The one in which the run was started.

@@ -22,7 +22,7 @@ pub struct Subject<'a> {
     pub running: Option<Pid>,
     /// A process whose memory could not be read, if sets are kept because of that.
     pub in_doubt: Option<Pid>,
-    /// Which IPC namespace the table is of.
+    /// The IPC namespace of the table.
     pub table: TableOf,
     /// A directive that would make httpd do without semaphore sets.
     pub directive: Option<&'static str>,
