@@ -179,7 +179,7 @@ is_explained() {
     must_say "(28)No space left on device: AH00023: Couldn't create the mpm-accept mutex"
     if [ $BINDS = SEMMNS ]; then
         must_say 'SEMMNS, the maximum number of semaphores, is 32, and all 32 are in use'
-        must_say 'looks like "250 32000" with the space lost'
+        must_say 'looks like "250 32000" with the space missing'
     else
         must_say 'SEMMNI, the maximum number of semaphore sets, is'
     fi

@@ -619,7 +619,7 @@ fn word(arg: &Arg, value: &OsStr) -> Result<Option<OsString>, String> {
         return Ok(on.then_some(word));
     }
     if id == "httpd" && !settings::is_program(Path::new(value)) {
-        return Err("it is no absolute path of a program".into());
+        return Err("it is not the absolute path of a program".into());
     }
     word.push("=");
     word.push(value);
@@ -636,7 +636,7 @@ fn word(arg: &Arg, value: &OsStr) -> Result<Option<OsString>, String> {
         }
         Some(source) if source.is::<std::num::ParseIntError>() => "write a whole number".into(),
         Some(source) => printable(&source.to_string()),
-        None => "it is no UTF-8".into(),
+        None => "it is not valid UTF-8".into(),
     })
 }
 

@@ -86,7 +86,7 @@ fn without_any_known_account_the_message_says_what_to_give() {
     for command in ["check", "list"] {
         ns.guard(command).exits(78).logs("--user NAME").logs("www-data");
     }
-    ns.guard("guard").exits(0).logs("unknown which user").logs("--user NAME");
+    ns.guard("guard").exits(0).logs("not known which user").logs("--user NAME");
     assert_eq!(ns.ids(), ids);
     // A UID does not need an account.
     ns.guard("guard --user 33").exits(0).logs("of 33, last pid");

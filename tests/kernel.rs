@@ -35,7 +35,7 @@ fn the_lost_space_outage_is_diagnosed_and_cured() {
         .logs("SEMMNS, the maximum number of semaphores, is 32, and all 32 are in use")
         .logs("SEMMNI allows 512 semaphore sets")
         .does_not_log("SEMMNI, the maximum number of semaphore sets, is")
-        .logs("25032000 looks like \"250 32000\" with the space lost")
+        .logs("25032000 looks like \"250 32000\" with the space missing")
         .logs("sysctl -w kernel.sem=\"250 32000 32 512\"")
         .logs("1 of root (0)")
         .logs("httpd-semguard guard");

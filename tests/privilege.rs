@@ -228,7 +228,7 @@ fn a_set_that_is_used_after_its_verdict_stays() {
     });
     run.exits(0)
         .logs(&format!("kept semaphore set {} of ", ids[0]))
-        .logs("it has changed meanwhile")
+        .logs("it has changed in the meantime")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -244,7 +244,7 @@ fn a_set_that_is_locked_or_waited_for_after_its_verdict_stays() {
         actors.push(ns.actor("other", &waiter));
         wait_until("it waits", || ns.semaphore(ids[1]).zero == 1);
     });
-    run.exits(0).logs("it has changed meanwhile").does_not_log("removed");
+    run.exits(0).logs("it has changed in the meantime").does_not_log("removed");
     assert_eq!(ns.ids(), ids);
 }
 
@@ -274,7 +274,7 @@ fn a_set_that_is_reinitialised_after_its_verdict_stays() {
     });
     run.exits(0)
         .logs(&format!("kept semaphore set {} of ", ids[0]))
-        .logs("it has changed meanwhile")
+        .logs("it has changed in the meantime")
         .prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
@@ -327,7 +327,7 @@ fn a_new_set_even_with_the_semid_of_a_judged_one_stays() {
         ns.sh(&next).exits(0);
         assert_eq!(ns.orphans(1, WWW), ids[..1]);
     });
-    run.exits(0).logs("it has changed meanwhile").prints("removed 1 orphaned set");
+    run.exits(0).logs("it has changed in the meantime").prints("removed 1 orphaned set");
     assert_eq!(ns.ids(), ids[..1]);
 }
 

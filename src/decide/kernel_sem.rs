@@ -100,11 +100,11 @@ impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Oddity::LostSpace { joined, meant: (a, b) } => {
-                write!(f, "SEMMSL {joined} looks like \"{a} {b}\" with the space lost")
+                write!(f, "SEMMSL {joined} looks like \"{a} {b}\" with the space missing")
             }
             Oddity::NoSets => f.write_str("with SEMMSL below 1 no set can be made at all"),
             Oddity::SetLargerThanAll => {
-                f.write_str("SEMMSL is larger than SEMMNS, which cannot be meant")
+                f.write_str("SEMMSL is larger than SEMMNS, which cannot be intended")
             }
             Oddity::FewerSemaphoresThanSets => {
                 f.write_str("SEMMNS is smaller than SEMMNI, so SEMMNI can never be reached")

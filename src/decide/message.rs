@@ -101,7 +101,7 @@ fn shortage_at_risk(shortage: &Shortage, s: &Situation<'_>) -> Message {
         let command = format!("chmod o+x {}", quoted(&shortage.path.to_string_lossy()));
         remedies = vec![Remedy::command(
             command,
-            "let that user enter the directory; the ones above it must be open to it, too",
+            "let that user enter the directory; that user must be able to enter its parent directories, too",
         )];
     } else if (shortage.mechanism, shortage.errno) == (Mechanism::Flock, Errno::EMFILE) {
         why.truncate(1);
@@ -148,7 +148,7 @@ pub fn words(failure: &Failure, s: &Situation<'_>) -> Message {
     if at.detached && matches!(failure, Failure::NoRoom(_)) {
         why.push(
             "it would fail after it has detached: \"apachectl start\" reports success, and only \
-             the ErrorLog says why the server is dead"
+             the ErrorLog says why the server exited"
                 .into(),
         );
     }
@@ -308,9 +308,7 @@ fn why_refused(call: &str, errno: Errno, input: &Input) -> (Vec<String>, Vec<Rem
     }
     let remedy = match errno {
         Errno::ENOMEM => "free memory: the kernel has none for a semaphore set",
-        Errno::ENOSPC => {
-            "run the check again: something filled the table at this moment (ipcs -s -u)"
-        }
+        Errno::ENOSPC => "run the check again: something has just filled the table (ipcs -s -u)",
         _ if call == LOCKING => {
             "allow semop: look for SystemCallFilter= in httpd's unit, and for denials of a security \
              module (ausearch -m AVC, dmesg)"
@@ -401,7 +399,10 @@ fn shown(learnt: Learnt, demand: &Demand) -> String {
         1 => "when it was last started like this, it".to_owned(),
         n => format!("each of the last {n} times it was started like this, it"),
     };
-    format!("{starts} made {}; by its configuration it makes {says}", sets(learnt.sets.into()))
+    format!(
+        "{starts} made {}; according to its configuration it makes {says}",
+        sets(learnt.sets.into())
+    )
 }
 
 fn held(holders: &str) -> String {

@@ -82,7 +82,7 @@ fn limits(s: &Situation<'_>, now: Capacity) -> Vec<Remedy> {
         ))];
     }
     let is_mended = matches!(kernel_sem::oddity(&now.limits), Some(Oddity::LostSpace { .. }));
-    let what = if is_mended { "set kernel.sem as it was meant," } else { "raise the limits" };
+    let what = if is_mended { "set kernel.sem to the intended value," } else { "raise the limits" };
     let (has_program, lasting) = match s.site.map(|site| &site.sysctl) {
         Some(Sysctl::Outside) => {
             let cures = cures(s.input, now.with_limits(better));
@@ -230,7 +230,7 @@ fn no_sets(s: &Situation<'_>) -> Option<Remedy> {
     let then = Input { need, ..s.input.clone() };
     let rest = match at_most {
         0 if is_all => "it then needs no semaphore set",
-        _ => "others of its locks still need sets then",
+        _ => "its other locks still need sets",
     };
     let remark = format!(
         "remove the cause for good: \"{directive}\" in httpd's configuration, in place of any \

@@ -36,13 +36,13 @@ pub enum Exit {
 impl Exit {
     /// Every code with its meaning, as in the man page, the README and `--help`.
     pub const ALL: [(Exit, &'static str); 8] = [
-        (Exit::Ok, "httpd can make its locks"),
-        (Exit::Usage, "the command line or a file of settings is wrong"),
-        (Exit::Unavailable, "httpd would not start: its lock would fail"),
-        (Exit::Software, "a bug in the guard"),
+        (Exit::Ok, "httpd can create its locks"),
+        (Exit::Usage, "the command line or a settings file is wrong"),
+        (Exit::Unavailable, "httpd would not start: it could not create or use a lock"),
+        (Exit::Software, "a bug in httpd-semguard"),
         (Exit::OsError, "the kernel or the user database refused to answer"),
         (Exit::CannotCreate, "the report could not be written"),
-        (Exit::NoPermission, "not root and not the owner of the sets"),
+        (Exit::NoPermission, "run by neither root nor the owner of the sets"),
         (Exit::Config, "no such user, or the guarded user is root"),
     ];
 }
@@ -131,7 +131,7 @@ impl Error {
                 "give the user by number (--user UID), or repair /etc/nsswitch.conf".into()
             }
             Error::NoSuchSet(..) => "\"httpd-semguard list --all\" shows the sets of all users; \
-                                     --user NAME judges those of another one"
+                                     --user NAME judges those of another user"
                 .into(),
             Error::Output(_, Errno::EINVAL) => {
                 "name a file; for standard output leave out --output".into()
@@ -160,7 +160,7 @@ impl fmt::Display for Error {
         match self {
             Error::NoSuchUser(name) => write!(f, "no such user: \"{name}\""),
             Error::GuardedRoot => f.write_str("root cannot be guarded"),
-            Error::NoKnownAccount(_) => f.write_str("unknown which user httpd runs as"),
+            Error::NoKnownAccount(_) => f.write_str("it is not known which user httpd runs as"),
             Error::UserDatabase(name, e) => {
                 write!(
                     f,

@@ -1,9 +1,8 @@
 //! Whose sets are looked at: from `--user`, or else the account that distributions run httpd as.
-//! Touches the user database (getpwnam(3)).
+//! Touches the user database (getpwnam(3), getent(1)).
 
 use std::fs;
-use std::sync::mpsc;
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,6 +11,7 @@ use nix::unistd::{Gid, Uid, User};
 use crate::facts::error::Error;
 use crate::facts::printable::printable;
 use crate::facts::users::{Guarded, Names, Source};
+use crate::look::httpd::ask::{self, Question};
 
 /// The accounts that distributions run httpd as, in the order in which they are tried: Red Hat, Debian,
 /// SUSE, Arch, and manual installations.
@@ -32,10 +32,23 @@ pub fn likely(uid: Uid) -> Option<&'static str> {
     ACCOUNTS.into_iter().chain(OTHERS).find(|likely| *likely == name)
 }
 
+/// The name that the user database has for a user (getent(1)), within the time of the question. By
+/// another program, because a lookup of one's own cannot be interrupted.
+fn name_elsewhere(uid: Uid, question: &Question) -> Option<String> {
+    if Instant::now() >= question.deadline {
+        return None;
+    }
+    let args = ["passwd".into(), uid.to_string().into()];
+    let said = ask::run(Path::new(GETENT), &args, question).ok()?;
+    local_name(&said.out, uid)
+}
+
+const GETENT: &str = "/usr/bin/getent";
+
 /// The accounts of this machine (passwd(5)).
 const PASSWD: &str = "/etc/passwd";
 
-/// The name that the machine's own accounts have for a user.
+/// The name that accounts in the form of passwd(5) have for a user.
 fn local_name(passwd: &[u8], uid: Uid) -> Option<String> {
     let number = uid.to_string();
     passwd.split(|b| *b == b'\n').find_map(|line| {
@@ -173,21 +186,11 @@ pub fn look_up(names: &mut Names, uids: impl IntoIterator<Item = Uid>) {
     if others.is_empty() {
         return;
     }
-    // A lookup cannot be interrupted: if it takes too long, its thread ends with the process.
-    let (sender, found) = mpsc::channel();
-    let asked = others.clone();
-    let thread = thread::Builder::new().spawn(move || {
-        for uid in asked {
-            if sender.send((uid, by_uid(uid).name)).is_err() {
-                return;
-            }
+    let question = Question::new(None, Vec::new(), PATIENCE);
+    for uid in &others {
+        if let Some(name) = name_elsewhere(*uid, &question) {
+            names.add(*uid, &name);
         }
-    });
-    let deadline = Instant::now() + PATIENCE;
-    while thread.is_ok() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let Ok((uid, name)) = found.recv_timeout(left) else { break };
-        names.add(uid, &name);
     }
     for uid in others {
         if !names.knows(uid) {

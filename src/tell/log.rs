@@ -142,7 +142,7 @@ pub fn entries(report: &Report, verbose: bool) -> Vec<(Level, Entry)> {
         let users: Vec<String> = report.users.iter().map(ToString::to_string).collect();
         let whose = match report.source {
             Source::Account => format!(
-                "; guarding {} ({}; --user names another one)",
+                "; guarding {} ({}; use --user to name another)",
                 users.join(", "),
                 report.source
             ),
@@ -242,7 +242,7 @@ pub fn warnings(report: &Report) -> Vec<String> {
     }
     if table.unreadable > 0 {
         warnings.push(format!(
-            "{} could not be read, not even whose: run as root",
+            "{} could not be read, and their owners are unknown: run as root",
             sets(count(table.unreadable))
         ));
     }
@@ -285,11 +285,11 @@ fn happened(event: &Event) -> String {
         Event::SettingInDoubt(ref complaint) => complaint.to_string(),
         Event::SettingTaken(ref setting) => format!("using {setting}"),
         Event::TableOf(ref who) => {
-            format!("{who} has its own IPC namespace: this is about the semaphore table there")
+            format!("{who} has its own IPC namespace: examining the semaphore table there")
         }
         Event::TableOfUnit(ref unit) => format!(
-            "{unit} starts httpd in its own IPC namespace (PrivateIPC=): this is about the semaphore table \
-             of a new one"
+            "{unit} starts httpd in its own IPC namespace (PrivateIPC=): examining the semaphore table of a \
+             new one"
         ),
         Event::TableOfNobody(ref who, e) => format!(
             "{who} has its own IPC namespace, which cannot be entered from here ({}): the semaphore table \
@@ -344,7 +344,10 @@ fn removals(report: &Report, table: &Table, verbose: bool) -> Vec<(Level, String
                 }
             }
             Outcome::Changed => {
-                lines.push((Level::Info, format!("kept {}: it has changed meanwhile", what())));
+                lines.push((
+                    Level::Info,
+                    format!("kept {}: it has changed in the meantime", what()),
+                ));
             }
             Outcome::Gone if verbose => {
                 lines.push((Level::Debug, format!("already gone: {}", what())));
@@ -435,7 +438,7 @@ fn filling(f: Filling) -> String {
     let is = if f.used < f.most { "filling up" } else { "full" };
     format!(
         "the semaphore table is {is}: {} of {} {what} are in use ({percent}%, {}): \
-         \"httpd-semguard list --all\" shows whose, sysctl kernel.sem the limits",
+         \"httpd-semguard list --all\" shows the owners, \"sysctl kernel.sem\" the limits",
         f.used, f.most, f.limit
     )
 }

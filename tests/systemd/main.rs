@@ -287,7 +287,7 @@ fn with_private_ipc_a_killed_instance_starts_every_time_and_leaves_nothing() {
     // A check examines the table that httpd has, however full this one is.
     m.sh(FILL).exits(0);
     let check = m.sh("APACHE_CONFDIR=/etc/apache2-a httpd-semguard check").exits(0);
-    contains(&check.err, "has its own IPC namespace: this is about the semaphore table there");
+    contains(&check.err, "has its own IPC namespace: examining the semaphore table there");
     m.sh("httpd-semguard check").exits(69);
     m.drop_in("apache2.service", "[Service]\nPrivateIPC=yes\n");
     let check = m.sh("httpd-semguard check").exits(0);

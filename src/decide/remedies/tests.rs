@@ -171,7 +171,7 @@ fn permanent_solutions_are_named_where_they_are_available() {
         (
             vec![row("mpm-accept", LogLine::Ah00023), row("wsgi", LogLine::Ah00023)],
             MUTEX,
-            Some("others of its locks still need sets"),
+            Some("its other locks still need sets"),
             false,
         ),
         (vec![row("wsgi", LogLine::Ah00023)], None, None, false),
