@@ -26,11 +26,11 @@ fn a_guard_without_a_user_to_guard_removes_nothing_and_lets_httpd_start() {
     let ids = ns.orphans(2, WWW);
     ns.guard("guard")
         .exits(0)
-        .logs("unknown which user httpd runs as")
+        .logs("it is not known which user httpd runs as")
         .logs("give --user NAME")
         .logs("no set was examined");
     for command in ["check", "list"] {
-        ns.guard(command).exits(78).logs("unknown which user httpd runs as");
+        ns.guard(command).exits(78).logs("it is not known which user httpd runs as");
     }
     assert_eq!(ns.ids(), ids);
 }
