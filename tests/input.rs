@@ -398,7 +398,7 @@ fn in_the_journal_each_line_begins_with_its_priority() {
     assert!(text.lines().all(|l| l.starts_with('<')), "{text}");
     // `systemctl status` shows the end of a long message, which repeats the cause.
     let last = text.lines().last();
-    assert_eq!(last, Some("<3>  so:   too few semaphores free: httpd would not start"), "{text}");
+    assert_eq!(last, Some("<3>too few semaphores free: httpd would not start"), "{text}");
     assert!(!text.contains("httpd-semguard:"), "the journal adds the name itself\n{text}");
     // For programs run by a shell, it shows the name of the shell. The answer needs the name as well.
     let text = journal(format!("false || {guard} >&2 guard --user 33"));

@@ -306,11 +306,13 @@ fn a_file_with_a_wrong_count_or_another_owner_is_ignored() {
         assert_eq!(plain.err, "", "it raises no alarm: {plain}");
     }
     put(&sound[..sound.len() / 2]);
-    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is damaged");
+    site.ask(&["check", "-v"])
+        .exits(0)
+        .logs("ignoring what earlier starts showed of httpd's need: its file is damaged");
     put(&sound);
     site.needs("4 semaphore sets, as at its last starts");
     site.ns.sh(&format!("chown 33 {FILE}")).exits(0);
-    site.ask(&["check", "-v"]).exits(0).logs("not used: its file is not owned by root, or others");
+    site.ask(&["check", "-v"]).exits(0).logs("ignoring what earlier starts showed of httpd's need: its file is not owned by root, or others");
     site.needs("1 to 9 semaphore sets");
     // The next guard replaces it with its own.
     site.ask(&["guard"]).exits(0);

@@ -107,7 +107,7 @@ pub fn lines_for_a_tail(entry: &Entry) -> Vec<String> {
     let mut lines = entry.lines();
     if let Entry::Message(message) = entry {
         if lines.len() > MOST_OF_A_TAIL {
-            lines.push(format!("  so:   {}", message.brief));
+            lines.push(message.brief.clone());
         }
     }
     lines

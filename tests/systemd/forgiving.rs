@@ -347,7 +347,7 @@ fn sees_what_httpd_sees(m: &Machine, more: &str) {
         assert_eq!(rest, format!("nofile{around}"), "{unit}");
     };
     seen("httpd", &["guard", "--"], &[]);
-    seen("httpd@", &["guard", "--instance", "shop", "--"], &["-f", "conf/shop.conf"]);
+    seen("httpd@", &["guard", "--instance=shop", "--"], &["-f", "conf/shop.conf"]);
     let scl = "/opt/rh/httpd24/root/usr/sbin/httpd-scl-wrapper";
     seen("httpd24-httpd", &["guard", "--httpd", scl, "--"], &[]);
 }

@@ -274,7 +274,7 @@ fn has_metrics_of_its_own(release: &str) {
     m.sh("systemctl stop apache2@a apache2@b").exits(0);
     m.start("apache2@a").exits(0);
     m.start("apache2@b").exits(1);
-    contains(&m.journal("apache2@b"), "--min-free 32001");
+    contains(&m.journal("apache2@b"), "HTTPD_SEMGUARD_MIN_FREE=\"32001\" (");
     contains(&m.journal("apache2@a"), "it needs 2 semaphore sets");
     m.write("/etc/default/httpd-semguard-b", "HTTPD_SEMGUARD_STRICT=maybe\n");
     m.start("apache2@b").exits(0);
@@ -380,7 +380,7 @@ fn leaves_the_journal_alone(release: &str) {
     m.sh(&format!("systemctl start {of_a}")).exits(0);
     contains(&journal(&of_a), "NEED=\"lots\" (/etc/default/httpd-semguard-a:1) has no effect");
     m.sh(&format!("rm -r {DIRECTORY}; systemctl start {UNIT}")).exits(1);
-    contains(&journal(UNIT), "the report cannot be written to ");
+    contains(&journal(UNIT), "could not write the report to ");
     contains(&journal(UNIT), "status=73/CANTCREAT");
     contains(&journal(UNIT), "Failed to start ");
 }
