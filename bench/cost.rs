@@ -160,13 +160,18 @@ fn inside(row: &str, bench: &Bench) -> Result<()> {
         ),
         "asking" => bench.measure(
             bench.runs,
-            &[side("guard", &[GUARD, "guard"]), side("floor", &["apachectl", "-t"])],
+            &[
+                side("guard", &[GUARD, "guard"]),
+                side("floor", &["apachectl", "-t"]),
+                side("same", &["sh", "-c", QUESTION]),
+            ],
         ),
         "orphans" => bench.measure(
             bench.runs,
             &[
                 side("guard", &guard).with_new(number, WWW),
                 side("floor", &[floor, "orphans"]).with_new(number, WWW),
+                side("same", &[floor, "same-orphans"]).with_new(number, WWW),
             ],
         ),
         "loop" => {
@@ -182,7 +187,15 @@ fn inside(row: &str, bench: &Bench) -> Result<()> {
             make_apart(1, WWW)?;
             let uid = if name == "processes" { STRANGER } else { 0 };
             let _crowd = ready(&bench.floor(), "crowd", number, uid)?;
-            bench.measure(bench.runs, &[side("guard", &dry), side("floor", &[floor, "processes"])])
+            let whose = if uid == 0 { "root" } else { "others" };
+            bench.measure(
+                bench.runs,
+                &[
+                    side("guard", &dry),
+                    side("floor", &[floor, "processes"]),
+                    side("same", &[floor, "same-processes", whose]),
+                ],
+            )
         }
         "memory" => {
             make_apart(MOST - 1, WWW)?;
@@ -381,6 +394,18 @@ fn at_most(
     }
 }
 
+/// The side that makes the guard's own calls, and nothing else: what it takes is the kernel's, or httpd's.
+const SAME: &str = "same";
+
+/// A line that says how much of a row is the guard's own.
+fn same(case: &'static str, sides: (&Figures, &Figures, &str)) -> Line {
+    at_most(case, sides, 1.5, "≤ 1.5")
+}
+
+/// What the guard asks of httpd's control program, where mod_info is installed.
+const QUESTION: &str = "info=/usr/lib/apache2/modules/mod_info.so; \
+    exec apachectl -t -D DUMP_RUN_CFG -D DUMP_MODULES -D DUMP_CONFIG -c \"LoadModule info_module $info\"";
+
 fn outside(bench: &Bench) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Err("it needs root, for namespaces and limits of its own".into());
@@ -402,6 +427,7 @@ fn outside(bench: &Bench) -> Result<()> {
             1.15,
             "≤ 1.15",
         ));
+        lines.push(same("the same", (&row[guard], &row[SAME], "the same question by hand")));
     } else {
         eprint("bench: no apachectl: nothing is asked");
     }
@@ -420,6 +446,8 @@ fn outside(bench: &Bench) -> Result<()> {
         2.0,
         "≤ 2",
     ));
+    let calls = (&of(32_000, guard), &of(32_000, SAME), "the guard's own calls in C");
+    lines.push(same("the same", calls));
     let (one, two) = (bench.row("loop 1000")?, bench.row("loop 2000")?);
     let (one, two) = (&one[floor], &two[floor]);
     let by = one.median() / of(1_000, guard).median();
@@ -476,13 +504,16 @@ fn outside(bench: &Bench) -> Result<()> {
         1.5,
         "≤ 1.5",
     ));
+    let crowd = &crowds[&10_000];
+    lines.push(same("the same", (&crowd[guard], &crowd[SAME], "the guard's own calls in C")));
     let roots = bench.row("root-processes 10000")?;
     lines.push(at_most(
         "10,000 processes, all of root's",
-        (&roots[guard], &roots[floor], "the same"),
+        (&roots[guard], &roots[floor], "a bare loop over stat and exe in C"),
         1.5,
         "≤ 1.5",
     ));
+    lines.push(same("the same", (&roots[guard], &roots[SAME], "the guard's own calls in C")));
 
     lines.extend(memory_read(bench)?);
 

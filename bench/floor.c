@@ -3,8 +3,13 @@
  * the benchmark needs to measure both. Built by "make bench".
  *
  *   floor orphans           SEM_STAT, GETPID, kill 0 and IPC_RMID of every set
+ *   floor same-orphans      the guard's own calls for every set: the same, and the second look, which keeps a
+ *                           set that was taken up meanwhile
  *   floor sets              SEM_STAT_ANY of every set
  *   floor processes         /proc/PID/stat and /proc/PID/exe of every process
+ *   floor same-processes WHOSE
+ *                           the guard's own calls for every process: status in place of stat, which lacks most
+ *                           users, and for root's the identity of the file that it runs
  *   floor crowd N UID       N processes of this user, until it is killed; prints a line once all of them
  *                           are running
  *   floor httpd KIB N UID   a process with this much memory in use and a set whose last PID is dead, and
@@ -27,6 +32,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,6 +78,33 @@ static int orphans(void)
 	return 0;
 }
 
+static int same_orphans(void)
+{
+	struct semid_ds ds;
+	union semun arg = { .buf = &ds };
+	int last = highest(), count = 0;
+	int *ids = malloc((last + 1) * sizeof *ids);
+
+	if (!ids)
+		return fail("malloc");
+	for (int index = 0; index <= last; index++) {
+		int id = semctl(index, 0, SEM_STAT_ANY, arg);
+
+		if (id >= 0 && kill(semctl(id, 0, GETPID), 0) < 0 && errno == ESRCH)
+			ids[count++] = id;
+	}
+	for (int n = 0; n < count; n++) {
+		int id = ids[n];
+
+		if (semctl(id, 0, IPC_STAT, arg) < 0 || semctl(id, 0, GETPID) < 0)
+			continue;
+		if (semctl(id, 0, GETNCNT) == 0 && semctl(id, 0, GETZCNT) == 0 &&
+		    semctl(id, 0, GETVAL) > 0)
+			semctl(id, 0, IPC_RMID);
+	}
+	return 0;
+}
+
 static int sets(void)
 {
 	struct semid_ds ds;
@@ -83,9 +116,10 @@ static int sets(void)
 	return 0;
 }
 
-static int processes(void)
+static int processes(const char *file, int identify)
 {
 	static char path[64], buffer[4096];
+	struct stat st;
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 
@@ -96,7 +130,7 @@ static int processes(void)
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		snprintf(path, sizeof path, "/proc/%.20s/stat", entry->d_name);
+		snprintf(path, sizeof path, "/proc/%.20s/%s", entry->d_name, file);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0) {
 			if (read(fd, buffer, sizeof buffer) < 0)
@@ -105,6 +139,8 @@ static int processes(void)
 		}
 		snprintf(path, sizeof path, "/proc/%.20s/exe", entry->d_name);
 		if (readlink(path, buffer, sizeof buffer) < 0 && errno != ENOENT)
+			fail(path);
+		if (identify && stat(path, &st) == 0 && st.st_uid != 0)
 			fail(path);
 	}
 	closedir(proc);
@@ -217,8 +253,12 @@ int main(int argc, char **argv)
 		return orphans();
 	if (!strcmp(what, "sets"))
 		return sets();
+	if (!strcmp(what, "same-orphans"))
+		return same_orphans();
 	if (!strcmp(what, "processes"))
-		return processes();
+		return processes("stat", 0);
+	if (!strcmp(what, "same-processes") && argc == 3)
+		return processes("status", !strcmp(argv[2], "root"));
 	if (!strcmp(what, "crowd") && argc == 4)
 		return crowd(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	if (!strcmp(what, "httpd") && argc == 5)

@@ -367,7 +367,8 @@ fn a_section_without_directives_ends_where_it_should() {
 #[test]
 fn an_httpd_binary_contains_what_it_prints_about_its_build() {
     require!("apache2", "bash");
-    let file = binary::build(&fs::read(APACHE).expect("httpd")).expect("a complete description");
+    let file =
+        binary::build(&fs::read(APACHE).expect("httpd")[..]).expect("a complete description");
     let ns = Namespace::new(ROOMY);
     ns.write("httpd.conf", &Config::new("event").text());
     let asked = Run::of(ns.command(APACHE).args(CONF).arg("-V")).exits(0);

@@ -27,8 +27,7 @@ use ask::Question;
 pub fn ask(question: &Question, needs_build: fn(&Dump, &Host) -> bool) -> Result<Told, NoAnswer> {
     let control = place::control_program(question.httpd.as_deref())?;
     let server = place::server(&control);
-    let bytes = server.as_deref().and_then(place::program);
-    let built = bytes.and_then(|bytes| binary::build(&bytes));
+    let built = server.as_deref().and_then(place::program).and_then(binary::build);
     let root = built.as_ref().and_then(|b| b.root.clone());
     let directories = place::module_directories(&control, &question.args, root.as_deref());
     let mod_info = directories.iter().map(|d| d.join("mod_info.so")).find(|f| f.is_file());
@@ -87,7 +86,7 @@ fn foreign(dump: &Dump, directories: &[PathBuf]) -> Vec<(String, Option<Import>)
         .filter(unknown)
         .map(|module| {
             let file = place::module_file(directories, module).and_then(|f| place::program(&f));
-            (module.clone(), file.map_or(Some(Import::Unread), |bytes| binary::import(&bytes)))
+            (module.clone(), file.map_or(Some(Import::Unread), binary::import))
         })
         .collect()
 }

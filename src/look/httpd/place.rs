@@ -1,7 +1,8 @@
 //! Where httpd and its modules are on the systems that have it. Touches the file system.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -163,12 +164,15 @@ pub fn identities(server: Option<&Path>, dirs: &[PathBuf], modules: &[String]) -
 /// httpd's start is waiting.
 const MOST_BYTES: u64 = 24 << 20;
 
-/// A program's bytes, if it is one.
+/// A reader of a program, if it is one; after the mark that it begins with.
 #[must_use]
-pub fn program(path: &Path) -> Option<Vec<u8>> {
+pub fn program(path: &Path) -> Option<File> {
     let meta = fs::metadata(path).ok()?;
     if !meta.is_file() || meta.len() > MOST_BYTES {
         return None;
     }
-    fs::read(path).ok().filter(|bytes| bytes.starts_with(b"\x7fELF"))
+    let mut file = File::open(path).ok()?;
+    let mut mark = [0; 4];
+    file.read_exact(&mut mark).ok()?;
+    (mark == *b"\x7fELF").then_some(file)
 }
