@@ -102,7 +102,8 @@ impl Default for GuardCommand {
 impl fmt::Display for GuardCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.in_earnest {
-            f.write_str("HTTPD_SEMGUARD_DRY_RUN=no ")?;
+            // By a program, so that another one (nsenter) may start it.
+            f.write_str("env HTTPD_SEMGUARD_DRY_RUN=no ")?;
         }
         f.write_str("httpd-semguard guard")?;
         self.words.iter().try_for_each(|word| write!(f, " {}", quoted(word)))
@@ -133,5 +134,7 @@ mod tests {
         assert_eq!(GuardCommand::default().to_string(), "httpd-semguard guard");
         let user = GuardCommand::new(["--user".into(), "www-data".into()], false);
         assert_eq!(user.to_string(), "httpd-semguard guard --user www-data");
+        let in_earnest = GuardCommand::new([], true);
+        assert_eq!(in_earnest.to_string(), "env HTTPD_SEMGUARD_DRY_RUN=no httpd-semguard guard");
     }
 }
