@@ -20,7 +20,7 @@ fn is_printable(byte: &u8) -> bool {
 /// Calls `see` for each word of a program that begins with one of these: a word is printable text between
 /// bytes that are not.
 fn words(mut program: impl Read, begin: &[&str], mut see: impl FnMut(&str)) -> io::Result<()> {
-    let finders: Vec<Finder<'_>> = begin.iter().map(|begin| Finder::new(begin)).collect();
+    let finders: Vec<Finder<'_>> = begin.iter().map(Finder::new).collect();
     let mut buffer = vec![0; PIECE];
     let mut kept = 0;
     // The piece goes on with text that was too much for one.
