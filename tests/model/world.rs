@@ -470,12 +470,13 @@ impl<'n> World<'n> {
     pub(crate) fn look(&mut self) -> Result<Vec<Row>, Wrong> {
         let mut rows = self.nest.table()?;
         rows.retain(|r| r.key != TRIAL_KEY);
-        for run in &mut self.runs {
-            run.most = run.most.max(rows.len());
-        }
         let there: BTreeSet<i32> = rows.iter().map(|r| r.id).collect();
         let gone: Vec<(i32, Set)> =
             self.sets.iter().filter(|(id, _)| !there.contains(id)).map(|(i, s)| (*i, *s)).collect();
+        for run in &mut self.runs {
+            // Sets may have been made since the last look before a guard removed these.
+            run.most = run.most.max(rows.len() + gone.len());
+        }
         let mut wrong = Vec::new();
         for (id, set) in gone {
             let knowers: Vec<String> = self.knowers(id).map(|(n, _)| self.title(n)).collect();
