@@ -330,3 +330,34 @@ fn the_issue_forms_ask_for_what_is_needed_to_judge_a_case() {
         assert!(labels.contains(asked), "nobody asks for {asked}:\n{labels}");
     }
 }
+
+/// An article that fits the way in which httpd is spoken, in everything that is shipped or read.
+#[test]
+fn httpd_has_the_article_of_its_sound() {
+    let mut wrong = Vec::new();
+    let mut folders = vec![path("")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("listed") {
+            let entry = entry.expect("read").path();
+            let name = entry.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            // What is built, and what others wrote.
+            if ["target", ".git", "corpus", "recorded", "dumps"].contains(&name) {
+                continue;
+            }
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let Ok(text) = fs::read_to_string(&entry) else { continue };
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let is_wrong = |pair: &&[&str]| {
+                let article = pair[0].trim_start_matches(|c: char| !c.is_alphanumeric());
+                let noun = pair[1].trim_matches(|c: char| !c.is_alphanumeric());
+                ["a", "A"].contains(&article) && ["httpd", "httpd's", "httpds"].contains(&noun)
+            };
+            let found = words.windows(2).filter(is_wrong).count();
+            wrong.extend((found > 0).then_some(entry));
+        }
+    }
+    assert_eq!(wrong, Vec::<std::path::PathBuf>::new());
+}
