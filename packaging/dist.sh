@@ -41,7 +41,8 @@ for arch in x86_64 aarch64; do
     name=httpd-semguard-$version-$arch
     tree=$stage/$name
     mkdir "$tree"
-    cp -r --parents README.md CHANGELOG.md SECURITY.md LICENSE man systemd docs/*.md docs/*/*.svg \
+    cp -r --parents README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE man systemd \
+        docs/*.md docs/*/*.svg \
         packaging/README.md packaging/after-httpd packaging/ansible packaging/apachectl \
         packaging/examples packaging/httpd-semguard.default packaging/nagios packaging/prometheus \
         packaging/schema "$tree"
