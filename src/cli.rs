@@ -377,23 +377,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Stop> 
     words.extend(settings.values.iter().filter(|v| !typed(&v.id)).filter_map(|v| v.word.clone()));
     words.extend(args.iter().skip(1).cloned());
     let matches = definition().try_get_matches_from(&words).map_err(stop)?;
-    let given_user = settings.values.iter().find(|v| v.id == "user" && !typed("user"));
     options = Options::from_arg_matches(&matches).map_err(stop)?;
     if options.json {
         options.format = Format::Json;
     }
-    if let Some(value) = given_user {
+    let given = |id: &str| {
+        let value = settings.values.iter().find(|v| v.id == id && !typed(id))?;
+        let mut setting = value.setting.clone();
+        find(&mut setting, options.instance.as_ref());
+        Some(setting)
+    };
+    (options.given.user, options.given.min_free) = (given("user"), given("min_free"));
+    if options.given.user.is_some() {
         options.user = names(&options.user.join(","));
-        let mut setting = value.setting.clone();
-        find(&mut setting, options.instance.as_ref());
-        options.given.user = Some(setting);
     }
-    let reserve = settings.values.iter().find(|v| v.id == "min_free" && !typed("min_free"));
-    options.given.min_free = reserve.map(|value| {
-        let mut setting = value.setting.clone();
-        find(&mut setting, options.instance.as_ref());
-        setting
-    });
     options.given.events = settings.events(typed, options.instance.as_ref());
     options.given.dry_run = settings.dry_run;
 

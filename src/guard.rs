@@ -7,7 +7,7 @@ mod survey;
 mod witness;
 
 use nix::sys::utsname::uname;
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
 
 use self::ask::Asked;
 use crate::act::{lock, numbering, reap};
@@ -73,10 +73,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     }
 
     let by = geteuid();
-    let mut names = names(options, &asked.users, table.as_ref());
-    if is_in_doubt {
-        users::look_up(&mut names, [by]);
-    }
+    let names = names(options, &asked.users, table.as_ref(), is_in_doubt.then_some(by));
     Ok(Report {
         command: options.command,
         instance: options.instance.clone(),
@@ -148,13 +145,14 @@ fn remove(table: &mut Table, options: &Options) -> Vec<Event> {
 
 /// The names of all users that the report mentions. Others are not looked up: a user database may be
 /// slow, and httpd is waiting.
-fn names(options: &Options, users: &[Guarded], table: Option<&Table>) -> Names {
+fn names(options: &Options, users: &[Guarded], table: Option<&Table>, by: Option<Uid>) -> Names {
     let mut names: Names = users.iter().map(|u| (u.uid, u.name.clone())).collect();
-    let Some(table) = table else { return names };
-    if options.command == Command::List || options.format == Format::Json {
-        let shown = table.rows.iter().chain(&table.strangers);
-        users::look_up(&mut names, shown.flat_map(|row| [row.set.uid, row.set.cuid]));
-    }
-    users::look_up(&mut names, table.holders.iter().map(|h| h.uid));
+    let shows_sets = options.command == Command::List || options.format == Format::Json;
+    let rows = table.filter(|_| shows_sets).into_iter();
+    let rows = rows.flat_map(|t| t.rows.iter().chain(&t.strangers));
+    let holders = table.into_iter().flat_map(|t| &t.holders).map(|h| h.uid);
+    // At once, since the time that this may take is that of one lookup.
+    let mentioned = rows.flat_map(|row| [row.set.uid, row.set.cuid]).chain(holders).chain(by);
+    users::look_up(&mut names, mentioned);
     names
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
+use crate::facts::error::errno;
 use crate::facts::event::{Event, LOCK_FILE};
 use crate::look::clock::nap;
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn take() -> Option<Event> {
     let failed = try_to().err()?;
-    Some(Event::WithoutLock(Errno::from_raw(failed.raw_os_error().unwrap_or(0))))
+    Some(Event::WithoutLock(errno(&failed)))
 }
 
 /// Refuses a symbolic link, and never blocks on opening a pipe.

@@ -16,6 +16,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, getgrouplist};
 
 use crate::act::{pthread, signals};
+use crate::facts::error::errno;
 use crate::facts::mutex::{Demand, Mechanism, Mutexes};
 use crate::facts::shortage::Shortage;
 use crate::facts::users::Guarded;
@@ -196,7 +197,7 @@ fn try_group(
 
 /// The error comes from this process's own limits, or the name is taken: it says nothing about httpd.
 fn teaches_nothing(e: &io::Error) -> bool {
-    LEARN_NOTHING.contains(&Errno::from_raw(e.raw_os_error().unwrap_or(0)))
+    LEARN_NOTHING.contains(&errno(e))
 }
 
 /// Makes `count` files in `dir`, each with `content`, removes their names and leaves them open in

@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::libc;
 
 use crate::act::output;
+use crate::facts::error::errno;
 use crate::facts::event::Event;
 use crate::facts::state::State;
 use crate::look;
@@ -18,9 +18,7 @@ use crate::look;
 #[must_use]
 pub fn keep(state: &State, file: &Path) -> Option<Event> {
     match write(state, file) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Some(Event::StateNotKept(Errno::from_raw(e.raw_os_error().unwrap_or(0))))
-        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Some(Event::StateNotKept(errno(&e))),
         _ => None,
     }
 }
@@ -37,6 +35,7 @@ fn write(state: &State, file: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 

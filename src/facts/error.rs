@@ -60,6 +60,12 @@ pub fn strerror(errno: Errno) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
+/// The errno of a failure; 0 for an error that comes from no system call.
+#[must_use]
+pub fn errno(error: &IoError) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+}
+
 /// What ended a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -85,13 +91,13 @@ impl Error {
     /// The error for a report that could not be written to a file.
     #[must_use]
     pub fn output(path: &Path, error: &IoError) -> Error {
-        Error::Output(path.to_owned(), Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        Error::Output(path.to_owned(), errno(error))
     }
 
     /// The error for a report that could not be written to standard output.
     #[must_use]
     pub fn stdout(error: &IoError) -> Error {
-        Error::Stdout(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        Error::Stdout(errno(error))
     }
 
     /// The exit code of the run.

@@ -1,6 +1,7 @@
 //! What is there: the kernel, /proc, users, httpd's own answers. Reads only; imports only facts.
 
 pub mod clock;
+mod file;
 pub mod generation;
 pub mod httpd;
 pub mod memory;

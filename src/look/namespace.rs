@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::Pid;
 
+use crate::facts::error::errno;
 use crate::facts::event::Event;
 use crate::facts::request::Instance;
 use crate::look::processes::{is_httpd, names_of};
@@ -29,7 +30,7 @@ pub fn enter(
                 return None;
             }
             let who = names_of([pid]).remove(&pid)?;
-            let file = File::open(format!("/proc/{pid}/ns/ipc")).map_err(errno);
+            let file = File::open(format!("/proc/{pid}/ns/ipc")).map_err(|e| errno(&e));
             let entered = file.and_then(|file| setns(file, CloneFlags::CLONE_NEWIPC));
             Some(match entered {
                 Ok(()) => Event::TableOf(who),
@@ -63,9 +64,5 @@ fn exists(pid: Pid) -> bool {
 }
 
 fn namespace(pid: Pid) -> Result<PathBuf, Errno> {
-    fs::read_link(format!("/proc/{pid}/ns/ipc")).map_err(errno)
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+    fs::read_link(format!("/proc/{pid}/ns/ipc")).map_err(|e| errno(&e))
 }

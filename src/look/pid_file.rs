@@ -1,25 +1,19 @@
 //! The pid that a running httpd has written to its PidFile. Touches that file.
 
-use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::libc;
 use nix::unistd::Pid;
+
+use crate::look::file;
 
 /// The most that is read: httpd writes a number and a newline (server/log.c, `ap_log_pid`).
 const MOST: u64 = 64;
 
-/// The pid in the file, if there is one. Only a regular file is read: a pipe would block the start of
-/// httpd.
+/// The pid in the file, if there is one. Only a regular file is read.
 #[must_use]
 pub fn number(file: &Path) -> Option<Pid> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(file).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let (file, _) = file::regular(file, 0).ok()??;
     let mut text = String::new();
     file.take(MOST).read_to_string(&mut text).ok()?;
     text.trim().parse().ok().filter(|number| *number > 0).map(Pid::from_raw)

@@ -1,17 +1,15 @@
 //! A settings file, parsed by systemd's rules for EnvironmentFile= (systemd.exec(5)), so that it
 //! means the same here as in the unit. Touches that file; never runs a shell.
 
-use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
+use crate::facts::error::errno;
 use crate::facts::request::Instance;
 use crate::facts::settings::{MOST_SETTINGS, Unread};
+use crate::look::file;
 
 /// The distributions' settings files, in the order in which the units read them: if two lines set the
 /// same variable, the later one wins.
@@ -46,13 +44,8 @@ pub fn read(path: &Path) -> Result<Vec<Line>, Unread> {
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
-    let refused =
-        |e: std::io::Error| Unread::Refused(Errno::from_raw(e.raw_os_error().unwrap_or(0)));
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(refused)?;
-    if !file.metadata().map_err(refused)?.is_file() {
-        return Err(Unread::NoFile);
-    }
+    let refused = |e: std::io::Error| Unread::Refused(errno(&e));
+    let (file, _) = file::regular(path, 0).map_err(refused)?.ok_or(Unread::NoFile)?;
     let mut text = Vec::new();
     file.take(MOST_SETTINGS + 1).read_to_end(&mut text).map_err(refused)?;
     if text.len() as u64 > MOST_SETTINGS {
@@ -261,6 +254,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Line>, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
 
     /// The variables set by a text.
     fn variables(text: &str) -> Vec<(String, String)> {

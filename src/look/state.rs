@@ -3,16 +3,17 @@
 //! Nothing depends on it except a better estimate of the need: a file that is missing, old, damaged or
 //! not root's own is ignored.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::state::{MOST_INSTANCES, State};
+use crate::look::file;
 
 /// The most that is read, in bytes: enough for the maximum number of instances with long PidFile paths.
 const MOST_BYTES: u64 = 256 << 10;
@@ -63,16 +64,15 @@ pub fn parse(text: &str) -> Result<State, &'static str> {
 /// # Errors
 /// Why it is not used.
 pub fn read(file: &Path) -> Result<State, &'static str> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(file) {
-        Ok(file) => file,
+    let found = match file::regular(file, libc::O_NOFOLLOW) {
+        Ok(found) => found,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
         Err(_) => return Err("its file cannot be read"),
     };
-    let meta = file.metadata().map_err(|_| "its file cannot be read")?;
-    if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
-        return Err("its file is not owned by root, or others may write to it");
-    }
+    let is_roots_alone = |(_, meta): &(File, Metadata)| meta.uid() == 0 && meta.mode() & 0o022 == 0;
+    let (file, meta) = found
+        .filter(is_roots_alone)
+        .ok_or("its file is not owned by root, or others may write to it")?;
     if meta.len() > MOST_BYTES {
         return Err("its file is too large");
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::facts::site::{Lasting, Sysctl};
+use crate::look::file;
 
 /// The folders. A file in one of them hides files with the same name in those after it.
 const FOLDERS: [&str; 5] = [
@@ -72,13 +73,10 @@ fn lasting(root: &Path) -> Lasting {
     let setter = |file: &PathBuf| {
         // Links are resolved: sed -i would replace the link with a file.
         let path = fs::canonicalize(below(&file.to_string_lossy())).ok()?;
-        // A pipe or device could block the run.
-        if !fs::metadata(&path).is_ok_and(|m| m.is_file()) {
-            return None;
-        }
+        let (opened, _) = file::regular(&path, 0).ok()??;
         let file = Path::new("/").join(path.strip_prefix(root).ok()?);
         let mut text = Vec::new();
-        fs::File::open(&path).ok()?.take(MOST).read_to_end(&mut text).ok()?;
+        opened.take(MOST).read_to_end(&mut text).ok()?;
         Some(Setter { file, line: last_line(&String::from_utf8_lossy(&text))? })
     };
     let last = files.iter().rev().find_map(|(name, file)| Some((name, setter(file)?)));

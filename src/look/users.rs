@@ -1,6 +1,7 @@
 //! Whose sets are looked at: from `--user`, or else the account that distributions run httpd as.
 //! Touches the user database (getpwnam(3), getent(1)).
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -74,13 +75,7 @@ pub fn guarded(
             httpds.map(|uid| by_uid(Uid::from_raw(uid))).into_iter().collect();
         users.extend(further.iter().filter_map(|f| find(f.trim_start_matches('#')).ok()));
         users.retain(|u| !u.uid.is_root());
-        let mut seen = Vec::new();
-        users.retain(|u| {
-            !seen.contains(&u.uid) && {
-                seen.push(u.uid);
-                true
-            }
-        });
+        drop_duplicates(&mut users);
         if !users.is_empty() {
             return Ok((users, Source::Httpd));
         }
@@ -102,11 +97,16 @@ pub fn guarded(
         if user.uid.is_root() {
             return Err(Error::GuardedRoot);
         }
-        if !users.iter().any(|u| u.uid == user.uid) {
-            users.push(user);
-        }
+        users.push(user);
     }
+    drop_duplicates(&mut users);
     Ok((users, Source::Given))
+}
+
+/// Keeps only the first of those with the same uid.
+fn drop_duplicates(users: &mut Vec<Guarded>) {
+    let mut seen = HashSet::new();
+    users.retain(|user| seen.insert(user.uid));
 }
 
 /// Which of the given users can be guarded, and why the others cannot.

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 mod conditions;
@@ -11,6 +12,7 @@ mod pattern;
 
 use crate::facts::build::{Build, Version};
 use crate::facts::dump::{Directive, Dump, words};
+use crate::look::file;
 use conditions::{is_own, is_own_source, source_file, version_is};
 use pattern::matches;
 
@@ -34,10 +36,13 @@ pub struct Real;
 
 impl Files for Real {
     fn read(&self, path: &Path, most: usize) -> Option<Vec<u8>> {
-        let meta = fs::metadata(path).ok()?;
-        // Opening a FIFO would wait for a writer.
-        let small = meta.is_file() && usize::try_from(meta.len()).is_ok_and(|n| n <= most);
-        if small { fs::read(path).ok() } else { None }
+        let (mut file, meta) = file::regular(path, 0).ok()??;
+        if meta.len() > most as u64 {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn list(&self, path: &Path) -> Option<Vec<String>> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::ask::Question;
 use crate::facts::heard::{FileId, NoAnswer};
 use crate::facts::request::Instance;
+use crate::look::file;
 use crate::look::processes::is_httpd;
 
 /// Servers, and the program to ask for each: the script that reads their environment first, if there is
@@ -167,11 +168,10 @@ const MOST_BYTES: u64 = 24 << 20;
 /// A reader of a program, if it is one; after the mark that it begins with.
 #[must_use]
 pub fn program(path: &Path) -> Option<File> {
-    let meta = fs::metadata(path).ok()?;
-    if !meta.is_file() || meta.len() > MOST_BYTES {
+    let (mut file, meta) = file::regular(path, 0).ok()??;
+    if meta.len() > MOST_BYTES {
         return None;
     }
-    let mut file = File::open(path).ok()?;
     let mut mark = [0; 4];
     file.read_exact(&mut mark).ok()?;
     (mark == *b"\x7fELF").then_some(file)
